@@ -45,6 +45,8 @@ class [[nodiscard]] Error {
   // For a person: the contexts from the outermost inwards, the message, and the code.
   [[nodiscard]] std::string to_string() const;
 
+  friend bool operator==(const Error&, const Error&) = default;
+
  private:
   ErrorCode code_;
   std::string message_;

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/time.h"
+#include "os/unique_fd.h"
+
+namespace segue::os {
+
+struct InheritedFd {
+  int source;  // in this process; borrowed
+  int target;  // its number in the child
+};
+
+struct SpawnOptions {
+  std::vector<std::string> argv;  // argv[0] is looked for in PATH unless it has a '/'
+  std::vector<std::string> env;   // the whole environment, as NAME=value
+  std::string cwd;                // empty: this process's
+  // Besides these the child has only this process's 0, 1 and 2. A source may be any other's target.
+  std::vector<InheritedFd> fds;
+};
+
+struct Child {
+  pid_t pid = -1;
+  UniqueFd pidfd;  // readable once the child has ended
+};
+
+// Starts a child in a process group of its own, with no signal blocked and every disposition at its
+// default. When this returns the program runs: a failed exec is an error here, and leaves no child.
+base::Result<Child> spawn(const SpawnOptions& options);
+
+struct ExitStatus {
+  int exit_code = 0;
+  int signal = 0;  // not 0: killed by it
+
+  [[nodiscard]] bool success() const { return exit_code == 0 && signal == 0; }
+  // "exited with 3", "was killed by signal 9 (Killed)"
+  [[nodiscard]] std::string to_string() const;
+  friend bool operator==(const ExitStatus&, const ExitStatus&) = default;
+};
+
+// Reaps the child if it has ended within `max_wait`; nullopt: it still runs.
+base::Result<std::optional<ExitStatus>> wait_for_exit(const UniqueFd& pidfd,
+                                                      base::Duration max_wait);
+
+// A process by its pid that need not be a child. Look at its start time to know that it is the one
+// meant, as pids are used again.
+base::Result<UniqueFd> open_process(pid_t pid);
+
+// To the process the pidfd was made for and to no other; not_found when it has ended.
+base::Result<void> send_signal(const UniqueFd& pidfd, int signal);
+
+// Clock ticks since boot; with the pid it names a process until the next boot.
+base::Result<std::uint64_t> start_time_ticks(pid_t pid);
+
+enum class Priority {
+  normal,
+  idle,  // SCHED_IDLE: runs when nothing else wants to
+};
+// For all threads of the process.
+base::Result<void> set_priority(pid_t pid, Priority priority);
+
+struct ResourceLimit {
+  std::uint64_t soft = 0;
+  std::uint64_t hard = 0;
+};
+// `resource` is one of RLIMIT_*; pid 0 is this process.
+base::Result<ResourceLimit> resource_limit(pid_t pid, int resource);
+base::Result<void> set_resource_limit(pid_t pid, int resource, ResourceLimit limit);
+
+// Blocks the signals and makes a non-blocking descriptor that is readable when one is pending.
+base::Result<UniqueFd> signal_fd(std::initializer_list<int> signals);
+// The next pending one; nullopt: none.
+base::Result<std::optional<int>> read_signal(const UniqueFd& signal_fd);
+
+}  // namespace segue::os
