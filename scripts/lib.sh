@@ -4,6 +4,9 @@
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 readonly ROOT
+# The one that Debian's python3-* packages belong to, whatever else comes first in PATH.
+# shellcheck disable=SC2034 # for the scripts that source this
+readonly PYTHON=/usr/bin/python3
 
 note() { printf '%s\n' "segue: $*" >&2; }
 die() { note "$*"; exit 1; }
