@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// The predecessor's side of the rehearsal: digests of everything, and what changed meanwhile.
+#include "handoff/clock.h"
+#include "handoff/sender.h"
+#include "handoff/siphash.h"
+
+namespace segue::handoff {
+namespace {
+
+constexpr size_t kBatchBytes = 48 * 1024;
+constexpr uint32_t kScanKeys = 128;
+constexpr size_t kConnectionsPerStep = 16;
+
+// The successor compares these fields only: those that a newer version adds are no difference.
+void append_tags(std::string& out, std::string_view record) {
+  uint32_t last = 0;
+  while (!record.empty()) {
+    const auto field = take_field(record);
+    if (!field) return;  // this side wrote it: well-formed
+    if (field->tag != last) append_varint(out, field->tag);
+    last = field->tag;
+  }
+}
+
+}  // namespace
+
+Status Sender::add_digest(uint32_t item, std::string_view key, const segue_writer& record) {
+  if (!digests_.empty() && (digest_item_ != item || digests_.size() >= kBatchBytes)) {
+    Status status = send_batch(FrameType::kDigests, digest_item_, digests_);
+    if (!status.ok()) return status;
+  }
+  digest_item_ = item;
+  std::string digest;
+  append_u64(digest, siphash24(record.fields));
+  append_tags(digest, record.fields);
+  append_batch_entry(digests_, key, digest);
+  return Status::good();
+}
+
+Status Sender::digest_step(bool& done) {
+  Connections& connections = inventory_.connections;
+  if (stage_ == Stage::kConnections) {
+    for (size_t i = 0; i < kConnectionsPerStep && slot_at_ < connections.slot_count(); ++i) {
+      segue_conn* conn = connections.at(slot_at_++);
+      if (conn == nullptr || !conn->sent || conn->dirty) continue;
+      if (Status status = encode_wire(*conn, record_); !status.ok()) return status;
+      std::string key;
+      append_u64(key, conn->id());
+      if (Status status = add_digest(conn->cls->number, key, record_); !status.ok()) return status;
+    }
+    if (slot_at_ >= connections.slot_count()) stage_ = Stage::kTables;
+    return Status::good();
+  }
+  if (table_at_ >= inventory_.tables.size()) {
+    stage_ = Stage::kDone;
+    done = true;
+    if (digests_.empty()) return Status::good();
+    return send_batch(FrameType::kDigests, digest_item_, digests_);
+  }
+  segue_table& table = *inventory_.tables[table_at_];
+  keys_.clear();
+  segue_scan out{&keys_};
+  const int code = table.ops.scan(table.user, &cursor_, kScanKeys, &out);
+  if (code < 0) return Status::bad(SEGUE_REFUSED, "table " + table.name + ": the scan failed");
+  for (const std::string& key : keys_) {
+    Status status = encode_wire(table, key, record_);
+    if (status.code == SEGUE_GONE) continue;
+    if (status.ok()) status = add_digest(table.number, key, record_);
+    if (!status.ok()) return status;
+  }
+  if (code == 0) {
+    ++table_at_;
+    cursor_ = 0;
+  }
+  return Status::good();
+}
+
+Status Sender::send_excluded() {
+  for (const auto& table : inventory_.tables) {
+    std::string batch;
+    for (const std::string& key : table->dirty.keys()) append_batch_entry(batch, key, {});
+    if (batch.empty()) continue;
+    Status status = send_batch(FrameType::kExcluded, table->number, batch);
+    if (!status.ok()) return status;
+  }
+  const Connections& connections = inventory_.connections;
+  for (const auto& cls : inventory_.classes) {
+    std::string batch;
+    const auto add = [&](uint64_t id) {
+      std::string key;
+      append_u64(key, id);
+      append_batch_entry(batch, key, {});
+    };
+    for (const uint64_t id : connections.closed) add(id);
+    for (const uint64_t id : connections.dirty) add(id);
+    if (batch.empty()) continue;
+    Status status = send_batch(FrameType::kExcluded, cls->number, batch);
+    if (!status.ok()) return status;
+  }
+  return Status::good();
+}
+
+}  // namespace segue::handoff

@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "handoff/instance.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+
+#include "handoff/clock.h"
+#include "handoff/sockets.h"
+
+namespace segue::handoff {
+namespace {
+
+constexpr uint64_t kProgressIntervalNs = 50 * kMillisecond;
+constexpr size_t kWhyBytes = 512;
+
+uint64_t or_default(uint32_t value, uint32_t otherwise) {
+  return value == 0 ? otherwise : value;
+}
+
+// The descriptor in SEGUE_KEEPER_FD, or -1. It is not for this process's children.
+int keeper_fd() {
+  const char* text = getenv("SEGUE_KEEPER_FD");
+  if (text == nullptr) return -1;
+  int fd = -1;
+  const auto [end, parse_error] = std::from_chars(text, text + strlen(text), fd);
+  unsetenv("SEGUE_KEEPER_FD");
+  if (parse_error != std::errc{} || *end != '\0' || fd < 0) return -1;
+  return fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? fd : -1;
+}
+
+}  // namespace
+
+Status Instance::validate(const segue_options& options, const segue_callbacks& callbacks) {
+  if (options.size != sizeof options || callbacks.size != sizeof callbacks) {
+    return Status::bad(SEGUE_INVALID, "a structure's size member does not match this library");
+  }
+  if (options.service == nullptr || !is_name(options.service)) {
+    return Status::bad(SEGUE_INVALID, "options.service must be 1 to 63 of [A-Za-z0-9._:-]");
+  }
+  if (options.version == nullptr || *options.version == '\0') {
+    return Status::bad(SEGUE_INVALID, "options.version is missing");
+  }
+  if (options.meeting > SEGUE_MEET_SUCCESSOR_LISTENS) {
+    return Status::bad(SEGUE_INVALID, "options.meeting is not a segue_meeting");
+  }
+  if (callbacks.freeze == nullptr || callbacks.resume == nullptr || callbacks.activate == nullptr ||
+      callbacks.terminate == nullptr) {
+    return Status::bad(SEGUE_INVALID,
+                       "the callbacks freeze, resume, activate and terminate are required");
+  }
+  return Status::good();
+}
+
+Instance::Instance(const segue_options& options, const segue_callbacks& callbacks, void* user)
+    : callbacks_(callbacks),
+      user_(user),
+      service_(options.service),
+      version_(options.version),
+      directory_(options.directory == nullptr ? "" : options.directory),
+      flag_(options.flag == nullptr ? "" : options.flag),
+      successor_listens_(options.meeting == SEGUE_MEET_SUCCESSOR_LISTENS),
+      poll_ns_(or_default(options.poll_interval_ms, 100) * kMillisecond) {
+  terms_.budget_ns = or_default(options.budget_us, 10'000) * kMicrosecond;
+  terms_.max_rounds = or_default(options.max_rounds, 30);
+  terms_.max_attempts = or_default(options.max_attempts, 5);
+  terms_.background_ns = or_default(options.background_ms, 300'000) * kMillisecond;
+  terms_.rehearsal_ns = or_default(options.rehearsal_ms, 60'000) * kMillisecond;
+  terms_.answer_ns = or_default(options.answer_ms, 5'000) * kMillisecond;
+  terms_.slice_ns = or_default(options.slice_us, 500) * kMicrosecond;
+  terms_.probation_ns = or_default(options.probation_ms, 2'000) * kMillisecond;
+  terms_.hang_ns = or_default(options.hang_ms, 3'000) * kMillisecond;
+  terms_.spin_ns = or_default(options.spin_us, 2'000) * kMicrosecond;
+  terms_.vote_required = options.vote_required == 1;
+  terms_.skip_rehearsal = options.skip_rehearsal == 1;
+  progress_.size = sizeof progress_;
+}
+
+// ---- Meeting -------------------------------------------------------------------------------
+
+Status Instance::start() {
+  if (started_) return Status::bad(SEGUE_STATE, "segue_start() was called before");
+  started_ = true;
+  if (const int fd = keeper_fd(); fd >= 0) {
+    keeper_ = std::make_unique<KeeperChannel>(*this, UniqueFd(fd));
+    poller_.watch(fd, EPOLLIN, [this] { keeper_->on_ready(); });
+    keeper_->hello(service_, version_);
+    return Status::good();
+  }
+  if (directory_.empty()) {
+    const char* variable = getenv("SEGUE_DIRECTORY");
+    if (variable != nullptr) directory_ = variable;
+  }
+  if (!directory_.empty()) return meet_alone(directory_);
+  return become_first();
+}
+
+Status Instance::meet_alone(const std::string& directory) {
+  meeting_ = std::make_unique<LoneMeeting>(
+      LoneMeeting::Options{directory, flag_, successor_listens_, poll_ns_},
+      [this](UniqueFd link, UniqueFd pidfd, const std::string& nonce) {
+        met(std::move(link), std::move(pidfd), nonce);
+      });
+  bool first = false;
+  if (Status status = meeting_->open(first); !status.ok()) return status;
+  Status status = first ? become_first() : meeting_->seek();
+  settle();
+  return status;
+}
+
+void Instance::met(UniqueFd link, UniqueFd pidfd, const std::string& nonce) {
+  Terms terms = terms_;
+  terms.nonce = nonce;
+  if (me_ != kNobody) return begin_predecessor(std::move(link), std::move(pidfd), std::move(terms));
+  begin_successor(std::move(link), std::move(pidfd), std::move(terms));
+}
+
+bool Instance::seek_again() {
+  if (meeting_ == nullptr || me_ != kNobody) return false;
+  return meeting_->seek().ok();
+}
+
+Status Instance::become_first() {
+  if (!page_.valid()) {
+    if (Status status = OwnerPage::create(page_); !status.ok()) return status;
+  }
+  if (Status status = bind_declared(); !status.ok()) return status;
+  for (const auto& arena : inventory_.arenas) {
+    if (arena->data != nullptr) continue;
+    if (Status status = create_arena(*arena); !status.ok()) return status;
+  }
+  if (!acquire()) return Status::bad(SEGUE_REFUSED, "a single-access resource could not be taken");
+  if (me_ == kNobody) me_ = page_.new_name();
+  uint32_t epoch = 0;
+  if (!page_.take(me_, epoch)) {
+    return Status::bad(SEGUE_REFUSED, "another instance owns this service already");
+  }
+  activate(true, epoch, 0);
+  report(AttemptRole::kSuccessor, 0, KeeperEvent::kActivated, 0, {});
+  if (keeper_) keeper_->store(inventory_.listeners);
+  serve_meeting_ = true;
+  return Status::good();
+}
+
+Status Instance::bind_declared() {
+  for (const Declared& declared : declared_listeners) {
+    NamedFds::Entry* stored = inventory_.listeners.find(declared.name);
+    if (stored == nullptr) {
+      UniqueFd fd;
+      Status status = bind_listener(declared.address, declared.backlog, fd);
+      if (!status.ok()) return status;
+      inventory_.listeners.put(declared.name, std::move(fd), false);
+    }
+  }
+  for (const NamedFds::Entry& entry : inventory_.listeners.entries) {
+    if (Status status = listener_arrived(entry.name, entry.fd.get()); !status.ok()) return status;
+  }
+  return Status::good();
+}
+
+void Instance::begin_predecessor(UniqueFd link, UniqueFd pidfd, Terms terms) {
+  predecessor_ =
+      std::make_unique<Predecessor>(*this, std::move(link), std::move(pidfd), std::move(terms));
+  watch_side(*predecessor_);
+}
+
+void Instance::begin_successor(UniqueFd link, UniqueFd pidfd, Terms terms) {
+  successor_ =
+      std::make_unique<Successor>(*this, std::move(link), std::move(pidfd), std::move(terms));
+  watch_side(*successor_);
+}
+
+template <typename Side>
+void Instance::watch_side(Side& side) {
+  Side* pointer = &side;
+  poller_.watch(side.link_fd(), EPOLLIN, [pointer] { pointer->on_link(); });
+  poller_.watch(side.pidfd(), EPOLLIN, [pointer] { pointer->on_death(); });
+}
+
+void Instance::forget_side(int link_fd, int pidfd) {
+  poller_.forget(link_fd);
+  poller_.forget(pidfd);
+}
+
+// ---- Dispatch ------------------------------------------------------------------------------
+
+int Instance::dispatch() {
+  if (!started_) return SEGUE_STATE;
+  poller_.run();
+  run_timers();
+  if (predecessor_ && predecessor_->has_work()) predecessor_->work();
+  const bool failed =
+      (predecessor_ && predecessor_->over() && progress_.phase == SEGUE_PHASE_ENDED && !ended_);
+  settle();
+  return failed ? SEGUE_PEER : SEGUE_OK;
+}
+
+void Instance::run_timers() {
+  const uint64_t now = monotonic_ns();
+  if (predecessor_) predecessor_->on_time(now);
+  if (successor_) successor_->on_time(now);
+  if (meeting_ && meeting_->on_time(now)) {
+    if (Status status = become_first(); !status.ok()) {
+      note(status.text);
+      terminate(SEGUE_END_REFUSED);
+    }
+  }
+}
+
+// Brings the watches, the timer and the finished sides in line with what just happened.
+void Instance::settle() {
+  if (predecessor_ && predecessor_->over()) {
+    forget_side(predecessor_->link_fd(), predecessor_->pidfd());
+    predecessor_.reset();
+    serve_meeting_ = serve_meeting_ || serving();
+  }
+  if (successor_ && successor_->over()) {
+    forget_side(successor_->link_fd(), successor_->pidfd());
+    successor_.reset();
+    serve_meeting_ = serve_meeting_ || serving();
+    if (keeper_ && serving()) keeper_->store(inventory_.listeners);
+  }
+  if (keeper_ && keeper_->lost()) {
+    poller_.forget(keeper_->fd());
+    keeper_.reset();
+  }
+  settle_meeting();
+  const auto interest = [](bool reads, bool writes) {
+    return (reads ? uint32_t{EPOLLIN} : 0U) | (writes ? uint32_t{EPOLLOUT} : 0U);
+  };
+  uint64_t next = kNever;
+  bool work = false;
+  if (predecessor_) {
+    poller_.change(predecessor_->link_fd(),
+                   interest(predecessor_->wants_read(), predecessor_->wants_write()));
+    next = std::min(next, predecessor_->deadline());
+    work = predecessor_->has_work();
+  }
+  if (successor_) {
+    poller_.change(successor_->link_fd(),
+                   interest(successor_->wants_read(), successor_->wants_write()));
+    next = std::min(next, successor_->deadline());
+  }
+  if (keeper_) poller_.change(keeper_->fd(), interest(true, keeper_->wants_write()));
+  if (meeting_) next = std::min(next, meeting_->deadline());
+  poller_.set_timer(next);
+  poller_.wake(work);
+}
+
+void Instance::settle_meeting() {
+  if (!meeting_) return;
+  if (std::exchange(serve_meeting_, false) && !ended_) {
+    if (Status status = meeting_->serve(); !status.ok()) note(status.text);
+  }
+  if (!meeting_->error().empty()) note(meeting_->error());
+  const int listener = meeting_->listening_fd();
+  if (listener == watched_listener_) return;
+  if (watched_listener_ >= 0) poller_.forget(watched_listener_);
+  watched_listener_ = listener;
+  if (listener >= 0) poller_.watch(listener, EPOLLIN, [this] { meeting_->on_connection(); });
+}
+
+// ---- Host ----------------------------------------------------------------------------------
+
+void Instance::report(AttemptRole role, uint64_t attempt, KeeperEvent event, uint64_t number,
+                      const std::string& text) {
+  if (event == KeeperEvent::kFailed) note(text);
+  if (!keeper_) return;
+  const uint32_t epoch = page_.valid() ? page_.look().epoch : 0;
+  keeper_->event(role, attempt, event, number, text, epoch);
+}
+
+void Instance::progressed(AttemptRole role, uint64_t attempt) {
+  const uint64_t now = monotonic_ns();
+  const bool same_phase = progressed_phase_ == progress_.phase;
+  if (same_phase && now - progressed_ns_ < kProgressIntervalNs) return;
+  progressed_ns_ = now;
+  progressed_phase_ = progress_.phase;
+  if (keeper_) keeper_->progress(role, attempt, progress_);
+  if (callbacks_.progress != nullptr) callbacks_.progress(user_, &progress_);
+}
+
+Status Instance::listener_arrived(const std::string& name, int fd) {
+  if (callbacks_.listener == nullptr || callbacks_.listener(user_, name.c_str(), fd) == SEGUE_OK) {
+    return Status::good();
+  }
+  return Status::bad(SEGUE_REFUSED, "this version refuses the listener " + name);
+}
+
+Status Instance::descriptor_arrived(const std::string& name, int fd) {
+  if (callbacks_.descriptor == nullptr ||
+      callbacks_.descriptor(user_, name.c_str(), fd) == SEGUE_OK) {
+    return Status::good();
+  }
+  return Status::bad(SEGUE_REFUSED, "this version refuses the descriptor " + name);
+}
+
+bool Instance::freeze() {
+  return callbacks_.freeze(user_) == SEGUE_OK;
+}
+
+bool Instance::release() {
+  return callbacks_.release(user_) == SEGUE_OK;
+}
+
+void Instance::resume(segue_resume_reason reason, bool released) {
+  callbacks_.resume(user_, reason, released ? 1 : 0);
+  if (reason == SEGUE_RESUME_RECLAIMED) serve_meeting_ = true;
+}
+
+bool Instance::check(std::string& why) {
+  if (callbacks_.check == nullptr) return true;
+  char text[kWhyBytes] = "";
+  if (callbacks_.check(user_, text, sizeof text) == SEGUE_OK) return true;
+  text[sizeof text - 1] = '\0';
+  why = text;
+  return false;
+}
+
+bool Instance::acquire() {
+  return callbacks_.acquire == nullptr || callbacks_.acquire(user_) == SEGUE_OK;
+}
+
+void Instance::yield() {
+  if (callbacks_.yield != nullptr) callbacks_.yield(user_);
+}
+
+void Instance::activate(bool first, uint32_t epoch, uint64_t blackout_ns) {
+  const segue_activation activation{sizeof(segue_activation), first ? 1U : 0U, epoch, blackout_ns};
+  callbacks_.activate(user_, &activation);
+}
+
+void Instance::terminate(segue_end_reason reason) {
+  if (std::exchange(ended_, true)) return;
+  callbacks_.terminate(user_, reason);
+}
+
+int Instance::lock_fd() const {
+  return meeting_ ? meeting_->lock_fd() : -1;
+}
+
+void Instance::take_lock(UniqueFd fd) {
+  if (meeting_) meeting_->take_lock(std::move(fd));
+}
+
+uint64_t Instance::keeper_silent_ns(uint64_t now) const {
+  return keeper_ ? now - keeper_->last_heard_ns() : kNever;
+}
+
+// ---- The keeper's orders -------------------------------------------------------------------
+
+void Instance::start_first(OwnerName name, OwnerPage page, NamedFds stored) {
+  if (me_ != kNobody || successor_) return;
+  page_ = std::move(page);
+  me_ = name;
+  for (NamedFds::Entry& entry : stored.entries) {
+    inventory_.listeners.put(entry.name, std::move(entry.fd), false);
+  }
+  if (Status status = become_first(); !status.ok()) {
+    report(AttemptRole::kSuccessor, 0, KeeperEvent::kFailed, 0, status.text);
+    terminate(SEGUE_END_REFUSED);
+  }
+}
+
+void Instance::begin_attempt(AttemptRole role, const Terms& terms, UniqueFd link, OwnerPage page,
+                             UniqueFd peer_pidfd) {
+  if (role == AttemptRole::kPredecessor) {
+    const char* why = nullptr;
+    if (!serving()) why = "this instance does not serve";
+    if (predecessor_) why = "another handoff of this service is under way";
+    if (why != nullptr) return report(role, terms.attempt, KeeperEvent::kFailed, 0, why);
+    return begin_predecessor(std::move(link), std::move(peer_pidfd), terms);
+  }
+  if (me_ != kNobody || successor_) {
+    return report(role, terms.attempt, KeeperEvent::kFailed, 0, "this instance serves already");
+  }
+  page_ = std::move(page);
+  begin_successor(std::move(link), std::move(peer_pidfd), terms);
+}
+
+void Instance::keeper_commits(uint64_t attempt) {
+  if (successor_ && successor_->attempt() == attempt) successor_->keeper_commits();
+}
+
+void Instance::keeper_aborts(uint64_t attempt, const std::string& why) {
+  if (predecessor_ && predecessor_->attempt() == attempt) return predecessor_->abort(why);
+  if (successor_ && successor_->attempt() == attempt) successor_->abort(why);
+}
+
+void Instance::keeper_ends(segue_end_reason reason) {
+  terminate(reason);
+}
+
+bool Instance::serving() const {
+  if (!page_.valid() || me_ == kNobody) return false;
+  const Ownership now = page_.look();
+  return now.owner == me_ && now.state == OwnerState::kServing &&
+         !(predecessor_ && predecessor_->frozen());
+}
+
+void Instance::listener_added(const std::string& name) {
+  (void)name;
+  if (keeper_ && serving()) keeper_->store(inventory_.listeners);
+}
+
+void Instance::listener_removed(const std::string& name) {
+  if (keeper_) keeper_->unstore(name);
+}
+
+void Instance::cast_vote(bool good, const std::string& why) {
+  if (successor_) successor_->vote(good, why);
+}
+
+}  // namespace segue::handoff

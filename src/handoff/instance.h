@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// What stands behind segue_instance: ties inventory, meeting, keeper channel and the two sides of a
+// handoff to the service's callbacks.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "handoff/host.h"
+#include "handoff/keeper_channel.h"
+#include "handoff/lone_meeting.h"
+#include "handoff/poller.h"
+#include "handoff/predecessor.h"
+#include "handoff/successor.h"
+
+namespace segue::handoff {
+
+class Instance : public Host, public KeeperOrders {
+ public:
+  Instance(const segue_options& options, const segue_callbacks& callbacks, void* user);
+  static Status validate(const segue_options& options, const segue_callbacks& callbacks);
+
+  Status start();
+  int dispatch();
+  [[nodiscard]] int fd() const { return poller_.fd(); }
+  [[nodiscard]] bool started() const { return started_; }
+  [[nodiscard]] bool poller_valid() const { return poller_.valid(); }
+
+  struct Declared {
+    std::string name;
+    std::string address;
+    int backlog = 0;
+  };
+  std::vector<Declared> declared_listeners;
+  void listener_added(const std::string& name);
+  void listener_removed(const std::string& name);
+  void cast_vote(bool good, const std::string& why);
+  std::string error = "no error so far";
+
+  // Host
+  Inventory& inventory() override { return inventory_; }
+  OwnerPage& page() override { return page_; }
+  OwnerName me() const override { return me_; }
+  void set_me(OwnerName name) override { me_ = name; }
+  const std::string& service() const override { return service_; }
+  const std::string& version() const override { return version_; }
+  segue_progress& progress() override { return progress_; }
+  void report(AttemptRole role, uint64_t attempt, KeeperEvent event, uint64_t number,
+              const std::string& text) override;
+  void progressed(AttemptRole role, uint64_t attempt) override;
+  Status listener_arrived(const std::string& name, int fd) override;
+  Status descriptor_arrived(const std::string& name, int fd) override;
+  bool freeze() override;
+  bool has_release() const override { return callbacks_.release != nullptr; }
+  bool release() override;
+  void resume(segue_resume_reason reason, bool released) override;
+  bool check(std::string& why) override;
+  bool acquire() override;
+  void yield() override;
+  void activate(bool first, uint32_t epoch, uint64_t blackout_ns) override;
+  void terminate(segue_end_reason reason) override;
+  int lock_fd() const override;
+  void take_lock(UniqueFd fd) override;
+  bool alone() const override { return keeper_ == nullptr; }
+  bool seek_again() override;
+  uint64_t keeper_silent_ns(uint64_t now) const override;
+  bool handing_over() const override { return predecessor_ != nullptr; }
+
+  // KeeperOrders
+  void start_first(OwnerName name, OwnerPage page, NamedFds stored) override;
+  void begin_attempt(AttemptRole role, const Terms& terms, UniqueFd link, OwnerPage page,
+                     UniqueFd peer_pidfd) override;
+  void keeper_commits(uint64_t attempt) override;
+  void keeper_aborts(uint64_t attempt, const std::string& why) override;
+  void keeper_ends(segue_end_reason reason) override;
+  bool serving() const override;
+  size_t connection_count() const override { return inventory_.connections.count(); }
+  const Terms& own_terms() const override { return terms_; }
+
+ private:
+  Status meet_alone(const std::string& directory);
+  void met(UniqueFd link, UniqueFd pidfd, const std::string& nonce);
+  Status become_first();
+  Status bind_declared();
+  void begin_predecessor(UniqueFd link, UniqueFd pidfd, Terms terms);
+  void begin_successor(UniqueFd link, UniqueFd pidfd, Terms terms);
+  void run_timers();
+  void settle();
+  void settle_meeting();
+  template <typename Side>
+  void watch_side(Side& side);
+  void forget_side(int link_fd, int pidfd);
+  void note(const std::string& text) { error = text; }
+
+  segue_callbacks callbacks_;
+  void* user_;
+  std::string service_;
+  std::string version_;
+  std::string directory_;
+  std::string flag_;
+  bool successor_listens_;
+  uint64_t poll_ns_;
+  Terms terms_;
+
+  Poller poller_;
+  Inventory inventory_;
+  OwnerPage page_;
+  OwnerName me_ = kNobody;
+  segue_progress progress_{};
+  uint64_t progressed_ns_ = 0;
+  uint32_t progressed_phase_ = 0;
+  bool started_ = false;
+  bool ended_ = false;
+
+  std::unique_ptr<KeeperChannel> keeper_;
+  std::unique_ptr<LoneMeeting> meeting_;
+  int watched_listener_ = -1;
+  bool serve_meeting_ = false;  // at the next settle()
+  std::unique_ptr<Predecessor> predecessor_;
+  std::unique_ptr<Successor> successor_;
+};
+
+}  // namespace segue::handoff
+
+struct segue_instance final : segue::handoff::Instance {
+  using Instance::Instance;
+};

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// The instance's end of the keeper channel.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "handoff/host.h"
+#include "handoff/link.h"
+
+namespace segue::handoff {
+
+// What the keeper asks of an instance.
+class KeeperOrders {
+ public:
+  virtual ~KeeperOrders() = default;
+  virtual void start_first(OwnerName name, OwnerPage page, NamedFds stored) = 0;
+  virtual void begin_attempt(AttemptRole role, const Terms& terms, UniqueFd link, OwnerPage page,
+                             UniqueFd peer_pidfd) = 0;
+  virtual void keeper_commits(uint64_t attempt) = 0;
+  virtual void keeper_aborts(uint64_t attempt, const std::string& why) = 0;
+  virtual void keeper_ends(segue_end_reason reason) = 0;
+  virtual bool serving() const = 0;
+  virtual size_t connection_count() const = 0;
+  virtual const Terms& own_terms() const = 0;
+};
+
+class KeeperChannel {
+ public:
+  KeeperChannel(KeeperOrders& orders, UniqueFd fd);
+
+  [[nodiscard]] int fd() const { return link_.fd(); }
+  [[nodiscard]] bool wants_write() const { return link_.congested(); }
+  [[nodiscard]] bool lost() const { return lost_; }
+  [[nodiscard]] uint64_t last_heard_ns() const { return last_heard_ns_; }
+
+  void hello(const std::string& service, const std::string& version);
+  void on_ready();  // readable or writable
+  void event(AttemptRole role, uint64_t attempt, KeeperEvent event, uint64_t number,
+             const std::string& text, uint32_t epoch);
+  void progress(AttemptRole role, uint64_t attempt, const segue_progress& progress);
+  void store(const NamedFds& listeners);
+  void unstore(const std::string& name);
+
+ private:
+  void on_message(Message& message);
+  void on_start(Message& message);
+  void on_attempt(Message& message);
+  void send(FrameType type, std::string_view payload, std::span<const int> fds = {});
+
+  KeeperOrders& orders_;
+  Link link_;
+  bool lost_ = false;
+  uint64_t last_heard_ns_ = 0;
+};
+
+}  // namespace segue::handoff

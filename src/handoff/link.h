@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <deque>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "handoff/frame.h"
+#include "handoff/status.h"
+#include "handoff/unique_fd.h"
+
+namespace segue::handoff {
+
+struct Message {
+  FrameType type{};
+  std::string_view payload;  // valid until the next receive()
+  std::vector<UniqueFd> fds;
+};
+
+// One end of a SOCK_SEQPACKET Unix socket that carries frames. Never blocks.
+class Link {
+ public:
+  // At most so many bytes wait for a slow receiver; send() then fails with SEGUE_LIMIT. Producers
+  // of bulk look at congested() and wait for the socket to become writable.
+  static constexpr size_t kMaxQueuedBytes = size_t{2} << 30;
+
+  explicit Link(UniqueFd fd);
+
+  [[nodiscard]] int fd() const { return fd_.get(); }
+
+  // Sends now or queues. `fds` stay the caller's; queued ones are duplicated. At most
+  // kMaxFdsPerMessage.
+  Status send(FrameType type, std::string_view payload, std::span<const int> fds = {});
+  // Sends what is queued as far as the socket takes it.
+  Status flush();
+  [[nodiscard]] bool congested() const { return !queue_.empty(); }
+  [[nodiscard]] uint64_t bytes_sent() const { return bytes_sent_; }
+  [[nodiscard]] uint64_t bytes_received() const { return bytes_received_; }
+
+  enum class Got { kMessage, kNothing, kEnded, kBroken };
+  // kBroken: the peer broke the protocol or descriptors were lost; error() says how.
+  // Frames of unknown type without CRITICAL are skipped.
+  Got receive(Message& message);
+  [[nodiscard]] const std::string& error() const { return error_; }
+
+ private:
+  struct Queued {
+    std::string bytes;
+    std::vector<UniqueFd> fds;
+  };
+
+  // 1 sent, 0 the socket is full, -1 failed (errno).
+  int send_now(std::string_view header, std::string_view payload, std::span<const int> fds);
+  Got broken(std::string why);
+  Got receive_part(FrameHeader& header, std::string_view& payload, std::vector<UniqueFd>& fds);
+
+  UniqueFd fd_;
+  uint32_t next_out_ = 1;
+  uint32_t next_in_ = 1;
+  std::deque<Queued> queue_;
+  size_t queued_bytes_ = 0;
+  uint64_t bytes_sent_ = 0;
+  uint64_t bytes_received_ = 0;
+  std::vector<char> buffer_;
+  std::string joined_;
+  std::optional<FrameType> partial_type_;
+  std::vector<UniqueFd> partial_fds_;
+  std::string error_;
+};
+
+}  // namespace segue::handoff

@@ -1,0 +1,568 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "handoff/predecessor.h"
+
+#include <algorithm>
+
+#include "handoff/clock.h"
+#include "handoff/fault.h"
+#include "handoff/negotiation.h"
+#include "handoff/peer.h"
+
+namespace segue::handoff {
+namespace {
+
+// The fixed part of a blackout before anything was measured: two wake-ups and a few frames.
+constexpr uint64_t kFixedBlackoutNs = 200 * kMicrosecond;
+// A rehearsal begins when no more than so many changes are to be sent in one go.
+constexpr size_t kFewChanges = 4096;
+constexpr size_t kMaxRoundsBeforeRehearsal = 8;
+// A dead process's pidfd becomes readable when it has been torn down; a large one takes a while.
+constexpr uint64_t kFenceNs = 30'000 * kMillisecond;
+
+}  // namespace
+
+Predecessor::Predecessor(Host& host, UniqueFd link, UniqueFd successor_pidfd, Terms terms)
+    : host_(host),
+      link_(std::move(link)),
+      pidfd_(std::move(successor_pidfd)),
+      terms_(std::move(terms)),
+      sender_(host.inventory(), link_) {
+  segue_progress fresh{};
+  fresh.size = sizeof fresh;
+  host_.progress() = fresh;
+  set_phase(SEGUE_PHASE_MEETING);
+  wait_until(terms_.answer_ns);
+  if (fault("predecessor", "meeting")) fail("injected error in meeting");
+}
+
+bool Predecessor::has_work() const {
+  return (state_ == State::kSending || state_ == State::kDigests) && !link_.congested();
+}
+
+void Predecessor::wait_until(uint64_t duration_ns) {
+  deadline_ = monotonic_ns() + duration_ns;
+}
+
+void Predecessor::set_phase(segue_phase phase) {
+  host_.progress().phase = phase;
+  update_progress();
+}
+
+void Predecessor::update_progress() {
+  segue_progress& progress = host_.progress();
+  progress.rounds = rounds_;
+  progress.attempts = freezes_;
+  progress.records = sender_.records();
+  progress.fds = sender_.descriptors();
+  progress.bytes = link_.bytes_sent();
+  progress.connections = host_.inventory().connections.count();
+  host_.progressed(AttemptRole::kPredecessor, terms_.attempt);
+}
+
+void Predecessor::send(FrameType type, std::string_view payload) {
+  if (Status status = link_.send(type, payload); !status.ok()) link_lost_ = true;
+}
+
+// ---- Frames --------------------------------------------------------------------------------
+
+void Predecessor::on_link() {
+  if (Status status = link_.flush(); !status.ok()) link_lost_ = true;
+  constexpr int kMaxMessages = 64;  // then the service's clients have their turn
+  for (int i = 0; i < kMaxMessages && state_ != State::kOver; ++i) {
+    Message message;
+    switch (link_.receive(message)) {
+      case Link::Got::kMessage:
+        on_message(message);
+        break;
+      case Link::Got::kNothing:
+        return;
+      case Link::Got::kEnded:
+        return lose_successor("the successor closed the link");
+      case Link::Got::kBroken:
+        return lose_successor("the successor broke the protocol: " + link_.error());
+    }
+  }
+}
+
+void Predecessor::on_message(const Message& message) {
+  const std::string_view payload = message.payload;
+  if (!is_record(payload)) return lose_successor("the successor sent a malformed frame");
+  if (message.type == FrameType::kAbort || message.type == FrameType::kRefuse) {
+    return lose_successor("the successor: " + std::string(get_bytes(payload, 2)));
+  }
+  switch (state_) {
+    case State::kHello:
+      if (message.type == FrameType::kHello) return on_hello(payload);
+      break;
+    case State::kReady:
+      if (message.type == FrameType::kReady) return begin_snapshot();
+      break;
+    case State::kRound:
+      if (message.type == FrameType::kRoundDone) return on_round_done(payload);
+      break;
+    case State::kRehearsal:
+      if (message.type == FrameType::kRehearsed) return on_rehearsed(payload);
+      break;
+    case State::kOffered:
+      if (message.type == FrameType::kActivated) return on_activated(payload);
+      if (message.type == FrameType::kDecline) return on_decline(payload);
+      break;
+    case State::kTakenBack:
+      if (message.type == FrameType::kDecline) return on_decline(payload);
+      break;
+    case State::kProbation:
+      if (message.type == FrameType::kHeartbeat) return wait_until(terms_.hang_ns);
+      if (message.type == FrameType::kActivated) return on_activated(payload);  // at the deadline
+      if (message.type == FrameType::kCommit) return on_commit();
+      break;
+    case State::kFencing:
+      return;  // it is being killed: whatever it says is late
+    case State::kSending:
+    case State::kDigests:
+    case State::kOver:
+      break;
+  }
+  lose_successor("the successor sent " + std::string(frame_name(message.type)) + " out of order");
+}
+
+void Predecessor::on_hello(std::string_view hello) {
+  std::string items;
+  Status status = check_hello(hello, items);
+  if (status.ok()) status = accept(items);
+  if (status.ok()) {
+    state_ = State::kReady;
+    return wait_until(terms_.answer_ns);
+  }
+  segue_writer out;
+  put_number(out, 1, static_cast<uint64_t>(-status.code));
+  put_field(out, 2, status.text);
+  send(FrameType::kRefuse, out.fields);
+  fail(status.text);
+}
+
+Status Predecessor::check_hello(std::string_view hello, std::string& items) {
+  if (get_bytes(hello, 1) != kMagic) {
+    return Status::bad(SEGUE_PEER, "the peer does not speak this protocol");
+  }
+  if (!agree_protocol(get_number(hello, 2, 0), get_number(hello, 3, 0))) {
+    return Status::bad(SEGUE_REFUSED, "no common protocol version");
+  }
+  if (get_bytes(hello, 4) != host_.service()) {
+    return Status::bad(SEGUE_REFUSED, "the successor is service " +
+                                          std::string(get_bytes(hello, 4)) + ", this is " +
+                                          host_.service());
+  }
+  if (!same_secret(get_bytes(hello, 6), terms_.nonce)) {
+    return Status::bad(SEGUE_REFUSED, "the successor does not know this attempt's nonce");
+  }
+  constexpr uint64_t kSpareDescriptors = 16;
+  const uint64_t needed = host_.inventory().descriptor_count() + kSpareDescriptors;
+  const uint64_t room = get_number(hello, 7, 0);
+  if (room < needed) {
+    return Status::bad(SEGUE_REFUSED, "the successor can open " + std::to_string(room) +
+                                          " more descriptors, " + std::to_string(needed) +
+                                          " are needed: raise its RLIMIT_NOFILE");
+  }
+  return agree_forms(host_.inventory(), get_bytes(hello, 8), items);
+}
+
+Status Predecessor::accept(const std::string& items) {
+  epoch_ = host_.page().look().epoch;
+  if (terms_.successor == kNobody) terms_.successor = host_.page().new_name();
+  segue_writer out;
+  put_number(out, 1, kHighestProtocol);
+  put_field(out, 2, host_.version());
+  put_number(out, 3, terms_.successor);
+  put_number(out, 4, epoch_);
+  put_field(out, 5, items);
+  put_number(out, 6, static_cast<uint64_t>(terms_.mode));
+  put_number(out, 7, terms_.answer_ns / kMillisecond);
+  put_number(out, 8, terms_.probation_ns / kMillisecond);
+  put_number(out, 9, terms_.vote_required ? 1 : 0);
+  put_number(out, 10, terms_.hang_ns / kMillisecond);
+  put_number(out, 11, terms_.spin_ns / kMicrosecond);
+  put_number(out, 12, host_.lock_fd() >= 0 ? 1 : 0);
+  const int fds[2] = {host_.page().fd(), host_.lock_fd()};
+  return link_.send(FrameType::kAccept, out.fields,
+                    std::span<const int>(fds, host_.lock_fd() >= 0 ? 2 : 1));
+}
+
+// ---- Background ----------------------------------------------------------------------------
+
+void Predecessor::begin_snapshot() {
+  set_phase(SEGUE_PHASE_BACKGROUND);
+  background_deadline_ = monotonic_ns() + terms_.background_ns;
+  deadline_ = background_deadline_;
+  host_.inventory().track();
+  host_.inventory().rebuffing = true;
+  sender_.begin_snapshot();
+  state_ = State::kSending;
+  if (fault("predecessor", "background")) fail("injected error in background");
+}
+
+void Predecessor::work() {
+  const uint64_t until = monotonic_ns() + terms_.slice_ns;
+  bool done = false;
+  Status status = Status::good();
+  const uint64_t started = monotonic_ns();
+  if (state_ == State::kSending) {
+    status = sender_.advance(until, done);
+    send_spent_ns_ += monotonic_ns() - started;
+  } else if (state_ == State::kDigests) {
+    status = sender_.advance_digests(until, done);
+  } else {
+    return;
+  }
+  if (host_.inventory().overflowed()) {
+    return fail("more than 16,777,216 records changed faster than they can be sent");
+  }
+  if (!status.ok()) return fail(status.text);
+  update_progress();
+  if (!done) return;
+  if (state_ == State::kSending) return end_round();
+  end_digests();
+}
+
+void Predecessor::begin_round() {
+  records_before_ = sender_.records();
+  send_spent_ns_ = 0;
+  sender_.begin_round();
+  state_ = State::kSending;
+  deadline_ = background_deadline_;
+  work();  // most rounds are small and end here
+}
+
+void Predecessor::end_round() {
+  ++rounds_;
+  may_follow_ = (rehearsed_ || terms_.skip_rehearsal) && terms_.mode == AttemptMode::kUpgrade &&
+                predict(host_.inventory().changes()) <= terms_.budget_ns;
+  segue_writer out;
+  put_number(out, 1, rounds_);
+  put_number(out, 2, sender_.records());
+  put_number(out, 3, sender_.descriptors());
+  put_number(out, 4, link_.bytes_sent());
+  put_number(out, 5, may_follow_ ? 1 : 0);
+  send(FrameType::kRound, out.fields);
+  state_ = State::kRound;
+  deadline_ = std::min(background_deadline_,
+                       monotonic_ns() + std::max(terms_.answer_ns, send_spent_ns_ * 20));
+}
+
+void Predecessor::on_round_done(std::string_view payload) {
+  const bool matches = get_number(payload, 1, 0) == rounds_ &&
+                       get_number(payload, 3, UINT64_MAX) == sender_.records() &&
+                       get_number(payload, 4, UINT64_MAX) == sender_.descriptors();
+  if (!matches) return lose_successor("the successor received another number of records");
+  const uint64_t sent = sender_.records() - records_before_;
+  if (sent > 0) {
+    const uint64_t spent = send_spent_ns_ + get_number(payload, 2, 0);
+    const uint64_t measured = spent / sent;
+    ns_per_record_ = ns_per_record_ == 0 ? measured : (ns_per_record_ + measured) / 2;
+  }
+  snapshot_sent_ = true;
+  update_progress();
+  after_round();
+}
+
+uint64_t Predecessor::predict(size_t changes) const {
+  return kFixedBlackoutNs + changes * ns_per_record_;
+}
+
+void Predecessor::after_round() {
+  const size_t changes = host_.inventory().changes();
+  const uint64_t predicted = predict(changes);
+  host_.progress().predicted_ns = predicted;
+  host_.report(AttemptRole::kPredecessor, terms_.attempt, KeeperEvent::kRoundBegun, rounds_, {});
+  if (!rehearsed_ && !terms_.skip_rehearsal) {
+    if (changes <= kFewChanges || rounds_ >= kMaxRoundsBeforeRehearsal) return begin_rehearsal();
+    return begin_round();
+  }
+  if (terms_.mode == AttemptMode::kRehearse) return finish();
+  if (may_follow_ && predicted <= terms_.budget_ns) return enter_foreground();
+  next_round_or_give_up("predicted blackout " + std::to_string(predicted / kMicrosecond) +
+                        " us is over the budget of " +
+                        std::to_string(terms_.budget_ns / kMicrosecond) + " us");
+}
+
+void Predecessor::next_round_or_give_up(const std::string& why) {
+  if (rounds_ >= terms_.max_rounds) {
+    return fail(why + " after " + std::to_string(rounds_) + " rounds");
+  }
+  if (freezes_ >= terms_.max_attempts) {
+    return fail(why + " after " + std::to_string(freezes_) + " attempts");
+  }
+  begin_round();
+}
+
+// ---- Rehearsal -----------------------------------------------------------------------------
+
+void Predecessor::begin_rehearsal() {
+  set_phase(SEGUE_PHASE_REHEARSAL);
+  if (fault("predecessor", "rehearsal")) return fail("injected error in rehearsal");
+  sender_.begin_round();
+  if (Status status = sender_.advance_all(kNever); !status.ok()) return fail(status.text);
+  send(FrameType::kMark, {});
+  sender_.begin_digests();
+  state_ = State::kDigests;
+  wait_until(terms_.rehearsal_ns);
+}
+
+void Predecessor::end_digests() {
+  if (Status status = sender_.send_excluded(); !status.ok()) return fail(status.text);
+  send(FrameType::kRehearse, {});
+  state_ = State::kRehearsal;
+}
+
+void Predecessor::on_rehearsed(std::string_view payload) {
+  if (get_number(payload, 1, 0) != 1) {
+    std::string why = "rehearsal: " + std::string(get_bytes(payload, 2));
+    const std::string item(get_bytes(payload, 3));
+    if (!item.empty()) why += " (" + item + " " + printable(get_bytes(payload, 4)) + ")";
+    return fail(why);
+  }
+  rehearsed_ = true;
+  if (terms_.mode == AttemptMode::kRehearse) {
+    host_.report(AttemptRole::kPredecessor, terms_.attempt, KeeperEvent::kRehearsed, 0, {});
+    return finish();
+  }
+  set_phase(SEGUE_PHASE_BACKGROUND);
+  begin_round();
+}
+
+// ---- Foreground ----------------------------------------------------------------------------
+
+void Predecessor::enter_foreground() {
+  ++freezes_;
+  frozen_since_ = monotonic_ns();
+  const bool willing = host_.freeze();
+  host_.progress().phase = SEGUE_PHASE_FOREGROUND;
+  Status status = Status::good();
+  if (!willing) {
+    status = Status::bad(SEGUE_STATE, "the service cannot freeze now");
+  } else if (fault("predecessor", "foreground")) {
+    status = Status::bad(SEGUE_STATE, "injected error in foreground");
+  } else if (host_.has_release()) {
+    released_ = true;
+    if (!host_.release())
+      status = Status::bad(SEGUE_STATE, "the service cannot release a resource");
+  }
+  if (status.ok()) status = send_final();
+  if (status.ok() && !host_.page().offer(epoch_, host_.me())) {
+    status = Status::bad(SEGUE_STATE, "this process does not own the service any more");
+  }
+  if (status.ok()) {
+    state_ = State::kOffered;
+    deadline_ = frozen_since_ + terms_.budget_ns;
+    host_.report(AttemptRole::kPredecessor, terms_.attempt, KeeperEvent::kFrozen, freezes_, {});
+    if (fault("predecessor", "offered")) withdraw_at_deadline();
+    return;
+  }
+  if (!take_back(SEGUE_RESUME_LATE)) {
+    host_.terminate(SEGUE_END_COMMITTED);  // somebody else owns the service
+    return finish();
+  }
+  if (status.code != SEGUE_TIMEOUT && status.code != SEGUE_STATE) return fail(status.text);
+  next_round_or_give_up(status.text);
+}
+
+Status Predecessor::send_final() {
+  sender_.begin_round();
+  const uint64_t deadline = frozen_since_ + terms_.budget_ns;
+  if (Status status = sender_.advance_all(deadline); !status.ok()) return status;
+  segue_writer out;
+  put_number(out, 1, epoch_);
+  put_number(out, 2, frozen_since_);
+  put_number(out, 3, deadline);
+  put_number(out, 4, sender_.records());
+  put_number(out, 5, sender_.descriptors());
+  put_number(out, 6, host_.inventory().connections.generation());
+  return link_.send(FrameType::kFinal, out.fields);
+}
+
+bool Predecessor::take_back(segue_resume_reason reason) {
+  if (!host_.page().withdraw(epoch_, host_.me())) return false;
+  ++epoch_;
+  segue_writer out;
+  put_number(out, 1, epoch_);
+  put_number(out, 2, monotonic_ns() - frozen_since_);
+  send(FrameType::kWithdrawn, out.fields);
+  thaw(reason);
+  return true;
+}
+
+void Predecessor::thaw(segue_resume_reason reason) {
+  const uint64_t frozen = monotonic_ns() - frozen_since_;
+  segue_progress& progress = host_.progress();
+  progress.frozen_max_ns = std::max(progress.frozen_max_ns, frozen);
+  frozen_since_ = 0;
+  host_.resume(reason, std::exchange(released_, false));
+  set_phase(SEGUE_PHASE_BACKGROUND);
+  host_.report(AttemptRole::kPredecessor, terms_.attempt, KeeperEvent::kResumed, reason, {});
+}
+
+void Predecessor::on_activated(std::string_view payload) {
+  state_ = State::kProbation;
+  host_.progress().blackout_ns = get_number(payload, 2, 0);
+  set_phase(SEGUE_PHASE_PROBATION);
+  wait_until(terms_.hang_ns);
+  if (fault("predecessor", "probation")) {
+    // This process has nothing left to offer; the successor serves.
+    host_.terminate(SEGUE_END_COMMITTED);
+    finish();
+  }
+}
+
+void Predecessor::on_decline(std::string_view payload) {
+  const auto code = static_cast<DeclineCode>(get_number(payload, 1, 0));
+  const std::string why(get_bytes(payload, 2));
+  const bool late = code == DeclineCode::kLate;
+  if (state_ == State::kOffered && !take_back(late ? SEGUE_RESUME_LATE : SEGUE_RESUME_DECLINED)) {
+    return lose_successor("the successor declined what it had taken");
+  }
+  if (late) return next_round_or_give_up("the successor could not be active within the budget");
+  fail("the successor declined: " + why);
+}
+
+void Predecessor::on_time(uint64_t now) {
+  if (now < deadline_) return;
+  deadline_ = kNever;
+  switch (state_) {
+    case State::kHello:
+    case State::kReady:
+    case State::kRound:
+      return fail("the successor did not answer in time");
+    case State::kSending:
+      return fail("the background phase did not end in time");
+    case State::kDigests:
+    case State::kRehearsal:
+      return fail("the rehearsal did not end in time");
+    case State::kOffered:
+      return withdraw_at_deadline();
+    case State::kTakenBack:
+      return fence("the successor hangs");
+    case State::kProbation:
+      return fence("the successor hangs in probation");
+    case State::kFencing:
+      // SIGKILL was sent long ago; only the kernel keeps it. Look again rather than serve twice.
+      return wait_until(kFenceNs);
+    case State::kOver:
+      return;
+  }
+}
+
+void Predecessor::withdraw_at_deadline() {
+  if (!released_) {
+    if (take_back(SEGUE_RESUME_LATE)) {
+      state_ = State::kTakenBack;
+      return wait_until(terms_.answer_ns);
+    }
+  } else if (host_.page().withdraw(epoch_, host_.me())) {
+    // The successor may hold what this process needs back: end it first, then serve.
+    ++epoch_;
+    return fence("the successor was not active within the budget");
+  }
+  // It won the race at the last moment.
+  state_ = State::kProbation;
+  set_phase(SEGUE_PHASE_PROBATION);
+  wait_until(terms_.hang_ns);
+}
+
+// ---- Losing the successor ------------------------------------------------------------------
+
+void Predecessor::on_death() {
+  if (!is_dead(pidfd_.get())) return;
+  if (state_ != State::kFencing) on_link();  // what it said before it died counts
+  if (state_ == State::kOver) return;
+  lose_successor("the successor died");
+}
+
+void Predecessor::lose_successor(const std::string& why) {
+  link_lost_ = true;
+  switch (state_) {
+    case State::kOffered:
+      if (!released_ && take_back(SEGUE_RESUME_ABORTED)) return fail(why);
+      if (released_ && host_.page().withdraw(epoch_, host_.me())) ++epoch_;
+      return fence(why);
+    case State::kProbation:
+    case State::kFencing:
+      return fence(why);
+    default:
+      return fail(why);
+  }
+}
+
+void Predecessor::fence(const std::string& why) {
+  if (state_ == State::kTakenBack) {
+    (void)kill_peer(pidfd_.get());
+    return fail(why);
+  }
+  if (state_ != State::kFencing) {
+    state_ = State::kFencing;
+    why_ = why;
+    (void)kill_peer(pidfd_.get());
+    wait_until(kFenceNs);
+  }
+  if (is_dead(pidfd_.get())) reclaim();
+}
+
+void Predecessor::reclaim() {
+  const Ownership now = host_.page().look();
+  if (now.owner == host_.me()) {  // withdrawn before
+    thaw(SEGUE_RESUME_ABORTED);
+    return fail(why_);
+  }
+  if (now.owner != terms_.successor ||
+      !host_.page().reclaim(now.epoch, terms_.successor, host_.me())) {
+    // Somebody else serves: the successor had handed over in its turn.
+    host_.terminate(SEGUE_END_COMMITTED);
+    return finish();
+  }
+  epoch_ = now.epoch + 1;
+  thaw(SEGUE_RESUME_RECLAIMED);
+  fail(why_);
+}
+
+void Predecessor::on_commit() {
+  if (fault("predecessor", "commit")) return lose_successor("injected error in commit");
+  send(FrameType::kCommitted, {});
+  host_.report(AttemptRole::kPredecessor, terms_.attempt, KeeperEvent::kCommitted, 0, {});
+  set_phase(SEGUE_PHASE_COMMITTED);
+  yield_priority();
+  host_.terminate(SEGUE_END_COMMITTED);
+  finish();
+}
+
+void Predecessor::abort(const std::string& why) {
+  switch (state_) {
+    case State::kOver:
+    case State::kProbation:
+    case State::kFencing:
+      return;
+    case State::kOffered:
+      if (released_ || !take_back(SEGUE_RESUME_ABORTED)) return;  // a matter of milliseconds
+      return fail(why);
+    default:
+      return fail(why);
+  }
+}
+
+void Predecessor::fail(const std::string& why) {
+  if (state_ == State::kOver) return;
+  if (!link_lost_) {
+    segue_writer out;
+    put_number(out, 1, 1);
+    put_field(out, 2, why);
+    send(FrameType::kAbort, out.fields);
+  }
+  finish();
+  host_.report(AttemptRole::kPredecessor, terms_.attempt, KeeperEvent::kFailed, 0, why);
+}
+
+void Predecessor::finish() {
+  state_ = State::kOver;
+  deadline_ = kNever;
+  host_.inventory().stop_tracking();
+  if (host_.progress().phase != SEGUE_PHASE_COMMITTED) set_phase(SEGUE_PHASE_ENDED);
+}
+
+}  // namespace segue::handoff

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// The predecessor's side of one handoff: a state machine driven by frames, time and death.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "handoff/host.h"
+#include "handoff/link.h"
+#include "handoff/sender.h"
+#include "handoff/terms.h"
+
+namespace segue::handoff {
+
+class Predecessor {
+ public:
+  Predecessor(Host& host, UniqueFd link, UniqueFd successor_pidfd, Terms terms);
+
+  [[nodiscard]] int link_fd() const { return link_.fd(); }
+  [[nodiscard]] int pidfd() const { return pidfd_.get(); }
+  [[nodiscard]] bool wants_read() const { return !link_lost_; }
+  [[nodiscard]] bool wants_write() const { return !link_lost_ && link_.congested(); }
+  [[nodiscard]] bool has_work() const;
+  [[nodiscard]] bool over() const { return state_ == State::kOver; }
+  [[nodiscard]] bool frozen() const { return frozen_since_ != 0; }
+  [[nodiscard]] uint64_t attempt() const { return terms_.attempt; }
+  // When on_time() is due; kNever if nothing is.
+  [[nodiscard]] uint64_t deadline() const { return deadline_; }
+
+  void on_link();   // readable or writable
+  void on_death();  // the pidfd is readable
+  void on_time(uint64_t now);
+  void work();  // a slice of background work
+  // Ends it if the successor is not active yet.
+  void abort(const std::string& why);
+
+ private:
+  enum class State {
+    kHello,      // HELLO is awaited
+    kReady,      // READY is awaited
+    kSending,    // a snapshot or a round goes out in slices
+    kRound,      // ROUND_DONE is awaited
+    kDigests,    // the rehearsal's digests go out in slices
+    kRehearsal,  // REHEARSED is awaited
+    kOffered,    // frozen; ACTIVATED or DECLINE is awaited
+    kTakenBack,  // serving again after a deadline; DECLINE is awaited
+    kFencing,    // frozen; the successor was killed and its death is awaited, then serve
+    kProbation,  // frozen; the successor is active
+    kOver
+  };
+
+  void on_message(const Message& message);
+  void on_hello(std::string_view hello);
+  Status check_hello(std::string_view hello, std::string& items);
+  Status accept(const std::string& items);
+  void on_round_done(std::string_view payload);
+  void on_rehearsed(std::string_view payload);
+  void on_activated(std::string_view payload);
+  void on_decline(std::string_view payload);
+  void on_commit();
+
+  void begin_snapshot();
+  void begin_round();
+  void end_round();
+  void after_round();
+  void begin_rehearsal();
+  void end_digests();
+  [[nodiscard]] uint64_t predict(size_t changes) const;
+  void next_round_or_give_up(const std::string& why);
+
+  void enter_foreground();
+  Status send_final();
+  // Serves again. The epoch rises, so nothing that was offered can be taken any more.
+  bool take_back(segue_resume_reason reason);
+  void thaw(segue_resume_reason reason);
+  void withdraw_at_deadline();
+  void lose_successor(const std::string& why);
+  void fence(const std::string& why);
+  void reclaim();
+
+  void send(FrameType type, std::string_view payload);
+  void fail(const std::string& why);
+  void finish();
+  void set_phase(segue_phase phase);
+  void update_progress();
+  void wait_until(uint64_t duration_ns);
+
+  Host& host_;
+  Link link_;
+  UniqueFd pidfd_;
+  Terms terms_;
+  Sender sender_;
+  State state_ = State::kHello;
+  uint64_t deadline_ = kNever;
+  uint64_t background_deadline_ = kNever;
+
+  uint32_t epoch_ = 0;
+  uint32_t rounds_ = 0;
+  uint32_t freezes_ = 0;
+  bool rehearsed_ = false;
+  bool snapshot_sent_ = false;
+  bool may_follow_ = false;    // the last ROUND announced the foreground
+  uint64_t frozen_since_ = 0;  // 0: not frozen
+  bool released_ = false;
+  std::string why_;  // of the fencing under way
+  bool link_lost_ = false;
+
+  // For the prediction.
+  uint64_t send_started_ = 0;
+  uint64_t send_spent_ns_ = 0;
+  uint64_t records_before_ = 0;
+  uint64_t ns_per_record_ = 0;
+};
+
+}  // namespace segue::handoff

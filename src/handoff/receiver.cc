@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "handoff/receiver.h"
+
+namespace segue::handoff {
+namespace {
+
+Status malformed(FrameType type) {
+  return Status::bad(SEGUE_PEER, "a malformed " + std::string(frame_name(type)));
+}
+
+template <typename T>
+T* find_item(const std::vector<std::unique_ptr<T>>& items, std::string_view name) {
+  for (const auto& item : items) {
+    if (item->name == name) return item.get();
+  }
+  return nullptr;
+}
+
+// Visits the batch in field 2; false if it is malformed.
+template <typename Visit>
+Status visit_batch(FrameType type, std::string_view payload, Visit visit) {
+  std::string_view batch = get_bytes(payload, 2);
+  while (!batch.empty()) {
+    const auto entry = take_batch_entry(batch);
+    if (!entry) return malformed(type);
+    if (Status status = visit(*entry); !status.ok()) return status;
+  }
+  return Status::good();
+}
+
+// A record that arrived, taken to this side's version.
+Status decode(const Form& form, uint32_t wire_version, std::string_view bytes, segue_writer& out) {
+  if (!is_record(bytes))
+    return Status::bad(SEGUE_PEER, "a malformed record of form " + form.name());
+  reset(out);
+  out.fields.assign(bytes);
+  return form.convert(wire_version, form.range().version, out);
+}
+
+}  // namespace
+
+Status Receiver::agree_items(std::string_view batch) {
+  constexpr size_t kMaxItems = 4096;
+  while (!batch.empty()) {
+    const auto entry = take_batch_entry(batch);
+    if (!entry || !is_record(entry->value) || items_.size() == kMaxItems) {
+      return malformed(FrameType::kAccept);
+    }
+    const auto kind = static_cast<ItemKind>(get_number(entry->value, 1, 0));
+    Item* item = nullptr;
+    if (kind == ItemKind::kTable) item = find_item(inventory_.tables, entry->key);
+    if (kind == ItemKind::kClass) item = find_item(inventory_.classes, entry->key);
+    if (kind == ItemKind::kArena) item = find_item(inventory_.arenas, entry->key);
+    if (item == nullptr) {
+      return Status::bad(SEGUE_REFUSED, "the predecessor has " + std::string(entry->key) +
+                                            ", which this version does not declare");
+    }
+    item->number = static_cast<uint32_t>(items_.size());
+    item->wire_version = static_cast<uint32_t>(get_number(entry->value, 2, 0));
+    if (kind == ItemKind::kArena) {
+      auto* arena = static_cast<segue_arena*>(item);
+      arena->max_size = get_number(entry->value, 3, 0);
+    }
+    items_.push_back(item);
+    kinds_.push_back(kind);
+  }
+  return Status::good();
+}
+
+segue_table* Receiver::table_of(std::string_view payload) {
+  const uint64_t number = get_number(payload, 1, items_.size());
+  if (number >= items_.size() || kinds_[number] != ItemKind::kTable) return nullptr;
+  return static_cast<segue_table*>(items_[number]);
+}
+
+segue_class* Receiver::class_of(std::string_view payload) {
+  const uint64_t number = get_number(payload, 1, items_.size());
+  if (number >= items_.size() || kinds_[number] != ItemKind::kClass) return nullptr;
+  return static_cast<segue_class*>(items_[number]);
+}
+
+bool Receiver::handles(FrameType type) {
+  return (type >= FrameType::kListeners && type <= FrameType::kRemoved) ||
+         type == FrameType::kDigests || type == FrameType::kExcluded;
+}
+
+Status Receiver::apply(Message& message) {
+  const bool is_batch =
+      message.type == FrameType::kListeners || message.type == FrameType::kDescriptors;
+  if (!is_batch && !is_record(message.payload)) return malformed(message.type);
+  const bool carries_fds =
+      is_batch || message.type == FrameType::kArena || message.type == FrameType::kConnections;
+  if (!carries_fds && !message.fds.empty()) return malformed(message.type);
+  switch (message.type) {
+    case FrameType::kListeners:
+      return listeners(message);
+    case FrameType::kDescriptors:
+      return descriptors(message);
+    case FrameType::kArena:
+      return arena(message);
+    case FrameType::kConnections:
+      return connections(message);
+    case FrameType::kConnectionRecords:
+      return connection_records(message.payload);
+    case FrameType::kConnectionsClosed:
+      return connections_closed(message.payload);
+    case FrameType::kTablePut:
+      return table_put(message.payload);
+    case FrameType::kTableErase:
+      return table_erase(message.payload);
+    case FrameType::kRemoved:
+      return removed(message.payload);
+    case FrameType::kDigests:
+      return digests(message.payload, false);
+    case FrameType::kExcluded:
+      return digests(message.payload, true);
+    default:
+      return malformed(message.type);
+  }
+}
+
+Status Receiver::listeners(Message& message) {
+  std::string_view batch = message.payload;
+  for (UniqueFd& fd : message.fds) {
+    const auto entry = take_batch_entry(batch);
+    if (!entry || !is_name(entry->key)) return malformed(message.type);
+    const std::string name(entry->key);
+    const int raw = fd.get();
+    inventory_.listeners.put(name, std::move(fd), false);
+    ++descriptors_;
+    if (Status status = sink_.listener_arrived(name, raw); !status.ok()) return status;
+  }
+  return batch.empty() ? Status::good() : malformed(message.type);
+}
+
+Status Receiver::descriptors(Message& message) {
+  std::string_view batch = message.payload;
+  for (UniqueFd& fd : message.fds) {
+    const auto entry = take_batch_entry(batch);
+    if (!entry || !is_name(entry->key)) return malformed(message.type);
+    const std::string name(entry->key);
+    const int raw = fd.get();
+    inventory_.descriptors.put(name, std::move(fd), false);
+    ++descriptors_;
+    if (Status status = sink_.descriptor_arrived(name, raw); !status.ok()) return status;
+  }
+  return batch.empty() ? Status::good() : malformed(message.type);
+}
+
+Status Receiver::arena(Message& message) {
+  const uint64_t number = get_number(message.payload, 1, items_.size());
+  if (number >= items_.size() || kinds_[number] != ItemKind::kArena || message.fds.size() > 1) {
+    return malformed(message.type);
+  }
+  auto& arena = *static_cast<segue_arena*>(items_[number]);
+  const uint64_t used = get_number(message.payload, 2, 0);
+  if (used > arena.max_size) return malformed(message.type);
+  if (!message.fds.empty()) {
+    if (Status status = map_arena(arena, std::move(message.fds[0])); !status.ok()) return status;
+    ++descriptors_;
+  }
+  if (arena.data == nullptr) return malformed(message.type);
+  arena.used = used;
+  populate_arena(arena);
+  return Status::good();
+}
+
+Status Receiver::connections(Message& message) {
+  if (class_of(message.payload) == nullptr) return malformed(message.type);
+  if (get_number(message.payload, 2, 0) != message.fds.size()) return malformed(message.type);
+  std::string_view ids = get_bytes(message.payload, 3);
+  for (UniqueFd& fd : message.fds) {
+    const auto id = take_u64(ids);
+    if (!id || !waiting_.emplace(*id, std::move(fd)).second) return malformed(message.type);
+    ++descriptors_;
+  }
+  return ids.empty() ? Status::good() : malformed(message.type);
+}
+
+Status Receiver::connection_records(std::string_view payload) {
+  segue_class* cls = class_of(payload);
+  if (cls == nullptr) return malformed(FrameType::kConnectionRecords);
+  segue_writer record;
+  return visit_batch(FrameType::kConnectionRecords, payload, [&](const BatchEntry& entry) {
+    std::string_view key = entry.key;
+    const auto id = take_u64(key);
+    if (!id || !key.empty()) return malformed(FrameType::kConnectionRecords);
+    if (Status status = decode(cls->form, cls->wire_version, entry.value, record); !status.ok()) {
+      return status;
+    }
+    ++records_;
+    return connection_record(*cls, *id, record);
+  });
+}
+
+Status Receiver::connection_record(segue_class& cls, uint64_t id, segue_writer& record) {
+  const segue_record view{record.fields};
+  const auto waiting = waiting_.find(id);
+  if (waiting == waiting_.end()) {
+    segue_conn* known = inventory_.connections.find(id);
+    if (known == nullptr || known->cls != &cls) return malformed(FrameType::kConnectionRecords);
+    if (cls.ops.update(cls.user, known, &view) == SEGUE_OK) return Status::good();
+    return Status::bad(SEGUE_REFUSED, "class " + cls.name + ": updating a connection failed");
+  }
+  segue_conn* conn = inventory_.connections.adopt(&cls, waiting->second.get(), id);
+  if (conn == nullptr) return malformed(FrameType::kConnectionRecords);
+  waiting->second.release();
+  waiting_.erase(waiting);
+  if (cls.ops.adopt(cls.user, conn, conn->fd, &view) == SEGUE_OK) return Status::good();
+  return Status::bad(SEGUE_REFUSED, "class " + cls.name + ": adopting a connection failed");
+}
+
+Status Receiver::connections_closed(std::string_view payload) {
+  std::string_view ids = get_bytes(payload, 1);
+  while (!ids.empty()) {
+    const auto id = take_u64(ids);
+    segue_conn* conn = id ? inventory_.connections.find(*id) : nullptr;
+    if (conn == nullptr) return malformed(FrameType::kConnectionsClosed);
+    if (conn->cls->ops.drop != nullptr) conn->cls->ops.drop(conn->cls->user, conn);
+    inventory_.connections.remove(conn, false);
+  }
+  return Status::good();
+}
+
+Status Receiver::table_put(std::string_view payload) {
+  segue_table* table = table_of(payload);
+  if (table == nullptr) return malformed(FrameType::kTablePut);
+  segue_writer record;
+  return visit_batch(FrameType::kTablePut, payload, [&](const BatchEntry& entry) {
+    Status status = decode(table->form, table->wire_version, entry.value, record);
+    if (!status.ok()) return status;
+    const segue_record view{record.fields};
+    ++records_;
+    if (table->ops.put(table->user, entry.key.data(), entry.key.size(), &view) == SEGUE_OK) {
+      return Status::good();
+    }
+    return Status::bad(
+        SEGUE_REFUSED,
+        "table " + table->name + ": this version cannot take record " + std::string(entry.key));
+  });
+}
+
+Status Receiver::table_erase(std::string_view payload) {
+  segue_table* table = table_of(payload);
+  if (table == nullptr) return malformed(FrameType::kTableErase);
+  return visit_batch(FrameType::kTableErase, payload, [&](const BatchEntry& entry) {
+    ++records_;
+    if (table->ops.erase(table->user, entry.key.data(), entry.key.size()) == SEGUE_OK) {
+      return Status::good();
+    }
+    return Status::bad(SEGUE_REFUSED, "table " + table->name +
+                                          ": erasing a record failed: " + std::string(entry.key));
+  });
+}
+
+Status Receiver::removed(std::string_view payload) {
+  const std::string name(get_bytes(payload, 2));
+  switch (get_number(payload, 1, 0)) {
+    case 1:
+      inventory_.listeners.remove(name, false);
+      return sink_.listener_arrived(name, -1);
+    case 2:
+      inventory_.descriptors.remove(name, false);
+      return sink_.descriptor_arrived(name, -1);
+    default:
+      return malformed(FrameType::kRemoved);
+  }
+}
+
+Status Receiver::digests(std::string_view payload, bool excluded) {
+  const FrameType type = excluded ? FrameType::kExcluded : FrameType::kDigests;
+  const auto number = static_cast<uint32_t>(get_number(payload, 1, items_.size()));
+  if (number >= items_.size()) return malformed(type);
+  Expected& expected = expected_[number];
+  return visit_batch(type, payload, [&](const BatchEntry& entry) {
+    if (excluded) {
+      expected.excluded.emplace(entry.key);
+      return Status::good();
+    }
+    std::string_view value = entry.value;
+    const auto digest = take_u64(value);
+    if (!digest) return malformed(type);
+    expected.digests.emplace(entry.key, Digest{*digest, std::string(value)});
+    return Status::good();
+  });
+}
+
+}  // namespace segue::handoff

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "handoff/sender.h"
+
+#include "handoff/clock.h"
+
+namespace segue::handoff {
+namespace {
+
+constexpr size_t kBatchBytes = 48 * 1024;
+constexpr uint32_t kScanKeys = 128;
+constexpr size_t kRecordsPerStep = 16;  // between two looks at the clock
+
+// The keys of the next part of a scan. An empty part with more to come is allowed.
+Status scan(const segue_table& table, uint64_t& cursor, std::vector<std::string>& keys,
+            bool& more) {
+  keys.clear();
+  segue_scan out{&keys};
+  const int code = table.ops.scan(table.user, &cursor, kScanKeys, &out);
+  if (code < 0) return Status::bad(SEGUE_REFUSED, "table " + table.name + ": the scan failed");
+  more = code == 1;
+  return Status::good();
+}
+
+}  // namespace
+
+void Sender::begin_snapshot() {
+  snapshot_ = true;
+  stage_ = Stage::kNames;
+  slot_at_ = 0;
+  table_at_ = 0;
+  cursor_ = 0;
+  keys_taken_ = false;
+  keys_.clear();
+  key_at_ = 0;
+  scan_more_ = true;
+}
+
+void Sender::begin_round() {
+  begin_snapshot();
+  snapshot_ = false;
+  scan_more_ = false;
+  Connections& connections = inventory_.connections;
+  ids_ = std::exchange(connections.fresh, {});
+  ids_.insert(ids_.end(), connections.dirty.begin(), connections.dirty.end());
+  for (const uint64_t id : connections.dirty) {
+    if (segue_conn* conn = connections.find(id)) conn->dirty = false;
+  }
+  connections.dirty.clear();
+  id_at_ = 0;
+}
+
+Status Sender::advance(uint64_t until_ns, bool& done) {
+  done = stage_ == Stage::kDone;
+  while (!done && !link_.congested()) {
+    bool stage_done = false;
+    if (Status status = step(stage_done); !status.ok()) return status;
+    if (stage_done) stage_ = static_cast<Stage>(static_cast<int>(stage_) + 1);
+    done = stage_ == Stage::kDone;
+    if (!done && monotonic_ns() >= until_ns) break;
+  }
+  return Status::good();
+}
+
+Status Sender::advance_all(uint64_t until_ns) {
+  while (stage_ != Stage::kDone) {
+    if (monotonic_ns() >= until_ns) return Status::bad(SEGUE_TIMEOUT, "too much has changed");
+    bool stage_done = false;
+    if (Status status = step(stage_done); !status.ok()) return status;
+    if (stage_done) stage_ = static_cast<Stage>(static_cast<int>(stage_) + 1);
+  }
+  return Status::good();
+}
+
+Status Sender::step(bool& stage_done) {
+  switch (stage_) {
+    case Stage::kNames:
+      stage_done = true;
+      return send_names();
+    case Stage::kArenas:
+      stage_done = true;
+      return send_arenas();
+    case Stage::kConnections:
+      return connections_step(stage_done);
+    case Stage::kTables:
+      return tables_step(stage_done);
+    case Stage::kDone:
+      break;
+  }
+  stage_done = true;
+  return Status::good();
+}
+
+Status Sender::send_names() {
+  if (Status status = send_closed(); !status.ok()) return status;
+  if (Status status = send_named(inventory_.listeners, FrameType::kListeners, 1); !status.ok()) {
+    return status;
+  }
+  return send_named(inventory_.descriptors, FrameType::kDescriptors, 2);
+}
+
+Status Sender::send_closed() {
+  std::vector<uint64_t>& closed = inventory_.connections.closed;
+  if (closed.empty()) return Status::good();
+  std::string ids;
+  for (const uint64_t id : closed) append_u64(ids, id);
+  closed.clear();
+  segue_writer out;
+  put_field(out, 1, ids);
+  return link_.send(FrameType::kConnectionsClosed, out.fields);
+}
+
+Status Sender::send_named(NamedFds& named, FrameType type, uint32_t removed_kind) {
+  for (const std::string& name : named.removed) {
+    segue_writer out;
+    put_number(out, 1, removed_kind);
+    put_field(out, 2, name);
+    if (Status status = link_.send(FrameType::kRemoved, out.fields); !status.ok()) return status;
+  }
+  named.removed.clear();
+  std::string batch;
+  std::vector<int> fds;
+  const auto flush = [&] {
+    Status status = fds.empty() ? Status::good() : link_.send(type, batch, fds);
+    descriptors_ += fds.size();
+    batch.clear();
+    fds.clear();
+    return status;
+  };
+  for (NamedFds::Entry& entry : named.entries) {
+    if (entry.sent) continue;
+    append_batch_entry(batch, entry.name, {});
+    fds.push_back(entry.fd.get());
+    entry.sent = true;
+    if (fds.size() < kMaxFdsPerMessage) continue;
+    if (Status status = flush(); !status.ok()) return status;
+  }
+  return flush();
+}
+
+Status Sender::send_arenas() {
+  for (const auto& arena : inventory_.arenas) {
+    if (arena->sent_used == arena->used && arena->sent) continue;
+    segue_writer out;
+    put_number(out, 1, arena->number);
+    put_number(out, 2, arena->used);
+    put_number(out, 3, arena->max_size);
+    const int fd = arena->fd.get();
+    const std::span<const int> fds(&fd, arena->sent ? 0 : 1);
+    if (Status status = link_.send(FrameType::kArena, out.fields, fds); !status.ok()) return status;
+    descriptors_ += fds.size();
+    arena->sent = true;
+    arena->sent_used = arena->used;
+  }
+  return Status::good();
+}
+
+Status Sender::connections_step(bool& stage_done) {
+  Connections& connections = inventory_.connections;
+  for (size_t i = 0; i < kRecordsPerStep; ++i) {
+    segue_conn* conn = nullptr;
+    if (snapshot_) {
+      if (slot_at_ >= connections.slot_count()) break;
+      conn = connections.at(slot_at_++);
+      if (conn != nullptr && conn->sent) conn = nullptr;
+    } else {
+      if (id_at_ >= ids_.size()) break;
+      conn = connections.find(ids_[id_at_++]);
+    }
+    if (conn == nullptr) continue;
+    if (Status status = send_connection(*conn); !status.ok()) return status;
+  }
+  stage_done = snapshot_ ? slot_at_ >= connections.slot_count() : id_at_ >= ids_.size();
+  // The batch holds the numbers of open descriptors: it must not outlive this call, for the service
+  // may close one of them in between.
+  return flush_connections();
+}
+
+Status Sender::send_connection(segue_conn& conn) {
+  if (conn_class_ != conn.cls) {
+    if (Status status = flush_connections(); !status.ok()) return status;
+    conn_class_ = conn.cls;
+  }
+  if (Status status = encode_wire(conn, record_); !status.ok()) return status;
+  std::string key;
+  append_u64(key, conn.id());
+  if (!conn.sent) {
+    new_ids_.append(key);
+    new_fds_.push_back(conn.fd);
+    conn.sent = true;
+  }
+  append_batch_entry(conn_records_, key, record_.fields);
+  ++records_;
+  const bool full = conn_records_.size() >= kBatchBytes || new_fds_.size() == kMaxFdsPerMessage;
+  return full ? flush_connections() : Status::good();
+}
+
+Status Sender::flush_connections() {
+  if (!new_fds_.empty()) {
+    segue_writer out;
+    put_number(out, 1, conn_class_->number);
+    put_number(out, 2, new_fds_.size());
+    put_field(out, 3, new_ids_);
+    Status status = link_.send(FrameType::kConnections, out.fields, new_fds_);
+    if (!status.ok()) return status;
+    descriptors_ += new_fds_.size();
+    new_ids_.clear();
+    new_fds_.clear();
+  }
+  if (conn_records_.empty()) return Status::good();
+  return send_batch(FrameType::kConnectionRecords, conn_class_->number, conn_records_);
+}
+
+Status Sender::tables_step(bool& stage_done) {
+  if (table_at_ >= inventory_.tables.size()) {
+    stage_done = true;
+    return Status::good();
+  }
+  segue_table& table = *inventory_.tables[table_at_];
+  if (key_at_ >= keys_.size()) {
+    key_at_ = 0;
+    keys_.clear();
+    if (snapshot_ && scan_more_) {
+      if (Status status = scan(table, cursor_, keys_, scan_more_); !status.ok()) return status;
+    } else if (!snapshot_ && !keys_taken_) {
+      for (auto& key : table.dirty.take()) keys_.push_back(key);
+      keys_taken_ = true;
+    } else {
+      ++table_at_;
+      cursor_ = 0;
+      scan_more_ = true;
+      keys_taken_ = false;
+      return flush_table(table);
+    }
+  }
+  const size_t end = std::min(keys_.size(), key_at_ + kRecordsPerStep);
+  for (; key_at_ < end; ++key_at_) {
+    if (Status status = add_record(table, keys_[key_at_]); !status.ok()) return status;
+  }
+  return Status::good();
+}
+
+Status Sender::add_record(segue_table& table, const std::string& key) {
+  Status status = encode_wire(table, key, record_);
+  if (status.code == SEGUE_GONE) {
+    append_batch_entry(erases_, key, {});
+  } else if (!status.ok()) {
+    return status;
+  } else {
+    append_batch_entry(puts_, key, record_.fields);
+  }
+  ++records_;
+  const bool full = puts_.size() + erases_.size() >= kBatchBytes;
+  return full ? flush_table(table) : Status::good();
+}
+
+Status Sender::flush_table(const segue_table& table) {
+  if (!puts_.empty()) {
+    Status status = send_batch(FrameType::kTablePut, table.number, puts_);
+    if (!status.ok()) return status;
+  }
+  if (erases_.empty()) return Status::good();
+  return send_batch(FrameType::kTableErase, table.number, erases_);
+}
+
+Status Sender::send_batch(FrameType type, uint32_t item, std::string& batch) {
+  segue_writer out;
+  out.fields.reserve(batch.size() + 16);
+  put_number(out, 1, item);
+  put_field(out, 2, batch);
+  batch.clear();
+  return link_.send(type, out.fields);
+}
+
+void Sender::begin_digests() {
+  begin_snapshot();
+  stage_ = Stage::kConnections;
+}
+
+Status Sender::advance_digests(uint64_t until_ns, bool& done) {
+  done = false;
+  while (!done && !link_.congested()) {
+    if (Status status = digest_step(done); !status.ok()) return status;
+    if (!done && monotonic_ns() >= until_ns) break;
+  }
+  return Status::good();
+}
+
+}  // namespace segue::handoff

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// The predecessor's side of the background: turns the inventory, and later its changes, into
+// frames.
+#pragma once
+
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "handoff/inventory.h"
+#include "handoff/link.h"
+
+namespace segue::handoff {
+
+class Sender {
+ public:
+  Sender(Inventory& inventory, Link& link) : inventory_(inventory), link_(link) {}
+
+  // Everything, once. Changes are noted by the inventory from here on.
+  void begin_snapshot();
+  // What has changed since the snapshot or the last round began.
+  void begin_round();
+  // Sends until all is sent (`done`), the link is congested, or `until_ns` is reached.
+  Status advance(uint64_t until_ns, bool& done);
+  // Sends all, whatever the link says; SEGUE_TIMEOUT once `until_ns` is passed.
+  Status advance_all(uint64_t until_ns);
+
+  // Rehearsal: the digests of every record that has not changed since the last round began.
+  void begin_digests();
+  Status advance_digests(uint64_t until_ns, bool& done);
+  // The keys that changed meanwhile.
+  Status send_excluded();
+
+  [[nodiscard]] uint64_t records() const { return records_; }
+  [[nodiscard]] uint64_t descriptors() const { return descriptors_; }
+
+ private:
+  enum class Stage { kNames, kArenas, kConnections, kTables, kDone };
+
+  Status step(bool& stage_done);
+  Status send_names();
+  Status send_named(NamedFds& named, FrameType type, uint32_t removed_kind);
+  Status send_arenas();
+  Status send_closed();
+  Status connections_step(bool& stage_done);
+  Status tables_step(bool& stage_done);
+  Status send_connection(segue_conn& conn);
+  Status flush_connections();
+  Status add_record(segue_table& table, const std::string& key);
+  Status flush_table(const segue_table& table);
+  Status send_batch(FrameType type, uint32_t item, std::string& batch);
+  Status digest_step(bool& done);
+  Status add_digest(uint32_t item, std::string_view key, const segue_writer& record);
+
+  Inventory& inventory_;
+  Link& link_;
+  uint64_t records_ = 0;
+  uint64_t descriptors_ = 0;
+
+  Stage stage_ = Stage::kDone;
+  bool snapshot_ = false;
+  std::vector<uint64_t> ids_;  // of this round
+  size_t id_at_ = 0;
+  uint32_t slot_at_ = 0;
+  size_t table_at_ = 0;
+  uint64_t cursor_ = 0;
+  bool keys_taken_ = false;
+  std::vector<std::string> keys_;
+  size_t key_at_ = 0;
+  bool scan_more_ = false;
+
+  // Batches being filled.
+  segue_class* conn_class_ = nullptr;
+  std::string new_ids_;
+  std::vector<int> new_fds_;
+  std::string conn_records_;
+  std::string puts_;
+  std::string erases_;
+  std::string digests_;
+  uint32_t digest_item_ = 0;
+  segue_writer record_;
+};
+
+}  // namespace segue::handoff

@@ -1,0 +1,450 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "handoff/successor.h"
+
+#include <sched.h>
+
+#include <algorithm>
+
+#include "handoff/clock.h"
+#include "handoff/fault.h"
+#include "handoff/negotiation.h"
+#include "handoff/peer.h"
+
+namespace segue::handoff {
+namespace {
+
+constexpr uint64_t kHeartbeatsPerHang = 8;
+// Between FINAL and the predecessor's compare-and-swap lie a few instructions.
+constexpr int kSpinsBeforeYield = 64;
+
+}  // namespace
+
+Successor::Successor(Host& host, UniqueFd link, UniqueFd predecessor_pidfd, Terms terms)
+    : host_(host),
+      link_(std::move(link)),
+      pidfd_(std::move(predecessor_pidfd)),
+      terms_(std::move(terms)),
+      receiver_(host.inventory(), host) {
+  segue_progress fresh{};
+  fresh.size = sizeof fresh;
+  host_.progress() = fresh;
+  set_phase(SEGUE_PHASE_MEETING);
+  segue_writer out;
+  put_field(out, 1, kMagic);
+  put_number(out, 2, kLowestProtocol);
+  put_number(out, 3, kHighestProtocol);
+  put_field(out, 4, host_.service());
+  put_field(out, 5, host_.version());
+  put_field(out, 6, terms_.nonce);
+  put_number(out, 7, free_descriptors());
+  put_field(out, 8, describe_items(host_.inventory()));
+  put_number(out, 9, static_cast<uint64_t>(getpid()));
+  send(FrameType::kHello, out.fields);
+  wait_until(terms_.answer_ns *
+             2);  // the predecessor's own deadline ends it earlier, with a reason
+}
+
+void Successor::wait_until(uint64_t duration_ns) {
+  deadline_ = monotonic_ns() + duration_ns;
+}
+
+void Successor::set_phase(segue_phase phase) {
+  host_.progress().phase = phase;
+  update_progress();
+}
+
+void Successor::update_progress() {
+  segue_progress& progress = host_.progress();
+  progress.records = receiver_.records();
+  progress.fds = receiver_.descriptors();
+  progress.bytes = link_.bytes_received();
+  progress.connections = host_.inventory().connections.count();
+  host_.progressed(AttemptRole::kSuccessor, terms_.attempt);
+}
+
+void Successor::send(FrameType type, std::string_view payload) {
+  (void)link_.send(type, payload);
+}
+
+// ---- Frames --------------------------------------------------------------------------------
+
+void Successor::on_link() {
+  (void)link_.flush();
+  constexpr int kMaxMessages = 256;
+  for (int i = 0; i < kMaxMessages && state_ != State::kOver; ++i) {
+    Message message;
+    switch (link_.receive(message)) {
+      case Link::Got::kMessage:
+        on_message(message);
+        break;
+      case Link::Got::kNothing:
+        if (state_ != State::kArmed) return;
+        return spin();
+      case Link::Got::kEnded:
+        return lose_predecessor("the predecessor closed the link");
+      case Link::Got::kBroken:
+        return fail("the predecessor broke the protocol: " + link_.error());
+    }
+  }
+}
+
+void Successor::spin() {
+  const uint64_t until = monotonic_ns() + terms_.spin_ns;
+  while (state_ == State::kArmed && monotonic_ns() < until) {
+    Message message;
+    switch (link_.receive(message)) {
+      case Link::Got::kMessage:
+        on_message(message);
+        break;
+      case Link::Got::kNothing:
+        sched_yield();
+        break;
+      case Link::Got::kEnded:
+        return lose_predecessor("the predecessor closed the link");
+      case Link::Got::kBroken:
+        return fail("the predecessor broke the protocol: " + link_.error());
+    }
+  }
+}
+
+void Successor::on_message(Message& message) {
+  const bool receiving = state_ == State::kBackground || state_ == State::kArmed;
+  if (receiving && Receiver::handles(message.type)) {
+    const uint64_t started = monotonic_ns();
+    Status status = receiver_.apply(message);
+    apply_ns_ += monotonic_ns() - started;
+    if (!status.ok()) return fail(status.text);
+    if (state_ == State::kBackground) update_progress();  // not in the blackout
+    return;
+  }
+  const std::string_view payload = message.payload;
+  if (!is_record(payload)) return fail("the predecessor sent a malformed frame");
+  switch (message.type) {
+    case FrameType::kAccept:
+      if (state_ == State::kAccept) return on_accept(message);
+      break;
+    case FrameType::kRefuse:
+    case FrameType::kAbort:
+      if (state_ == State::kProbation) break;
+      return fail(std::string(get_bytes(payload, 2)), false);
+    case FrameType::kRound:
+      if (receiving) return on_round(payload);
+      break;
+    case FrameType::kMark:
+      if (receiving) return on_mark();
+      break;
+    case FrameType::kRehearse:
+      if (receiving) return on_rehearse();
+      break;
+    case FrameType::kFinal:
+      if (receiving) return on_final(payload);
+      break;
+    case FrameType::kWithdrawn:
+      if (receiving || state_ == State::kFinal) return on_withdrawn();
+      break;
+    case FrameType::kCommitted:
+      if (state_ == State::kProbation) return finish_committed();
+      break;
+    default:
+      break;
+  }
+  if (state_ == State::kProbation) return;  // this process serves: nothing that is said ends that
+  fail("the predecessor sent " + std::string(frame_name(message.type)) + " out of order");
+}
+
+void Successor::on_accept(Message& message) {
+  const std::string_view payload = message.payload;
+  const bool with_lock = get_number(payload, 12, 0) == 1;
+  if (message.fds.size() != (with_lock ? 2U : 1U) ||
+      !agree_protocol(get_number(payload, 1, 0), get_number(payload, 1, 0))) {
+    return fail("the predecessor sent a malformed ACCEPT");
+  }
+  if (fault("successor", "meeting")) return fail("injected error in meeting");
+  OwnerPage page;
+  if (Status status = OwnerPage::map(std::move(message.fds[0]), page); !status.ok()) {
+    return fail(status.text);
+  }
+  host_.page() = std::move(page);
+  if (with_lock) host_.take_lock(std::move(message.fds[1]));
+  predecessor_ = host_.page().look().owner;
+  host_.set_me(static_cast<OwnerName>(get_number(payload, 3, 0) & 0xFFFFFF));
+  terms_.mode = static_cast<AttemptMode>(get_number(payload, 6, 1));
+  terms_.answer_ns = get_number(payload, 7, 0) * kMillisecond;
+  terms_.probation_ns = get_number(payload, 8, 0) * kMillisecond;
+  terms_.vote_required = get_number(payload, 9, 0) == 1;
+  terms_.hang_ns = std::max<uint64_t>(get_number(payload, 10, 0), 8) * kMillisecond;
+  terms_.spin_ns = get_number(payload, 11, 0) * kMicrosecond;
+  if (Status status = receiver_.agree_items(get_bytes(payload, 5)); !status.ok()) {
+    return fail(status.text);
+  }
+  state_ = State::kBackground;
+  // The predecessor keeps the deadlines from here on; its death or the end of the link wakes us.
+  deadline_ = kNever;
+  set_phase(SEGUE_PHASE_BACKGROUND);
+  send(FrameType::kReady, {});
+  if (fault("successor", "background")) return fail("injected error in background");
+}
+
+void Successor::on_round(std::string_view payload) {
+  if (!receiver_.complete() || get_number(payload, 2, 0) != receiver_.records() ||
+      get_number(payload, 3, 0) != receiver_.descriptors()) {
+    return fail("another number of records or descriptors arrived than was sent");
+  }
+  segue_writer out;
+  put_number(out, 1, get_number(payload, 1, 0));
+  put_number(out, 2, std::exchange(apply_ns_, 0));
+  put_number(out, 3, receiver_.records());
+  put_number(out, 4, receiver_.descriptors());
+  send(FrameType::kRoundDone, out.fields);
+  host_.progress().rounds = static_cast<uint32_t>(get_number(payload, 1, 0));
+  state_ = get_number(payload, 5, 0) == 1 ? State::kArmed : State::kBackground;
+  if (state_ == State::kArmed && fault("successor", "foreground")) {
+    return fail("injected error in foreground");
+  }
+}
+
+void Successor::on_mark() {
+  state_ = State::kBackground;
+  set_phase(SEGUE_PHASE_REHEARSAL);
+  if (fault("successor", "rehearsal")) return fail("injected error in rehearsal");
+}
+
+void Successor::on_rehearse() {
+  Receiver::Difference difference;
+  if (Status status = receiver_.compare(difference); !status.ok()) return fail(status.text);
+  std::string why;
+  if (difference.what.empty() && !host_.check(why)) {
+    difference.what = "the service's own check failed: " + why;
+  }
+  segue_writer out;
+  put_number(out, 1, difference.what.empty() ? 1 : 0);
+  put_field(out, 2, difference.what);
+  put_field(out, 3, difference.item);
+  put_field(out, 4, difference.key);
+  send(FrameType::kRehearsed, out.fields);
+  if (!difference.what.empty()) return;  // the predecessor ends it, with the same words
+  if (terms_.mode == AttemptMode::kRehearse) {
+    (void)link_.flush();
+    state_ = State::kOver;
+    set_phase(SEGUE_PHASE_ENDED);
+    host_.report(AttemptRole::kSuccessor, terms_.attempt, KeeperEvent::kRehearsed, 0, {});
+    return host_.terminate(SEGUE_END_REHEARSED);
+  }
+  set_phase(SEGUE_PHASE_BACKGROUND);
+}
+
+// ---- Foreground ----------------------------------------------------------------------------
+
+void Successor::on_final(std::string_view payload) {
+  if (!receiver_.complete() || get_number(payload, 4, 0) != receiver_.records() ||
+      get_number(payload, 5, 0) != receiver_.descriptors()) {
+    return fail("another number of records or descriptors arrived than was sent");
+  }
+  epoch_ = static_cast<uint32_t>(get_number(payload, 1, 0));
+  freeze_ns_ = get_number(payload, 2, 0);
+  offer_deadline_ns_ = get_number(payload, 3, 0);
+  host_.inventory().connections.raise_generation(static_cast<uint32_t>(get_number(payload, 6, 0)));
+  state_ = State::kFinal;
+  try_activate();
+}
+
+void Successor::try_activate() {
+  acquired_ = true;
+  if (!host_.acquire()) {
+    acquired_ = false;
+    return decline(DeclineCode::kAcquire, "a single-access resource could not be taken");
+  }
+  if (fault("successor", "offered"))
+    return decline(DeclineCode::kOther, "injected error in offered");
+  const Ownership offered{epoch_, OwnerState::kOffered, predecessor_};
+  for (int spins = 0; host_.page().look() != offered; ++spins) {
+    if (monotonic_ns() >= offer_deadline_ns_) break;
+    if (spins > kSpinsBeforeYield) sched_yield();
+  }
+  if (monotonic_ns() >= offer_deadline_ns_) {
+    return decline(DeclineCode::kLate, "the budget was used up");
+  }
+  if (!host_.page().activate(epoch_, predecessor_, host_.me())) {
+    return decline(DeclineCode::kLate, "the predecessor took the offer back");
+  }
+  become_active(false);
+}
+
+void Successor::become_active(bool first) {
+  state_ = State::kProbation;
+  const uint32_t epoch = host_.page().look().epoch;
+  activated_ns_ = monotonic_ns();
+  const uint64_t blackout = first ? 0 : activated_ns_ - freeze_ns_;
+  host_.activate(first, epoch, blackout);
+  const uint64_t measured = first ? 0 : monotonic_ns() - freeze_ns_;
+  host_.progress().blackout_ns = measured;
+  segue_writer out;
+  put_number(out, 1, epoch);
+  put_number(out, 2, measured);
+  put_number(out, 3, activated_ns_);
+  send(FrameType::kActivated, out.fields);
+  set_phase(SEGUE_PHASE_PROBATION);
+  host_.report(AttemptRole::kSuccessor, terms_.attempt, KeeperEvent::kActivated, measured, {});
+  deadline_ = next_heartbeat(activated_ns_);
+  if (fault("successor", "probation")) vote(false, "injected error in probation");
+}
+
+void Successor::decline(DeclineCode code, const std::string& why) {
+  if (std::exchange(acquired_, false)) host_.yield();
+  segue_writer out;
+  put_number(out, 1, static_cast<uint64_t>(code));
+  put_field(out, 2, why);
+  send(FrameType::kDecline, out.fields);
+}
+
+void Successor::on_withdrawn() {
+  if (std::exchange(acquired_, false)) host_.yield();
+  state_ = State::kBackground;
+  epoch_ = 0;
+}
+
+// ---- Losing the predecessor ----------------------------------------------------------------
+
+void Successor::on_death() {
+  if (!is_dead(pidfd_.get())) return;
+  // Everything it sent before it died is still in the socket.
+  while (state_ != State::kOver && !predecessor_gone_) {
+    Message message;
+    const Link::Got got = link_.receive(message);
+    if (got != Link::Got::kMessage) break;
+    on_message(message);
+  }
+  lose_predecessor("the predecessor died");
+}
+
+void Successor::lose_predecessor(const std::string& why) {
+  if (state_ == State::kOver || predecessor_gone_) return;
+  if (state_ == State::kProbation) {
+    predecessor_gone_ = true;
+    return finish_committed();
+  }
+  if (!is_dead(pidfd_.get())) {
+    // Closing the link without a word is what an aborting predecessor does, or a dying one just
+    // before its pidfd tells: wait for that a moment.
+    if (deadline_ == kNever) wait_until(terms_.answer_ns);
+    link_closed_ = true;
+    why_ = why;
+    return;
+  }
+  predecessor_gone_ = true;
+  if (state_ == State::kFinal && inherit()) return;
+  if (state_ == State::kAccept && host_.seek_again()) {
+    state_ = State::kOver;
+    deadline_ = kNever;
+    return;
+  }
+  if (host_.alone() && start_clean()) return;
+  fail(why, false);
+}
+
+bool Successor::inherit() {
+  if (!acquired_) {
+    acquired_ = true;
+    if (!host_.acquire()) return false;
+  }
+  if (!host_.page().inherit(epoch_, predecessor_, host_.me())) return false;
+  become_active(false);
+  finish_committed();
+  return true;
+}
+
+bool Successor::start_clean() {
+  const Ownership now = host_.page().valid() ? host_.page().look() : Ownership{};
+  if (now.owner != predecessor_ || !host_.inventory().clear()) return false;
+  if (!host_.acquire() || !host_.page().inherit(now.epoch, predecessor_, host_.me())) return false;
+  become_active(true);
+  finish_committed();
+  return true;
+}
+
+// ---- Probation -----------------------------------------------------------------------------
+
+void Successor::on_time(uint64_t now) {
+  if (now < deadline_) return;
+  deadline_ = kNever;
+  if (state_ == State::kProbation) {
+    if (!predecessor_gone_) send(FrameType::kHeartbeat, {});
+    deadline_ = next_heartbeat(now);
+    return consider_commit(now);
+  }
+  if (link_closed_) return fail(why_, false);
+  fail("the predecessor did not answer in time");
+}
+
+uint64_t Successor::next_heartbeat(uint64_t now) const {
+  const uint64_t beat = now + terms_.hang_ns / kHeartbeatsPerHang;
+  const uint64_t probation_ends = activated_ns_ + terms_.probation_ns;
+  return probation_ends > now ? std::min(beat, probation_ends) : beat;
+}
+
+void Successor::vote(bool good, const std::string& why) {
+  host_.report(AttemptRole::kSuccessor, terms_.attempt, KeeperEvent::kVote, good ? 1 : 0, why);
+  if (state_ != State::kProbation) return;
+  voted_good_ = good;
+  if (good) return consider_commit(monotonic_ns());
+  terms_.vote_required = true;  // and not given: the keeper hands back
+  if (!host_.alone()) return;
+  // Nobody else can hand back: end, and the predecessor reclaims.
+  state_ = State::kOver;
+  deadline_ = kNever;
+  host_.report(AttemptRole::kSuccessor, terms_.attempt, KeeperEvent::kFailed, 0, why);
+  host_.terminate(SEGUE_END_REFUSED);
+}
+
+void Successor::keeper_commits() {
+  keeper_agrees_ = true;
+  consider_commit(monotonic_ns());
+}
+
+void Successor::consider_commit(uint64_t now) {
+  if (state_ != State::kProbation || commit_sent_ || host_.handing_over()) return;
+  const uint64_t served = now - activated_ns_;
+  if (served < terms_.probation_ns || (terms_.vote_required && !voted_good_)) return;
+  const bool decides_itself = host_.alone() || host_.keeper_silent_ns(now) >= terms_.hang_ns;
+  if (!keeper_agrees_ && !decides_itself) return;
+  commit();
+}
+
+void Successor::commit() {
+  commit_sent_ = true;
+  if (fault("successor", "commit")) {
+    commit_sent_ = false;  // the next heartbeat tries again
+    return;
+  }
+  send(FrameType::kCommit, {});
+}
+
+void Successor::finish_committed() {
+  state_ = State::kOver;
+  deadline_ = kNever;
+  set_phase(SEGUE_PHASE_COMMITTED);
+  host_.report(AttemptRole::kSuccessor, terms_.attempt, KeeperEvent::kCommitted, 0, {});
+}
+
+void Successor::abort(const std::string& why) {
+  if (state_ == State::kProbation || state_ == State::kOver) return;
+  fail(why);
+}
+
+void Successor::fail(const std::string& why, bool tell_peer) {
+  if (state_ == State::kOver || state_ == State::kProbation) return;
+  if (std::exchange(acquired_, false)) host_.yield();
+  if (tell_peer) {
+    segue_writer out;
+    put_number(out, 1, 1);
+    put_field(out, 2, why);
+    send(FrameType::kAbort, out.fields);
+  }
+  state_ = State::kOver;
+  deadline_ = kNever;
+  set_phase(SEGUE_PHASE_ENDED);
+  host_.report(AttemptRole::kSuccessor, terms_.attempt, KeeperEvent::kFailed, 0, why);
+  host_.terminate(SEGUE_END_REFUSED);
+}
+
+}  // namespace segue::handoff

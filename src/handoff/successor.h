@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// The successor's side of one handoff: a state machine driven by frames, time and death.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "handoff/host.h"
+#include "handoff/link.h"
+#include "handoff/receiver.h"
+#include "handoff/terms.h"
+
+namespace segue::handoff {
+
+class Successor {
+ public:
+  // Sends HELLO. Of `terms`, what ACCEPT names is replaced by the predecessor's words.
+  Successor(Host& host, UniqueFd link, UniqueFd predecessor_pidfd, Terms terms);
+
+  [[nodiscard]] int link_fd() const { return link_.fd(); }
+  [[nodiscard]] int pidfd() const { return pidfd_.get(); }
+  [[nodiscard]] bool wants_read() const { return !link_closed_; }
+  [[nodiscard]] bool wants_write() const { return link_.congested(); }
+  [[nodiscard]] bool over() const { return state_ == State::kOver; }
+  [[nodiscard]] bool active() const { return state_ == State::kProbation; }
+  [[nodiscard]] uint64_t attempt() const { return terms_.attempt; }
+  [[nodiscard]] uint64_t deadline() const { return deadline_; }
+
+  void on_link();
+  void on_death();
+  void on_time(uint64_t now);
+  void abort(const std::string& why);
+
+  // Probation.
+  void vote(bool good, const std::string& why);
+  void keeper_commits();
+
+ private:
+  enum class State {
+    kAccept,      // ACCEPT or REFUSE is awaited
+    kBackground,  // frames are applied
+    kArmed,       // the foreground may follow: FINAL is awaited
+    kFinal,       // FINAL was complete, but the predecessor has not offered, or has to withdraw
+    kProbation,   // active
+    kOver
+  };
+
+  void on_message(Message& message);
+  void on_accept(Message& message);
+  void on_round(std::string_view payload);
+  void on_mark();
+  void on_rehearse();
+  void on_final(std::string_view payload);
+  void on_withdrawn();
+  void spin();
+
+  void try_activate();
+  void decline(DeclineCode code, const std::string& why);
+  void become_active(bool first);
+  void lose_predecessor(const std::string& why);
+  bool inherit();
+  bool start_clean();
+  [[nodiscard]] uint64_t next_heartbeat(uint64_t now) const;
+  void consider_commit(uint64_t now);
+  void commit();
+  void finish_committed();
+
+  void send(FrameType type, std::string_view payload);
+  void fail(const std::string& why, bool tell_peer = true);
+  void set_phase(segue_phase phase);
+  void update_progress();
+  void wait_until(uint64_t duration_ns);
+
+  Host& host_;
+  Link link_;
+  UniqueFd pidfd_;
+  Terms terms_;
+  Receiver receiver_;
+  State state_ = State::kAccept;
+  uint64_t deadline_ = kNever;
+  bool predecessor_gone_ = false;
+  bool link_closed_ = false;  // but it may live
+  std::string why_;
+
+  OwnerName predecessor_ = kNobody;
+  uint64_t apply_ns_ = 0;  // since the last ROUND_DONE
+  uint32_t epoch_ = 0;     // of FINAL
+  uint64_t freeze_ns_ = 0;
+  uint64_t offer_deadline_ns_ = 0;
+  bool acquired_ = false;
+
+  uint64_t activated_ns_ = 0;
+  bool voted_good_ = false;
+  bool keeper_agrees_ = false;
+  bool commit_sent_ = false;
+};
+
+}  // namespace segue::handoff

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "handoff/frame.h"
+#include "handoff/owner_page.h"
+
+namespace segue::handoff {
+
+inline constexpr uint64_t kMillisecond = 1'000'000;
+inline constexpr uint64_t kMicrosecond = 1'000;
+inline constexpr uint64_t kNever = UINT64_MAX;
+
+// The bounds of one handoff, from segue_options or from the keeper's K_ATTEMPT.
+struct Terms {
+  uint64_t attempt = 0;  // the keeper's number; 0 alone
+  AttemptMode mode = AttemptMode::kUpgrade;
+  std::string nonce;
+  OwnerName successor = kNobody;
+  uint64_t budget_ns = 0;
+  uint64_t max_rounds = 0;
+  uint64_t max_attempts = 0;
+  uint64_t background_ns = 0;
+  uint64_t rehearsal_ns = 0;
+  uint64_t answer_ns = 0;
+  uint64_t slice_ns = 0;
+  uint64_t probation_ns = 0;
+  uint64_t hang_ns = 0;
+  uint64_t spin_ns = 0;
+  bool vote_required = false;
+  bool skip_rehearsal = false;
+};
+
+}  // namespace segue::handoff
