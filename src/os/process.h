@@ -65,7 +65,8 @@ enum class Priority {
   normal,
   idle,  // SCHED_IDLE: runs when nothing else wants to
 };
-// For all threads of the process.
+// For all threads of the process. Everybody may go down to idle; the way back needs CAP_SYS_NICE or
+// an RLIMIT_NICE of 20 (sched(7)), and is permission_denied otherwise.
 base::Result<void> set_priority(pid_t pid, Priority priority);
 
 struct ResourceLimit {
