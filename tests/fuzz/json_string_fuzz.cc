@@ -17,11 +17,12 @@ namespace {
 bool is_json_string(std::string_view text) {
   if (text.size() < 2 || text.front() != '"' || text.back() != '"') return false;
   text = text.substr(1, text.size() - 2);
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (static_cast<unsigned char>(text[i]) < 0x20 || text[i] == '"') return false;
-    if (text[i] == '\\' && ++i == text.size()) return false;
+  bool is_escaped = false;
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || (c == '"' && !is_escaped)) return false;
+    is_escaped = c == '\\' && !is_escaped;
   }
-  return true;
+  return !is_escaped;
 }
 
 bool is_plain(std::string_view text) {
