@@ -27,13 +27,13 @@ std::string only(std::string_view record, std::string_view tags) {
 Status Receiver::compare(Difference& difference) {
   for (size_t i = 0; i < items_.size() && difference.what.empty(); ++i) {
     Status status = Status::good();
-    if (kinds_[i] == ItemKind::kTable) {
+    if (kinds_[i] == ItemKind::table) {
       status = compare_table(*static_cast<segue_table*>(items_[i]), difference);
-    } else if (kinds_[i] == ItemKind::kClass) {
+    } else if (kinds_[i] == ItemKind::connection_class) {
       status = compare_class(*static_cast<segue_class*>(items_[i]), difference);
     }
     if (!status.ok()) return status;
-    if (kinds_[i] != ItemKind::kArena) find_missing(*items_[i], difference);
+    if (kinds_[i] != ItemKind::arena) find_missing(*items_[i], difference);
   }
   expected_.clear();
   return Status::good();

@@ -26,7 +26,7 @@ void append_tags(std::string& out, std::string_view record) {
 
 Status Sender::add_digest(uint32_t item, std::string_view key, const segue_writer& record) {
   if (!digests_.empty() && (digest_item_ != item || digests_.size() >= kBatchBytes)) {
-    Status status = send_batch(FrameType::kDigests, digest_item_, digests_);
+    Status status = send_batch(FrameType::digests, digest_item_, digests_);
     if (!status.ok()) return status;
   }
   digest_item_ = item;
@@ -39,7 +39,7 @@ Status Sender::add_digest(uint32_t item, std::string_view key, const segue_write
 
 Status Sender::digest_step(bool& done) {
   Connections& connections = inventory_.connections;
-  if (stage_ == Stage::kConnections) {
+  if (stage_ == Stage::connections) {
     for (size_t i = 0; i < kConnectionsPerStep && slot_at_ < connections.slot_count(); ++i) {
       segue_conn* conn = connections.at(slot_at_++);
       if (conn == nullptr || !conn->sent || conn->dirty) continue;
@@ -48,14 +48,14 @@ Status Sender::digest_step(bool& done) {
       append_u64(key, conn->id());
       if (Status status = add_digest(conn->cls->number, key, record_); !status.ok()) return status;
     }
-    if (slot_at_ >= connections.slot_count()) stage_ = Stage::kTables;
+    if (slot_at_ >= connections.slot_count()) stage_ = Stage::tables;
     return Status::good();
   }
   if (table_at_ >= inventory_.tables.size()) {
-    stage_ = Stage::kDone;
+    stage_ = Stage::done;
     done = true;
     if (digests_.empty()) return Status::good();
-    return send_batch(FrameType::kDigests, digest_item_, digests_);
+    return send_batch(FrameType::digests, digest_item_, digests_);
   }
   segue_table& table = *inventory_.tables[table_at_];
   keys_.clear();
@@ -80,7 +80,7 @@ Status Sender::send_excluded() {
     std::string batch;
     for (const std::string& key : table->dirty.keys()) append_batch_entry(batch, key, {});
     if (batch.empty()) continue;
-    Status status = send_batch(FrameType::kExcluded, table->number, batch);
+    Status status = send_batch(FrameType::excluded, table->number, batch);
     if (!status.ok()) return status;
   }
   const Connections& connections = inventory_.connections;
@@ -94,7 +94,7 @@ Status Sender::send_excluded() {
     for (const uint64_t id : connections.closed) add(id);
     for (const uint64_t id : connections.dirty) add(id);
     if (batch.empty()) continue;
-    Status status = send_batch(FrameType::kExcluded, cls->number, batch);
+    Status status = send_batch(FrameType::excluded, cls->number, batch);
     if (!status.ok()) return status;
   }
   return Status::good();

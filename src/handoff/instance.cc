@@ -140,7 +140,7 @@ Status Instance::become_first() {
     return Status::bad(SEGUE_REFUSED, "another instance owns this service already");
   }
   activate(true, epoch, 0);
-  report(AttemptRole::kSuccessor, 0, KeeperEvent::kActivated, 0, {});
+  report(AttemptRole::successor, 0, KeeperEvent::activated, 0, {});
   if (keeper_) keeper_->store(inventory_.listeners);
   serve_meeting_ = true;
   return Status::good();
@@ -268,7 +268,7 @@ void Instance::settle_meeting() {
 
 void Instance::report(AttemptRole role, uint64_t attempt, KeeperEvent event, uint64_t number,
                       const std::string& text) {
-  if (event == KeeperEvent::kFailed) note(text);
+  if (event == KeeperEvent::failed) note(text);
   if (!keeper_) return;
   const uint32_t epoch = page_.valid() ? page_.look().epoch : 0;
   keeper_->event(role, attempt, event, number, text, epoch);
@@ -361,22 +361,22 @@ void Instance::start_first(OwnerName name, OwnerPage page, NamedFds stored) {
     inventory_.listeners.put(entry.name, std::move(entry.fd), false);
   }
   if (Status status = become_first(); !status.ok()) {
-    report(AttemptRole::kSuccessor, 0, KeeperEvent::kFailed, 0, status.text);
+    report(AttemptRole::successor, 0, KeeperEvent::failed, 0, status.text);
     terminate(SEGUE_END_REFUSED);
   }
 }
 
 void Instance::begin_attempt(AttemptRole role, const Terms& terms, UniqueFd link, OwnerPage page,
                              UniqueFd peer_pidfd) {
-  if (role == AttemptRole::kPredecessor) {
+  if (role == AttemptRole::predecessor) {
     const char* why = nullptr;
     if (!serving()) why = "this instance does not serve";
     if (predecessor_) why = "another handoff of this service is under way";
-    if (why != nullptr) return report(role, terms.attempt, KeeperEvent::kFailed, 0, why);
+    if (why != nullptr) return report(role, terms.attempt, KeeperEvent::failed, 0, why);
     return begin_predecessor(std::move(link), std::move(peer_pidfd), terms);
   }
   if (me_ != kNobody || successor_) {
-    return report(role, terms.attempt, KeeperEvent::kFailed, 0, "this instance serves already");
+    return report(role, terms.attempt, KeeperEvent::failed, 0, "this instance serves already");
   }
   page_ = std::move(page);
   begin_successor(std::move(link), std::move(peer_pidfd), terms);
@@ -398,7 +398,7 @@ void Instance::keeper_ends(segue_end_reason reason) {
 bool Instance::serving() const {
   if (!page_.valid() || me_ == kNobody) return false;
   const Ownership now = page_.look();
-  return now.owner == me_ && now.state == OwnerState::kServing &&
+  return now.owner == me_ && now.state == OwnerState::serving &&
          !(predecessor_ && predecessor_->frozen());
 }
 

@@ -16,7 +16,7 @@
 namespace segue::handoff {
 class Inventory;
 
-enum class ItemKind : uint32_t { kTable = 1, kClass = 2, kArena = 3 };
+enum class ItemKind : uint32_t { table = 1, connection_class = 2, arena = 3 };
 
 // The name, number and agreed form version of a table, class or arena in a handoff.
 struct Item {

@@ -51,7 +51,7 @@ void KeeperChannel::hello(const std::string& service, const std::string& version
   put_field(out, 3, service);
   put_field(out, 4, version);
   put_number(out, 5, static_cast<uint64_t>(getpid()));
-  send(FrameType::kKeeperHello, out.fields);
+  send(FrameType::keeper_hello, out.fields);
 }
 
 void KeeperChannel::on_ready() {
@@ -60,14 +60,14 @@ void KeeperChannel::on_ready() {
   for (int i = 0; i < kMaxMessages && !lost_; ++i) {
     Message message;
     switch (link_.receive(message)) {
-      case Link::Got::kMessage:
+      case Link::Got::message:
         last_heard_ns_ = monotonic_ns();
         on_message(message);
         break;
-      case Link::Got::kNothing:
+      case Link::Got::nothing:
         return;
-      case Link::Got::kEnded:
-      case Link::Got::kBroken:
+      case Link::Got::ended:
+      case Link::Got::broken:
         lost_ = true;  // the service goes on without a keeper
         return;
     }
@@ -81,22 +81,22 @@ void KeeperChannel::on_message(Message& message) {
     return;
   }
   switch (message.type) {
-    case FrameType::kKeeperStart:
+    case FrameType::keeper_start:
       return on_start(message);
-    case FrameType::kKeeperAttempt:
+    case FrameType::keeper_attempt:
       return on_attempt(message);
-    case FrameType::kKeeperCommit:
+    case FrameType::keeper_commit:
       return orders_.keeper_commits(get_number(payload, 1, 0));
-    case FrameType::kKeeperAbort:
+    case FrameType::keeper_abort:
       return orders_.keeper_aborts(get_number(payload, 1, 0), std::string(get_bytes(payload, 2)));
-    case FrameType::kKeeperEnd:
+    case FrameType::keeper_end:
       return orders_.keeper_ends(static_cast<segue_end_reason>(get_number(payload, 1, 4)));
-    case FrameType::kKeeperPing: {
+    case FrameType::keeper_ping: {
       segue_writer out;
       put_number(out, 1, get_number(payload, 1, 0));
       put_number(out, 2, orders_.serving() ? 1 : 0);
       put_number(out, 3, orders_.connection_count());
-      return send(FrameType::kKeeperPong, out.fields);
+      return send(FrameType::keeper_pong, out.fields);
     }
     default:
       lost_ = true;
@@ -141,7 +141,7 @@ void KeeperChannel::event(AttemptRole role, uint64_t attempt, KeeperEvent event,
   put_field(out, 4, text);
   put_number(out, 5, number);
   put_number(out, 6, epoch);
-  send(FrameType::kKeeperEvent, out.fields);
+  send(FrameType::keeper_event, out.fields);
 }
 
 void KeeperChannel::progress(AttemptRole role, uint64_t attempt, const segue_progress& progress) {
@@ -159,7 +159,7 @@ void KeeperChannel::progress(AttemptRole role, uint64_t attempt, const segue_pro
   put_number(out, 10, progress.predicted_ns);
   put_number(out, 11, progress.blackout_ns);
   put_number(out, 12, progress.frozen_max_ns);
-  send(FrameType::kKeeperProgress, out.fields);
+  send(FrameType::keeper_progress, out.fields);
 }
 
 void KeeperChannel::store(const NamedFds& listeners) {
@@ -169,7 +169,7 @@ void KeeperChannel::store(const NamedFds& listeners) {
     if (fds.empty()) return;
     segue_writer out;
     put_field(out, 1, batch);
-    send(FrameType::kKeeperStore, out.fields, fds);
+    send(FrameType::keeper_store, out.fields, fds);
     batch.clear();
     fds.clear();
   };
@@ -184,7 +184,7 @@ void KeeperChannel::store(const NamedFds& listeners) {
 void KeeperChannel::unstore(const std::string& name) {
   segue_writer out;
   put_field(out, 1, name);
-  send(FrameType::kKeeperUnstore, out.fields);
+  send(FrameType::keeper_unstore, out.fields);
 }
 
 }  // namespace segue::handoff

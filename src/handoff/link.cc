@@ -17,11 +17,11 @@ constexpr size_t kControlBytes = CMSG_SPACE(kMaxFdsPerMessage * sizeof(int));
 
 uint16_t flags_of(FrameType type) {
   switch (type) {
-    case FrameType::kHeartbeat:
-    case FrameType::kKeeperProgress:
-    case FrameType::kKeeperEvent:
-    case FrameType::kKeeperPing:
-    case FrameType::kKeeperPong:
+    case FrameType::heartbeat:
+    case FrameType::keeper_progress:
+    case FrameType::keeper_event:
+    case FrameType::keeper_ping:
+    case FrameType::keeper_pong:
       return 0;
     default:
       return kFlagCritical;
@@ -135,7 +135,7 @@ Status Link::flush() {
 
 Link::Got Link::broken(std::string why) {
   error_ = std::move(why);
-  return Got::kBroken;
+  return Got::broken;
 }
 
 Link::Got Link::receive_part(FrameHeader& header, std::string_view& payload,
@@ -152,12 +152,12 @@ Link::Got Link::receive_part(FrameHeader& header, std::string_view& payload,
     size = recvmsg(fd_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   } while (size < 0 && errno == EINTR);
   if (size < 0) {
-    if (errno == EAGAIN) return Got::kNothing;
-    if (errno == ECONNRESET) return Got::kEnded;
+    if (errno == EAGAIN) return Got::nothing;
+    if (errno == ECONNRESET) return Got::ended;
     return broken(Status::system("receiving from the peer").text);
   }
   fds = take_fds(message);
-  if (size == 0) return Got::kEnded;
+  if (size == 0) return Got::ended;
   if ((message.msg_flags & MSG_CTRUNC) != 0) {
     return broken("descriptors were lost on the way: this process may have no more open (" +
                   std::to_string(fds.size()) + " arrived); raise its RLIMIT_NOFILE");
@@ -175,7 +175,7 @@ Link::Got Link::receive_part(FrameHeader& header, std::string_view& payload,
   bytes_received_ += bytes.size();
   header = *decoded;
   payload = bytes.substr(kHeaderBytes);
-  return Got::kMessage;
+  return Got::message;
 }
 
 Link::Got Link::receive(Message& message) {
@@ -186,7 +186,7 @@ Link::Got Link::receive(Message& message) {
     std::string_view part;
     std::vector<UniqueFd> fds;
     const Got got = receive_part(header, part, fds);
-    if (got != Got::kMessage) return got;
+    if (got != Got::message) return got;
     const auto type = static_cast<FrameType>(header.type);
     if (!is_known(type)) {
       if ((header.flags & kFlagCritical) == 0) continue;
@@ -215,7 +215,7 @@ Link::Got Link::receive(Message& message) {
     message.type = type;
     message.fds = std::move(partial_fds_);
     partial_fds_.clear();
-    return Got::kMessage;
+    return Got::message;
   }
 }
 

@@ -40,7 +40,7 @@ class Link {
   [[nodiscard]] uint64_t bytes_sent() const { return bytes_sent_; }
   [[nodiscard]] uint64_t bytes_received() const { return bytes_received_; }
 
-  enum class Got { kMessage, kNothing, kEnded, kBroken };
+  enum class Got { message, nothing, ended, broken };
   // kBroken: the peer broke the protocol or descriptors were lost; error() says how.
   // Frames of unknown type without CRITICAL are skipped.
   Got receive(Message& message);

@@ -124,7 +124,7 @@ bool LoneMeeting::flagged() const {
 }
 
 Status LoneMeeting::serve() {
-  role_ = Role::kServing;
+  role_ = Role::serving;
   resting_ = false;
   stop_listening();
   if (Status status = write_nonce(); !status.ok()) return status;
@@ -134,7 +134,7 @@ Status LoneMeeting::serve() {
 }
 
 Status LoneMeeting::seek() {
-  role_ = Role::kSeeking;
+  role_ = Role::seeking;
   deadline_ = monotonic_ns();
   return options_.successor_listens ? listen_at(kSuccessorSocket) : Status::good();
 }
@@ -147,7 +147,7 @@ void LoneMeeting::rest() {
 bool LoneMeeting::on_time(uint64_t now) {
   if (now < deadline_) return false;
   deadline_ = now + options_.poll_ns;
-  if (role_ == Role::kSeeking) {
+  if (role_ == Role::seeking) {
     if (flock(lock_.get(), LOCK_EX | LOCK_NB) == 0) {
       deadline_ = UINT64_MAX;
       stop_listening();
@@ -176,7 +176,7 @@ void LoneMeeting::on_connection() {
   segue_writer out;
   put_number(out, 1, 1);
   put_field(out, 2, "another handoff of this service is under way");
-  (void)Link(std::move(link)).send(FrameType::kRefuse, out.fields);
+  (void)Link(std::move(link)).send(FrameType::refuse, out.fields);
 }
 
 void LoneMeeting::meet(UniqueFd link) {
@@ -186,7 +186,7 @@ void LoneMeeting::meet(UniqueFd link) {
     error_ = status.text;
     return;
   }
-  if (role_ == Role::kSeeking && !read_nonce()) {
+  if (role_ == Role::seeking && !read_nonce()) {
     error_ = "the nonce in " + options_.directory + " cannot be read";
     return;
   }

@@ -52,7 +52,7 @@ class LoneMeeting {
   [[nodiscard]] const std::string& error() const { return error_; }
 
  private:
-  enum class Role { kNone, kServing, kSeeking };
+  enum class Role { none, serving, seeking };
 
   [[nodiscard]] std::string path(const char* name) const { return options_.directory + "/" + name; }
   Status check_directory();
@@ -67,7 +67,7 @@ class LoneMeeting {
 
   Options options_;
   Met met_;
-  Role role_ = Role::kNone;
+  Role role_ = Role::none;
   UniqueFd lock_;
   UniqueFd listener_;
   std::string listening_name_;

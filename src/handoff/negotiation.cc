@@ -87,13 +87,13 @@ bool same_secret(std::string_view a, std::string_view b) {
 std::string describe_items(const Inventory& inventory) {
   std::string batch;
   for (const auto& table : inventory.tables) {
-    describe(batch, *table, ItemKind::kTable, table->form.range(), table->form.name());
+    describe(batch, *table, ItemKind::table, table->form.range(), table->form.name());
   }
   for (const auto& cls : inventory.classes) {
-    describe(batch, *cls, ItemKind::kClass, cls->form.range(), cls->form.name());
+    describe(batch, *cls, ItemKind::connection_class, cls->form.range(), cls->form.name());
   }
   for (const auto& arena : inventory.arenas) {
-    describe(batch, *arena, ItemKind::kArena, {arena->form_version, arena->form_version},
+    describe(batch, *arena, ItemKind::arena, {arena->form_version, arena->form_version},
              arena->name);
   }
   return batch;
@@ -116,16 +116,17 @@ Status agree_forms(Inventory& inventory, std::string_view offered, std::string& 
   Agreement agreement(std::move(offers));
   for (const auto& table : inventory.tables) {
     Status status =
-        agreement.add(*table, ItemKind::kTable, table->form.range(), table->form.name(), 0);
+        agreement.add(*table, ItemKind::table, table->form.range(), table->form.name(), 0);
     if (!status.ok()) return status;
   }
   for (const auto& cls : inventory.classes) {
-    Status status = agreement.add(*cls, ItemKind::kClass, cls->form.range(), cls->form.name(), 0);
+    Status status =
+        agreement.add(*cls, ItemKind::connection_class, cls->form.range(), cls->form.name(), 0);
     if (!status.ok()) return status;
   }
   for (const auto& arena : inventory.arenas) {
     Status status =
-        agreement.add(*arena, ItemKind::kArena, {arena->form_version, arena->form_version},
+        agreement.add(*arena, ItemKind::arena, {arena->form_version, arena->form_version},
                       arena->name, arena->max_size);
     if (!status.ok()) return status;
   }

@@ -73,42 +73,42 @@ bool OwnerPage::change(const Ownership& from, const Ownership& to) {
 
 bool OwnerPage::take(OwnerName me, uint32_t& epoch) {
   const Ownership now = look();
-  if (now.state != OwnerState::kVacant) return false;
-  if (!change(now, {now.epoch + 1, OwnerState::kServing, me})) return false;
+  if (now.state != OwnerState::vacant) return false;
+  if (!change(now, {now.epoch + 1, OwnerState::serving, me})) return false;
   epoch = now.epoch + 1;
   return true;
 }
 
 bool OwnerPage::offer(uint32_t epoch, OwnerName me) {
-  return change({epoch, OwnerState::kServing, me}, {epoch, OwnerState::kOffered, me});
+  return change({epoch, OwnerState::serving, me}, {epoch, OwnerState::offered, me});
 }
 
 bool OwnerPage::activate(uint32_t epoch, OwnerName predecessor, OwnerName me) {
-  return change({epoch, OwnerState::kOffered, predecessor}, {epoch + 1, OwnerState::kServing, me});
+  return change({epoch, OwnerState::offered, predecessor}, {epoch + 1, OwnerState::serving, me});
 }
 
 bool OwnerPage::withdraw(uint32_t epoch, OwnerName me) {
-  const Ownership to{epoch + 1, OwnerState::kServing, me};
-  return change({epoch, OwnerState::kOffered, me}, to) ||
-         change({epoch, OwnerState::kServing, me}, to);
+  const Ownership to{epoch + 1, OwnerState::serving, me};
+  return change({epoch, OwnerState::offered, me}, to) ||
+         change({epoch, OwnerState::serving, me}, to);
 }
 
 bool OwnerPage::inherit(uint32_t epoch, OwnerName predecessor, OwnerName me) {
-  const Ownership to{epoch + 1, OwnerState::kServing, me};
-  return change({epoch, OwnerState::kOffered, predecessor}, to) ||
-         change({epoch, OwnerState::kServing, predecessor}, to);
+  const Ownership to{epoch + 1, OwnerState::serving, me};
+  return change({epoch, OwnerState::offered, predecessor}, to) ||
+         change({epoch, OwnerState::serving, predecessor}, to);
 }
 
 bool OwnerPage::reclaim(uint32_t epoch, OwnerName successor, OwnerName me) {
-  return change({epoch, OwnerState::kServing, successor}, {epoch + 1, OwnerState::kServing, me});
+  return change({epoch, OwnerState::serving, successor}, {epoch + 1, OwnerState::serving, me});
 }
 
 bool OwnerPage::vacate(OwnerName owner) {
   // The dead cannot change the word; another try is needed only if somebody inherited meanwhile.
   for (int i = 0; i < kVacateTries; ++i) {
     const Ownership now = look();
-    if (now.owner != owner || now.state == OwnerState::kVacant) return false;
-    if (change(now, {now.epoch + 1, OwnerState::kVacant, kNobody})) return true;
+    if (now.owner != owner || now.state == OwnerState::vacant) return false;
+    if (change(now, {now.epoch + 1, OwnerState::vacant, kNobody})) return true;
   }
   return false;
 }

@@ -10,14 +10,14 @@
 
 namespace segue::handoff {
 
-enum class OwnerState : uint8_t { kVacant = 0, kServing = 1, kOffered = 2 };
+enum class OwnerState : uint8_t { vacant = 0, serving = 1, offered = 2 };
 
 using OwnerName = uint32_t;  // 24 bits; 0 is nobody
 inline constexpr OwnerName kNobody = 0;
 
 struct Ownership {
   uint32_t epoch = 0;
-  OwnerState state = OwnerState::kVacant;
+  OwnerState state = OwnerState::vacant;
   OwnerName owner = kNobody;
 
   [[nodiscard]] uint64_t word() const {

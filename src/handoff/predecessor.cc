@@ -36,7 +36,7 @@ Predecessor::Predecessor(Host& host, UniqueFd link, UniqueFd successor_pidfd, Te
 }
 
 bool Predecessor::has_work() const {
-  return (state_ == State::kSending || state_ == State::kDigests) && !link_.congested();
+  return (state_ == State::sending || state_ == State::digests) && !link_.congested();
 }
 
 void Predecessor::wait_until(uint64_t duration_ns) {
@@ -56,7 +56,7 @@ void Predecessor::update_progress() {
   progress.fds = sender_.descriptors();
   progress.bytes = link_.bytes_sent();
   progress.connections = host_.inventory().connections.count();
-  host_.progressed(AttemptRole::kPredecessor, terms_.attempt);
+  host_.progressed(AttemptRole::predecessor, terms_.attempt);
 }
 
 void Predecessor::send(FrameType type, std::string_view payload) {
@@ -68,17 +68,17 @@ void Predecessor::send(FrameType type, std::string_view payload) {
 void Predecessor::on_link() {
   if (Status status = link_.flush(); !status.ok()) link_lost_ = true;
   constexpr int kMaxMessages = 64;  // then the service's clients have their turn
-  for (int i = 0; i < kMaxMessages && state_ != State::kOver; ++i) {
+  for (int i = 0; i < kMaxMessages && state_ != State::over; ++i) {
     Message message;
     switch (link_.receive(message)) {
-      case Link::Got::kMessage:
+      case Link::Got::message:
         on_message(message);
         break;
-      case Link::Got::kNothing:
+      case Link::Got::nothing:
         return;
-      case Link::Got::kEnded:
+      case Link::Got::ended:
         return lose_successor("the successor closed the link");
-      case Link::Got::kBroken:
+      case Link::Got::broken:
         return lose_successor("the successor broke the protocol: " + link_.error());
     }
   }
@@ -87,39 +87,39 @@ void Predecessor::on_link() {
 void Predecessor::on_message(const Message& message) {
   const std::string_view payload = message.payload;
   if (!is_record(payload)) return lose_successor("the successor sent a malformed frame");
-  if (message.type == FrameType::kAbort || message.type == FrameType::kRefuse) {
+  if (message.type == FrameType::abort || message.type == FrameType::refuse) {
     return lose_successor("the successor: " + std::string(get_bytes(payload, 2)));
   }
   switch (state_) {
-    case State::kHello:
-      if (message.type == FrameType::kHello) return on_hello(payload);
+    case State::hello:
+      if (message.type == FrameType::hello) return on_hello(payload);
       break;
-    case State::kReady:
-      if (message.type == FrameType::kReady) return begin_snapshot();
+    case State::ready:
+      if (message.type == FrameType::ready) return begin_snapshot();
       break;
-    case State::kRound:
-      if (message.type == FrameType::kRoundDone) return on_round_done(payload);
+    case State::round:
+      if (message.type == FrameType::round_done) return on_round_done(payload);
       break;
-    case State::kRehearsal:
-      if (message.type == FrameType::kRehearsed) return on_rehearsed(payload);
+    case State::rehearsal:
+      if (message.type == FrameType::rehearsed) return on_rehearsed(payload);
       break;
-    case State::kOffered:
-      if (message.type == FrameType::kActivated) return on_activated(payload);
-      if (message.type == FrameType::kDecline) return on_decline(payload);
+    case State::offered:
+      if (message.type == FrameType::activated) return on_activated(payload);
+      if (message.type == FrameType::decline) return on_decline(payload);
       break;
-    case State::kTakenBack:
-      if (message.type == FrameType::kDecline) return on_decline(payload);
+    case State::taken_back:
+      if (message.type == FrameType::decline) return on_decline(payload);
       break;
-    case State::kProbation:
-      if (message.type == FrameType::kHeartbeat) return wait_until(terms_.hang_ns);
-      if (message.type == FrameType::kActivated) return on_activated(payload);  // at the deadline
-      if (message.type == FrameType::kCommit) return on_commit();
+    case State::probation:
+      if (message.type == FrameType::heartbeat) return wait_until(terms_.hang_ns);
+      if (message.type == FrameType::activated) return on_activated(payload);  // at the deadline
+      if (message.type == FrameType::commit) return on_commit();
       break;
-    case State::kFencing:
+    case State::fencing:
       return;  // it is being killed: whatever it says is late
-    case State::kSending:
-    case State::kDigests:
-    case State::kOver:
+    case State::sending:
+    case State::digests:
+    case State::over:
       break;
   }
   lose_successor("the successor sent " + std::string(frame_name(message.type)) + " out of order");
@@ -130,13 +130,13 @@ void Predecessor::on_hello(std::string_view hello) {
   Status status = check_hello(hello, items);
   if (status.ok()) status = accept(items);
   if (status.ok()) {
-    state_ = State::kReady;
+    state_ = State::ready;
     return wait_until(terms_.answer_ns);
   }
   segue_writer out;
   put_number(out, 1, static_cast<uint64_t>(-status.code));
   put_field(out, 2, status.text);
-  send(FrameType::kRefuse, out.fields);
+  send(FrameType::refuse, out.fields);
   fail(status.text);
 }
 
@@ -183,7 +183,7 @@ Status Predecessor::accept(const std::string& items) {
   put_number(out, 11, terms_.spin_ns / kMicrosecond);
   put_number(out, 12, host_.lock_fd() >= 0 ? 1 : 0);
   const int fds[2] = {host_.page().fd(), host_.lock_fd()};
-  return link_.send(FrameType::kAccept, out.fields,
+  return link_.send(FrameType::accept, out.fields,
                     std::span<const int>(fds, host_.lock_fd() >= 0 ? 2 : 1));
 }
 
@@ -196,7 +196,7 @@ void Predecessor::begin_snapshot() {
   host_.inventory().track();
   host_.inventory().rebuffing = true;
   sender_.begin_snapshot();
-  state_ = State::kSending;
+  state_ = State::sending;
   if (fault("predecessor", "background")) fail("injected error in background");
 }
 
@@ -205,10 +205,10 @@ void Predecessor::work() {
   bool done = false;
   Status status = Status::good();
   const uint64_t started = monotonic_ns();
-  if (state_ == State::kSending) {
+  if (state_ == State::sending) {
     status = sender_.advance(until, done);
     send_spent_ns_ += monotonic_ns() - started;
-  } else if (state_ == State::kDigests) {
+  } else if (state_ == State::digests) {
     status = sender_.advance_digests(until, done);
   } else {
     return;
@@ -219,7 +219,7 @@ void Predecessor::work() {
   if (!status.ok()) return fail(status.text);
   update_progress();
   if (!done) return;
-  if (state_ == State::kSending) return end_round();
+  if (state_ == State::sending) return end_round();
   end_digests();
 }
 
@@ -227,14 +227,14 @@ void Predecessor::begin_round() {
   records_before_ = sender_.records();
   send_spent_ns_ = 0;
   sender_.begin_round();
-  state_ = State::kSending;
+  state_ = State::sending;
   deadline_ = background_deadline_;
   work();  // most rounds are small and end here
 }
 
 void Predecessor::end_round() {
   ++rounds_;
-  may_follow_ = (rehearsed_ || terms_.skip_rehearsal) && terms_.mode == AttemptMode::kUpgrade &&
+  may_follow_ = (rehearsed_ || terms_.skip_rehearsal) && terms_.mode == AttemptMode::upgrade &&
                 predict(host_.inventory().changes()) <= terms_.budget_ns;
   segue_writer out;
   put_number(out, 1, rounds_);
@@ -242,8 +242,8 @@ void Predecessor::end_round() {
   put_number(out, 3, sender_.descriptors());
   put_number(out, 4, link_.bytes_sent());
   put_number(out, 5, may_follow_ ? 1 : 0);
-  send(FrameType::kRound, out.fields);
-  state_ = State::kRound;
+  send(FrameType::round, out.fields);
+  state_ = State::round;
   deadline_ = std::min(background_deadline_,
                        monotonic_ns() + std::max(terms_.answer_ns, send_spent_ns_ * 20));
 }
@@ -272,12 +272,12 @@ void Predecessor::after_round() {
   const size_t changes = host_.inventory().changes();
   const uint64_t predicted = predict(changes);
   host_.progress().predicted_ns = predicted;
-  host_.report(AttemptRole::kPredecessor, terms_.attempt, KeeperEvent::kRoundBegun, rounds_, {});
+  host_.report(AttemptRole::predecessor, terms_.attempt, KeeperEvent::round_begun, rounds_, {});
   if (!rehearsed_ && !terms_.skip_rehearsal) {
     if (changes <= kFewChanges || rounds_ >= kMaxRoundsBeforeRehearsal) return begin_rehearsal();
     return begin_round();
   }
-  if (terms_.mode == AttemptMode::kRehearse) return finish();
+  if (terms_.mode == AttemptMode::rehearse) return finish();
   if (may_follow_ && predicted <= terms_.budget_ns) return enter_foreground();
   next_round_or_give_up("predicted blackout " + std::to_string(predicted / kMicrosecond) +
                         " us is over the budget of " +
@@ -301,16 +301,16 @@ void Predecessor::begin_rehearsal() {
   if (fault("predecessor", "rehearsal")) return fail("injected error in rehearsal");
   sender_.begin_round();
   if (Status status = sender_.advance_all(kNever); !status.ok()) return fail(status.text);
-  send(FrameType::kMark, {});
+  send(FrameType::mark, {});
   sender_.begin_digests();
-  state_ = State::kDigests;
+  state_ = State::digests;
   wait_until(terms_.rehearsal_ns);
 }
 
 void Predecessor::end_digests() {
   if (Status status = sender_.send_excluded(); !status.ok()) return fail(status.text);
-  send(FrameType::kRehearse, {});
-  state_ = State::kRehearsal;
+  send(FrameType::rehearse, {});
+  state_ = State::rehearsal;
 }
 
 void Predecessor::on_rehearsed(std::string_view payload) {
@@ -321,8 +321,8 @@ void Predecessor::on_rehearsed(std::string_view payload) {
     return fail(why);
   }
   rehearsed_ = true;
-  if (terms_.mode == AttemptMode::kRehearse) {
-    host_.report(AttemptRole::kPredecessor, terms_.attempt, KeeperEvent::kRehearsed, 0, {});
+  if (terms_.mode == AttemptMode::rehearse) {
+    host_.report(AttemptRole::predecessor, terms_.attempt, KeeperEvent::rehearsed, 0, {});
     return finish();
   }
   set_phase(SEGUE_PHASE_BACKGROUND);
@@ -351,9 +351,9 @@ void Predecessor::enter_foreground() {
     status = Status::bad(SEGUE_STATE, "this process does not own the service any more");
   }
   if (status.ok()) {
-    state_ = State::kOffered;
+    state_ = State::offered;
     deadline_ = frozen_since_ + terms_.budget_ns;
-    host_.report(AttemptRole::kPredecessor, terms_.attempt, KeeperEvent::kFrozen, freezes_, {});
+    host_.report(AttemptRole::predecessor, terms_.attempt, KeeperEvent::frozen, freezes_, {});
     if (fault("predecessor", "offered")) withdraw_at_deadline();
     return;
   }
@@ -376,7 +376,7 @@ Status Predecessor::send_final() {
   put_number(out, 4, sender_.records());
   put_number(out, 5, sender_.descriptors());
   put_number(out, 6, host_.inventory().connections.generation());
-  return link_.send(FrameType::kFinal, out.fields);
+  return link_.send(FrameType::final, out.fields);
 }
 
 bool Predecessor::take_back(segue_resume_reason reason) {
@@ -385,7 +385,7 @@ bool Predecessor::take_back(segue_resume_reason reason) {
   segue_writer out;
   put_number(out, 1, epoch_);
   put_number(out, 2, monotonic_ns() - frozen_since_);
-  send(FrameType::kWithdrawn, out.fields);
+  send(FrameType::withdrawn, out.fields);
   thaw(reason);
   return true;
 }
@@ -397,11 +397,11 @@ void Predecessor::thaw(segue_resume_reason reason) {
   frozen_since_ = 0;
   host_.resume(reason, std::exchange(released_, false));
   set_phase(SEGUE_PHASE_BACKGROUND);
-  host_.report(AttemptRole::kPredecessor, terms_.attempt, KeeperEvent::kResumed, reason, {});
+  host_.report(AttemptRole::predecessor, terms_.attempt, KeeperEvent::resumed, reason, {});
 }
 
 void Predecessor::on_activated(std::string_view payload) {
-  state_ = State::kProbation;
+  state_ = State::probation;
   host_.progress().blackout_ns = get_number(payload, 2, 0);
   set_phase(SEGUE_PHASE_PROBATION);
   wait_until(terms_.hang_ns);
@@ -415,8 +415,8 @@ void Predecessor::on_activated(std::string_view payload) {
 void Predecessor::on_decline(std::string_view payload) {
   const auto code = static_cast<DeclineCode>(get_number(payload, 1, 0));
   const std::string why(get_bytes(payload, 2));
-  const bool late = code == DeclineCode::kLate;
-  if (state_ == State::kOffered && !take_back(late ? SEGUE_RESUME_LATE : SEGUE_RESUME_DECLINED)) {
+  const bool late = code == DeclineCode::late;
+  if (state_ == State::offered && !take_back(late ? SEGUE_RESUME_LATE : SEGUE_RESUME_DECLINED)) {
     return lose_successor("the successor declined what it had taken");
   }
   if (late) return next_round_or_give_up("the successor could not be active within the budget");
@@ -427,25 +427,25 @@ void Predecessor::on_time(uint64_t now) {
   if (now < deadline_) return;
   deadline_ = kNever;
   switch (state_) {
-    case State::kHello:
-    case State::kReady:
-    case State::kRound:
+    case State::hello:
+    case State::ready:
+    case State::round:
       return fail("the successor did not answer in time");
-    case State::kSending:
+    case State::sending:
       return fail("the background phase did not end in time");
-    case State::kDigests:
-    case State::kRehearsal:
+    case State::digests:
+    case State::rehearsal:
       return fail("the rehearsal did not end in time");
-    case State::kOffered:
+    case State::offered:
       return withdraw_at_deadline();
-    case State::kTakenBack:
+    case State::taken_back:
       return fence("the successor hangs");
-    case State::kProbation:
+    case State::probation:
       return fence("the successor hangs in probation");
-    case State::kFencing:
+    case State::fencing:
       // SIGKILL was sent long ago; only the kernel keeps it. Look again rather than serve twice.
       return wait_until(kFenceNs);
-    case State::kOver:
+    case State::over:
       return;
   }
 }
@@ -453,7 +453,7 @@ void Predecessor::on_time(uint64_t now) {
 void Predecessor::withdraw_at_deadline() {
   if (!released_) {
     if (take_back(SEGUE_RESUME_LATE)) {
-      state_ = State::kTakenBack;
+      state_ = State::taken_back;
       return wait_until(terms_.answer_ns);
     }
   } else if (host_.page().withdraw(epoch_, host_.me())) {
@@ -462,7 +462,7 @@ void Predecessor::withdraw_at_deadline() {
     return fence("the successor was not active within the budget");
   }
   // It won the race at the last moment.
-  state_ = State::kProbation;
+  state_ = State::probation;
   set_phase(SEGUE_PHASE_PROBATION);
   wait_until(terms_.hang_ns);
 }
@@ -471,20 +471,20 @@ void Predecessor::withdraw_at_deadline() {
 
 void Predecessor::on_death() {
   if (!is_dead(pidfd_.get())) return;
-  if (state_ != State::kFencing) on_link();  // what it said before it died counts
-  if (state_ == State::kOver) return;
+  if (state_ != State::fencing) on_link();  // what it said before it died counts
+  if (state_ == State::over) return;
   lose_successor("the successor died");
 }
 
 void Predecessor::lose_successor(const std::string& why) {
   link_lost_ = true;
   switch (state_) {
-    case State::kOffered:
+    case State::offered:
       if (!released_ && take_back(SEGUE_RESUME_ABORTED)) return fail(why);
       if (released_ && host_.page().withdraw(epoch_, host_.me())) ++epoch_;
       return fence(why);
-    case State::kProbation:
-    case State::kFencing:
+    case State::probation:
+    case State::fencing:
       return fence(why);
     default:
       return fail(why);
@@ -492,12 +492,12 @@ void Predecessor::lose_successor(const std::string& why) {
 }
 
 void Predecessor::fence(const std::string& why) {
-  if (state_ == State::kTakenBack) {
+  if (state_ == State::taken_back) {
     (void)kill_peer(pidfd_.get());
     return fail(why);
   }
-  if (state_ != State::kFencing) {
-    state_ = State::kFencing;
+  if (state_ != State::fencing) {
+    state_ = State::fencing;
     why_ = why;
     (void)kill_peer(pidfd_.get());
     wait_until(kFenceNs);
@@ -524,8 +524,8 @@ void Predecessor::reclaim() {
 
 void Predecessor::on_commit() {
   if (fault("predecessor", "commit")) return lose_successor("injected error in commit");
-  send(FrameType::kCommitted, {});
-  host_.report(AttemptRole::kPredecessor, terms_.attempt, KeeperEvent::kCommitted, 0, {});
+  send(FrameType::committed, {});
+  host_.report(AttemptRole::predecessor, terms_.attempt, KeeperEvent::committed, 0, {});
   set_phase(SEGUE_PHASE_COMMITTED);
   yield_priority();
   host_.terminate(SEGUE_END_COMMITTED);
@@ -534,11 +534,11 @@ void Predecessor::on_commit() {
 
 void Predecessor::abort(const std::string& why) {
   switch (state_) {
-    case State::kOver:
-    case State::kProbation:
-    case State::kFencing:
+    case State::over:
+    case State::probation:
+    case State::fencing:
       return;
-    case State::kOffered:
+    case State::offered:
       if (released_ || !take_back(SEGUE_RESUME_ABORTED)) return;  // a matter of milliseconds
       return fail(why);
     default:
@@ -547,19 +547,19 @@ void Predecessor::abort(const std::string& why) {
 }
 
 void Predecessor::fail(const std::string& why) {
-  if (state_ == State::kOver) return;
+  if (state_ == State::over) return;
   if (!link_lost_) {
     segue_writer out;
     put_number(out, 1, 1);
     put_field(out, 2, why);
-    send(FrameType::kAbort, out.fields);
+    send(FrameType::abort, out.fields);
   }
   finish();
-  host_.report(AttemptRole::kPredecessor, terms_.attempt, KeeperEvent::kFailed, 0, why);
+  host_.report(AttemptRole::predecessor, terms_.attempt, KeeperEvent::failed, 0, why);
 }
 
 void Predecessor::finish() {
-  state_ = State::kOver;
+  state_ = State::over;
   deadline_ = kNever;
   host_.inventory().stop_tracking();
   if (host_.progress().phase != SEGUE_PHASE_COMMITTED) set_phase(SEGUE_PHASE_ENDED);

@@ -22,7 +22,7 @@ class Predecessor {
   [[nodiscard]] bool wants_read() const { return !link_lost_; }
   [[nodiscard]] bool wants_write() const { return !link_lost_ && link_.congested(); }
   [[nodiscard]] bool has_work() const;
-  [[nodiscard]] bool over() const { return state_ == State::kOver; }
+  [[nodiscard]] bool over() const { return state_ == State::over; }
   [[nodiscard]] bool frozen() const { return frozen_since_ != 0; }
   [[nodiscard]] uint64_t attempt() const { return terms_.attempt; }
   // When on_time() is due; kNever if nothing is.
@@ -37,17 +37,17 @@ class Predecessor {
 
  private:
   enum class State {
-    kHello,      // HELLO is awaited
-    kReady,      // READY is awaited
-    kSending,    // a snapshot or a round goes out in slices
-    kRound,      // ROUND_DONE is awaited
-    kDigests,    // the rehearsal's digests go out in slices
-    kRehearsal,  // REHEARSED is awaited
-    kOffered,    // frozen; ACTIVATED or DECLINE is awaited
-    kTakenBack,  // serving again after a deadline; DECLINE is awaited
-    kFencing,    // frozen; the successor was killed and its death is awaited, then serve
-    kProbation,  // frozen; the successor is active
-    kOver
+    hello,       // HELLO is awaited
+    ready,       // READY is awaited
+    sending,     // a snapshot or a round goes out in slices
+    round,       // ROUND_DONE is awaited
+    digests,     // the rehearsal's digests go out in slices
+    rehearsal,   // REHEARSED is awaited
+    offered,     // frozen; ACTIVATED or DECLINE is awaited
+    taken_back,  // serving again after a deadline; DECLINE is awaited
+    fencing,     // frozen; the successor was killed and its death is awaited, then serve
+    probation,   // frozen; the successor is active
+    over
   };
 
   void on_message(const Message& message);
@@ -91,7 +91,7 @@ class Predecessor {
   UniqueFd pidfd_;
   Terms terms_;
   Sender sender_;
-  State state_ = State::kHello;
+  State state_ = State::hello;
   uint64_t deadline_ = kNever;
   uint64_t background_deadline_ = kNever;
 

@@ -44,20 +44,20 @@ Status Receiver::agree_items(std::string_view batch) {
   while (!batch.empty()) {
     const auto entry = take_batch_entry(batch);
     if (!entry || !is_record(entry->value) || items_.size() == kMaxItems) {
-      return malformed(FrameType::kAccept);
+      return malformed(FrameType::accept);
     }
     const auto kind = static_cast<ItemKind>(get_number(entry->value, 1, 0));
     Item* item = nullptr;
-    if (kind == ItemKind::kTable) item = find_item(inventory_.tables, entry->key);
-    if (kind == ItemKind::kClass) item = find_item(inventory_.classes, entry->key);
-    if (kind == ItemKind::kArena) item = find_item(inventory_.arenas, entry->key);
+    if (kind == ItemKind::table) item = find_item(inventory_.tables, entry->key);
+    if (kind == ItemKind::connection_class) item = find_item(inventory_.classes, entry->key);
+    if (kind == ItemKind::arena) item = find_item(inventory_.arenas, entry->key);
     if (item == nullptr) {
       return Status::bad(SEGUE_REFUSED, "the predecessor has " + std::string(entry->key) +
                                             ", which this version does not declare");
     }
     item->number = static_cast<uint32_t>(items_.size());
     item->wire_version = static_cast<uint32_t>(get_number(entry->value, 2, 0));
-    if (kind == ItemKind::kArena) {
+    if (kind == ItemKind::arena) {
       auto* arena = static_cast<segue_arena*>(item);
       arena->max_size = get_number(entry->value, 3, 0);
     }
@@ -69,50 +69,50 @@ Status Receiver::agree_items(std::string_view batch) {
 
 segue_table* Receiver::table_of(std::string_view payload) {
   const uint64_t number = get_number(payload, 1, items_.size());
-  if (number >= items_.size() || kinds_[number] != ItemKind::kTable) return nullptr;
+  if (number >= items_.size() || kinds_[number] != ItemKind::table) return nullptr;
   return static_cast<segue_table*>(items_[number]);
 }
 
 segue_class* Receiver::class_of(std::string_view payload) {
   const uint64_t number = get_number(payload, 1, items_.size());
-  if (number >= items_.size() || kinds_[number] != ItemKind::kClass) return nullptr;
+  if (number >= items_.size() || kinds_[number] != ItemKind::connection_class) return nullptr;
   return static_cast<segue_class*>(items_[number]);
 }
 
 bool Receiver::handles(FrameType type) {
-  return (type >= FrameType::kListeners && type <= FrameType::kRemoved) ||
-         type == FrameType::kDigests || type == FrameType::kExcluded;
+  return (type >= FrameType::listeners && type <= FrameType::removed) ||
+         type == FrameType::digests || type == FrameType::excluded;
 }
 
 Status Receiver::apply(Message& message) {
   const bool is_batch =
-      message.type == FrameType::kListeners || message.type == FrameType::kDescriptors;
+      message.type == FrameType::listeners || message.type == FrameType::descriptors;
   if (!is_batch && !is_record(message.payload)) return malformed(message.type);
   const bool carries_fds =
-      is_batch || message.type == FrameType::kArena || message.type == FrameType::kConnections;
+      is_batch || message.type == FrameType::arena || message.type == FrameType::connections;
   if (!carries_fds && !message.fds.empty()) return malformed(message.type);
   switch (message.type) {
-    case FrameType::kListeners:
+    case FrameType::listeners:
       return listeners(message);
-    case FrameType::kDescriptors:
+    case FrameType::descriptors:
       return descriptors(message);
-    case FrameType::kArena:
+    case FrameType::arena:
       return arena(message);
-    case FrameType::kConnections:
+    case FrameType::connections:
       return connections(message);
-    case FrameType::kConnectionRecords:
+    case FrameType::connection_records:
       return connection_records(message.payload);
-    case FrameType::kConnectionsClosed:
+    case FrameType::connections_closed:
       return connections_closed(message.payload);
-    case FrameType::kTablePut:
+    case FrameType::table_put:
       return table_put(message.payload);
-    case FrameType::kTableErase:
+    case FrameType::table_erase:
       return table_erase(message.payload);
-    case FrameType::kRemoved:
+    case FrameType::removed:
       return removed(message.payload);
-    case FrameType::kDigests:
+    case FrameType::digests:
       return digests(message.payload, false);
-    case FrameType::kExcluded:
+    case FrameType::excluded:
       return digests(message.payload, true);
     default:
       return malformed(message.type);
@@ -149,7 +149,7 @@ Status Receiver::descriptors(Message& message) {
 
 Status Receiver::arena(Message& message) {
   const uint64_t number = get_number(message.payload, 1, items_.size());
-  if (number >= items_.size() || kinds_[number] != ItemKind::kArena || message.fds.size() > 1) {
+  if (number >= items_.size() || kinds_[number] != ItemKind::arena || message.fds.size() > 1) {
     return malformed(message.type);
   }
   auto& arena = *static_cast<segue_arena*>(items_[number]);
@@ -179,12 +179,12 @@ Status Receiver::connections(Message& message) {
 
 Status Receiver::connection_records(std::string_view payload) {
   segue_class* cls = class_of(payload);
-  if (cls == nullptr) return malformed(FrameType::kConnectionRecords);
+  if (cls == nullptr) return malformed(FrameType::connection_records);
   segue_writer record;
-  return visit_batch(FrameType::kConnectionRecords, payload, [&](const BatchEntry& entry) {
+  return visit_batch(FrameType::connection_records, payload, [&](const BatchEntry& entry) {
     std::string_view key = entry.key;
     const auto id = take_u64(key);
-    if (!id || !key.empty()) return malformed(FrameType::kConnectionRecords);
+    if (!id || !key.empty()) return malformed(FrameType::connection_records);
     if (Status status = decode(cls->form, cls->wire_version, entry.value, record); !status.ok()) {
       return status;
     }
@@ -198,12 +198,12 @@ Status Receiver::connection_record(segue_class& cls, uint64_t id, segue_writer& 
   const auto waiting = waiting_.find(id);
   if (waiting == waiting_.end()) {
     segue_conn* known = inventory_.connections.find(id);
-    if (known == nullptr || known->cls != &cls) return malformed(FrameType::kConnectionRecords);
+    if (known == nullptr || known->cls != &cls) return malformed(FrameType::connection_records);
     if (cls.ops.update(cls.user, known, &view) == SEGUE_OK) return Status::good();
     return Status::bad(SEGUE_REFUSED, "class " + cls.name + ": updating a connection failed");
   }
   segue_conn* conn = inventory_.connections.adopt(&cls, waiting->second.get(), id);
-  if (conn == nullptr) return malformed(FrameType::kConnectionRecords);
+  if (conn == nullptr) return malformed(FrameType::connection_records);
   waiting->second.release();
   waiting_.erase(waiting);
   if (cls.ops.adopt(cls.user, conn, conn->fd, &view) == SEGUE_OK) return Status::good();
@@ -215,7 +215,7 @@ Status Receiver::connections_closed(std::string_view payload) {
   while (!ids.empty()) {
     const auto id = take_u64(ids);
     segue_conn* conn = id ? inventory_.connections.find(*id) : nullptr;
-    if (conn == nullptr) return malformed(FrameType::kConnectionsClosed);
+    if (conn == nullptr) return malformed(FrameType::connections_closed);
     if (conn->cls->ops.drop != nullptr) conn->cls->ops.drop(conn->cls->user, conn);
     inventory_.connections.remove(conn, false);
   }
@@ -224,9 +224,9 @@ Status Receiver::connections_closed(std::string_view payload) {
 
 Status Receiver::table_put(std::string_view payload) {
   segue_table* table = table_of(payload);
-  if (table == nullptr) return malformed(FrameType::kTablePut);
+  if (table == nullptr) return malformed(FrameType::table_put);
   segue_writer record;
-  return visit_batch(FrameType::kTablePut, payload, [&](const BatchEntry& entry) {
+  return visit_batch(FrameType::table_put, payload, [&](const BatchEntry& entry) {
     Status status = decode(table->form, table->wire_version, entry.value, record);
     if (!status.ok()) return status;
     const segue_record view{record.fields};
@@ -242,8 +242,8 @@ Status Receiver::table_put(std::string_view payload) {
 
 Status Receiver::table_erase(std::string_view payload) {
   segue_table* table = table_of(payload);
-  if (table == nullptr) return malformed(FrameType::kTableErase);
-  return visit_batch(FrameType::kTableErase, payload, [&](const BatchEntry& entry) {
+  if (table == nullptr) return malformed(FrameType::table_erase);
+  return visit_batch(FrameType::table_erase, payload, [&](const BatchEntry& entry) {
     ++records_;
     if (table->ops.erase(table->user, entry.key.data(), entry.key.size()) == SEGUE_OK) {
       return Status::good();
@@ -263,12 +263,12 @@ Status Receiver::removed(std::string_view payload) {
       inventory_.descriptors.remove(name, false);
       return sink_.descriptor_arrived(name, -1);
     default:
-      return malformed(FrameType::kRemoved);
+      return malformed(FrameType::removed);
   }
 }
 
 Status Receiver::digests(std::string_view payload, bool excluded) {
-  const FrameType type = excluded ? FrameType::kExcluded : FrameType::kDigests;
+  const FrameType type = excluded ? FrameType::excluded : FrameType::digests;
   const auto number = static_cast<uint32_t>(get_number(payload, 1, items_.size()));
   if (number >= items_.size()) return malformed(type);
   Expected& expected = expected_[number];

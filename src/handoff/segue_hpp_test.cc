@@ -24,9 +24,9 @@ class Counters : public segue::Service, public segue::TableSource {
   }
   segue::Encoded encode(std::string_view key, segue::Writer& out) override {
     const auto found = counts.find(key);
-    if (found == counts.end()) return segue::Encoded::kGone;
+    if (found == counts.end()) return segue::Encoded::gone;
     out.signed_number(1, found->second);
-    return segue::Encoded::kWritten;
+    return segue::Encoded::written;
   }
   bool put(std::string_view key, const segue::Record& record) override {
     counts[std::string(key)] = record.signed_number(1);

@@ -25,7 +25,7 @@ Status scan(const segue_table& table, uint64_t& cursor, std::vector<std::string>
 
 void Sender::begin_snapshot() {
   snapshot_ = true;
-  stage_ = Stage::kNames;
+  stage_ = Stage::names;
   slot_at_ = 0;
   table_at_ = 0;
   cursor_ = 0;
@@ -50,19 +50,19 @@ void Sender::begin_round() {
 }
 
 Status Sender::advance(uint64_t until_ns, bool& done) {
-  done = stage_ == Stage::kDone;
+  done = stage_ == Stage::done;
   while (!done && !link_.congested()) {
     bool stage_done = false;
     if (Status status = step(stage_done); !status.ok()) return status;
     if (stage_done) stage_ = static_cast<Stage>(static_cast<int>(stage_) + 1);
-    done = stage_ == Stage::kDone;
+    done = stage_ == Stage::done;
     if (!done && monotonic_ns() >= until_ns) break;
   }
   return Status::good();
 }
 
 Status Sender::advance_all(uint64_t until_ns) {
-  while (stage_ != Stage::kDone) {
+  while (stage_ != Stage::done) {
     if (monotonic_ns() >= until_ns) return Status::bad(SEGUE_TIMEOUT, "too much has changed");
     bool stage_done = false;
     if (Status status = step(stage_done); !status.ok()) return status;
@@ -73,17 +73,17 @@ Status Sender::advance_all(uint64_t until_ns) {
 
 Status Sender::step(bool& stage_done) {
   switch (stage_) {
-    case Stage::kNames:
+    case Stage::names:
       stage_done = true;
       return send_names();
-    case Stage::kArenas:
+    case Stage::arenas:
       stage_done = true;
       return send_arenas();
-    case Stage::kConnections:
+    case Stage::connections:
       return connections_step(stage_done);
-    case Stage::kTables:
+    case Stage::tables:
       return tables_step(stage_done);
-    case Stage::kDone:
+    case Stage::done:
       break;
   }
   stage_done = true;
@@ -92,10 +92,10 @@ Status Sender::step(bool& stage_done) {
 
 Status Sender::send_names() {
   if (Status status = send_closed(); !status.ok()) return status;
-  if (Status status = send_named(inventory_.listeners, FrameType::kListeners, 1); !status.ok()) {
+  if (Status status = send_named(inventory_.listeners, FrameType::listeners, 1); !status.ok()) {
     return status;
   }
-  return send_named(inventory_.descriptors, FrameType::kDescriptors, 2);
+  return send_named(inventory_.descriptors, FrameType::descriptors, 2);
 }
 
 Status Sender::send_closed() {
@@ -106,7 +106,7 @@ Status Sender::send_closed() {
   closed.clear();
   segue_writer out;
   put_field(out, 1, ids);
-  return link_.send(FrameType::kConnectionsClosed, out.fields);
+  return link_.send(FrameType::connections_closed, out.fields);
 }
 
 Status Sender::send_named(NamedFds& named, FrameType type, uint32_t removed_kind) {
@@ -114,7 +114,7 @@ Status Sender::send_named(NamedFds& named, FrameType type, uint32_t removed_kind
     segue_writer out;
     put_number(out, 1, removed_kind);
     put_field(out, 2, name);
-    if (Status status = link_.send(FrameType::kRemoved, out.fields); !status.ok()) return status;
+    if (Status status = link_.send(FrameType::removed, out.fields); !status.ok()) return status;
   }
   named.removed.clear();
   std::string batch;
@@ -146,7 +146,7 @@ Status Sender::send_arenas() {
     put_number(out, 3, arena->max_size);
     const int fd = arena->fd.get();
     const std::span<const int> fds(&fd, arena->sent ? 0 : 1);
-    if (Status status = link_.send(FrameType::kArena, out.fields, fds); !status.ok()) return status;
+    if (Status status = link_.send(FrameType::arena, out.fields, fds); !status.ok()) return status;
     descriptors_ += fds.size();
     arena->sent = true;
     arena->sent_used = arena->used;
@@ -200,14 +200,14 @@ Status Sender::flush_connections() {
     put_number(out, 1, conn_class_->number);
     put_number(out, 2, new_fds_.size());
     put_field(out, 3, new_ids_);
-    Status status = link_.send(FrameType::kConnections, out.fields, new_fds_);
+    Status status = link_.send(FrameType::connections, out.fields, new_fds_);
     if (!status.ok()) return status;
     descriptors_ += new_fds_.size();
     new_ids_.clear();
     new_fds_.clear();
   }
   if (conn_records_.empty()) return Status::good();
-  return send_batch(FrameType::kConnectionRecords, conn_class_->number, conn_records_);
+  return send_batch(FrameType::connection_records, conn_class_->number, conn_records_);
 }
 
 Status Sender::tables_step(bool& stage_done) {
@@ -255,11 +255,11 @@ Status Sender::add_record(segue_table& table, const std::string& key) {
 
 Status Sender::flush_table(const segue_table& table) {
   if (!puts_.empty()) {
-    Status status = send_batch(FrameType::kTablePut, table.number, puts_);
+    Status status = send_batch(FrameType::table_put, table.number, puts_);
     if (!status.ok()) return status;
   }
   if (erases_.empty()) return Status::good();
-  return send_batch(FrameType::kTableErase, table.number, erases_);
+  return send_batch(FrameType::table_erase, table.number, erases_);
 }
 
 Status Sender::send_batch(FrameType type, uint32_t item, std::string& batch) {
@@ -273,7 +273,7 @@ Status Sender::send_batch(FrameType type, uint32_t item, std::string& batch) {
 
 void Sender::begin_digests() {
   begin_snapshot();
-  stage_ = Stage::kConnections;
+  stage_ = Stage::connections;
 }
 
 Status Sender::advance_digests(uint64_t until_ns, bool& done) {

@@ -35,7 +35,7 @@ class Sender {
   [[nodiscard]] uint64_t descriptors() const { return descriptors_; }
 
  private:
-  enum class Stage { kNames, kArenas, kConnections, kTables, kDone };
+  enum class Stage { names, arenas, connections, tables, done };
 
   Status step(bool& stage_done);
   Status send_names();
@@ -57,7 +57,7 @@ class Sender {
   uint64_t records_ = 0;
   uint64_t descriptors_ = 0;
 
-  Stage stage_ = Stage::kDone;
+  Stage stage_ = Stage::done;
   bool snapshot_ = false;
   std::vector<uint64_t> ids_;  // of this round
   size_t id_at_ = 0;

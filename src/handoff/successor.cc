@@ -39,7 +39,7 @@ Successor::Successor(Host& host, UniqueFd link, UniqueFd predecessor_pidfd, Term
   put_number(out, 7, free_descriptors());
   put_field(out, 8, describe_items(host_.inventory()));
   put_number(out, 9, static_cast<uint64_t>(getpid()));
-  send(FrameType::kHello, out.fields);
+  send(FrameType::hello, out.fields);
   wait_until(terms_.answer_ns *
              2);  // the predecessor's own deadline ends it earlier, with a reason
 }
@@ -59,7 +59,7 @@ void Successor::update_progress() {
   progress.fds = receiver_.descriptors();
   progress.bytes = link_.bytes_received();
   progress.connections = host_.inventory().connections.count();
-  host_.progressed(AttemptRole::kSuccessor, terms_.attempt);
+  host_.progressed(AttemptRole::successor, terms_.attempt);
 }
 
 void Successor::send(FrameType type, std::string_view payload) {
@@ -71,18 +71,18 @@ void Successor::send(FrameType type, std::string_view payload) {
 void Successor::on_link() {
   (void)link_.flush();
   constexpr int kMaxMessages = 256;
-  for (int i = 0; i < kMaxMessages && state_ != State::kOver; ++i) {
+  for (int i = 0; i < kMaxMessages && state_ != State::over; ++i) {
     Message message;
     switch (link_.receive(message)) {
-      case Link::Got::kMessage:
+      case Link::Got::message:
         on_message(message);
         break;
-      case Link::Got::kNothing:
-        if (state_ != State::kArmed) return;
+      case Link::Got::nothing:
+        if (state_ != State::armed) return;
         return spin();
-      case Link::Got::kEnded:
+      case Link::Got::ended:
         return lose_predecessor("the predecessor closed the link");
-      case Link::Got::kBroken:
+      case Link::Got::broken:
         return fail("the predecessor broke the protocol: " + link_.error());
     }
   }
@@ -90,65 +90,65 @@ void Successor::on_link() {
 
 void Successor::spin() {
   const uint64_t until = monotonic_ns() + terms_.spin_ns;
-  while (state_ == State::kArmed && monotonic_ns() < until) {
+  while (state_ == State::armed && monotonic_ns() < until) {
     Message message;
     switch (link_.receive(message)) {
-      case Link::Got::kMessage:
+      case Link::Got::message:
         on_message(message);
         break;
-      case Link::Got::kNothing:
+      case Link::Got::nothing:
         sched_yield();
         break;
-      case Link::Got::kEnded:
+      case Link::Got::ended:
         return lose_predecessor("the predecessor closed the link");
-      case Link::Got::kBroken:
+      case Link::Got::broken:
         return fail("the predecessor broke the protocol: " + link_.error());
     }
   }
 }
 
 void Successor::on_message(Message& message) {
-  const bool receiving = state_ == State::kBackground || state_ == State::kArmed;
+  const bool receiving = state_ == State::background || state_ == State::armed;
   if (receiving && Receiver::handles(message.type)) {
     const uint64_t started = monotonic_ns();
     Status status = receiver_.apply(message);
     apply_ns_ += monotonic_ns() - started;
     if (!status.ok()) return fail(status.text);
-    if (state_ == State::kBackground) update_progress();  // not in the blackout
+    if (state_ == State::background) update_progress();  // not in the blackout
     return;
   }
   const std::string_view payload = message.payload;
   if (!is_record(payload)) return fail("the predecessor sent a malformed frame");
   switch (message.type) {
-    case FrameType::kAccept:
-      if (state_ == State::kAccept) return on_accept(message);
+    case FrameType::accept:
+      if (state_ == State::accept) return on_accept(message);
       break;
-    case FrameType::kRefuse:
-    case FrameType::kAbort:
-      if (state_ == State::kProbation) break;
+    case FrameType::refuse:
+    case FrameType::abort:
+      if (state_ == State::probation) break;
       return fail(std::string(get_bytes(payload, 2)), false);
-    case FrameType::kRound:
+    case FrameType::round:
       if (receiving) return on_round(payload);
       break;
-    case FrameType::kMark:
+    case FrameType::mark:
       if (receiving) return on_mark();
       break;
-    case FrameType::kRehearse:
+    case FrameType::rehearse:
       if (receiving) return on_rehearse();
       break;
-    case FrameType::kFinal:
+    case FrameType::final:
       if (receiving) return on_final(payload);
       break;
-    case FrameType::kWithdrawn:
-      if (receiving || state_ == State::kFinal) return on_withdrawn();
+    case FrameType::withdrawn:
+      if (receiving || state_ == State::final) return on_withdrawn();
       break;
-    case FrameType::kCommitted:
-      if (state_ == State::kProbation) return finish_committed();
+    case FrameType::committed:
+      if (state_ == State::probation) return finish_committed();
       break;
     default:
       break;
   }
-  if (state_ == State::kProbation) return;  // this process serves: nothing that is said ends that
+  if (state_ == State::probation) return;  // this process serves: nothing that is said ends that
   fail("the predecessor sent " + std::string(frame_name(message.type)) + " out of order");
 }
 
@@ -177,11 +177,11 @@ void Successor::on_accept(Message& message) {
   if (Status status = receiver_.agree_items(get_bytes(payload, 5)); !status.ok()) {
     return fail(status.text);
   }
-  state_ = State::kBackground;
+  state_ = State::background;
   // The predecessor keeps the deadlines from here on; its death or the end of the link wakes us.
   deadline_ = kNever;
   set_phase(SEGUE_PHASE_BACKGROUND);
-  send(FrameType::kReady, {});
+  send(FrameType::ready, {});
   if (fault("successor", "background")) return fail("injected error in background");
 }
 
@@ -195,16 +195,16 @@ void Successor::on_round(std::string_view payload) {
   put_number(out, 2, std::exchange(apply_ns_, 0));
   put_number(out, 3, receiver_.records());
   put_number(out, 4, receiver_.descriptors());
-  send(FrameType::kRoundDone, out.fields);
+  send(FrameType::round_done, out.fields);
   host_.progress().rounds = static_cast<uint32_t>(get_number(payload, 1, 0));
-  state_ = get_number(payload, 5, 0) == 1 ? State::kArmed : State::kBackground;
-  if (state_ == State::kArmed && fault("successor", "foreground")) {
+  state_ = get_number(payload, 5, 0) == 1 ? State::armed : State::background;
+  if (state_ == State::armed && fault("successor", "foreground")) {
     return fail("injected error in foreground");
   }
 }
 
 void Successor::on_mark() {
-  state_ = State::kBackground;
+  state_ = State::background;
   set_phase(SEGUE_PHASE_REHEARSAL);
   if (fault("successor", "rehearsal")) return fail("injected error in rehearsal");
 }
@@ -221,13 +221,13 @@ void Successor::on_rehearse() {
   put_field(out, 2, difference.what);
   put_field(out, 3, difference.item);
   put_field(out, 4, difference.key);
-  send(FrameType::kRehearsed, out.fields);
+  send(FrameType::rehearsed, out.fields);
   if (!difference.what.empty()) return;  // the predecessor ends it, with the same words
-  if (terms_.mode == AttemptMode::kRehearse) {
+  if (terms_.mode == AttemptMode::rehearse) {
     (void)link_.flush();
-    state_ = State::kOver;
+    state_ = State::over;
     set_phase(SEGUE_PHASE_ENDED);
-    host_.report(AttemptRole::kSuccessor, terms_.attempt, KeeperEvent::kRehearsed, 0, {});
+    host_.report(AttemptRole::successor, terms_.attempt, KeeperEvent::rehearsed, 0, {});
     return host_.terminate(SEGUE_END_REHEARSED);
   }
   set_phase(SEGUE_PHASE_BACKGROUND);
@@ -244,7 +244,7 @@ void Successor::on_final(std::string_view payload) {
   freeze_ns_ = get_number(payload, 2, 0);
   offer_deadline_ns_ = get_number(payload, 3, 0);
   host_.inventory().connections.raise_generation(static_cast<uint32_t>(get_number(payload, 6, 0)));
-  state_ = State::kFinal;
+  state_ = State::final;
   try_activate();
 }
 
@@ -252,26 +252,26 @@ void Successor::try_activate() {
   acquired_ = true;
   if (!host_.acquire()) {
     acquired_ = false;
-    return decline(DeclineCode::kAcquire, "a single-access resource could not be taken");
+    return decline(DeclineCode::acquire, "a single-access resource could not be taken");
   }
   if (fault("successor", "offered"))
-    return decline(DeclineCode::kOther, "injected error in offered");
-  const Ownership offered{epoch_, OwnerState::kOffered, predecessor_};
+    return decline(DeclineCode::other, "injected error in offered");
+  const Ownership offered{epoch_, OwnerState::offered, predecessor_};
   for (int spins = 0; host_.page().look() != offered; ++spins) {
     if (monotonic_ns() >= offer_deadline_ns_) break;
     if (spins > kSpinsBeforeYield) sched_yield();
   }
   if (monotonic_ns() >= offer_deadline_ns_) {
-    return decline(DeclineCode::kLate, "the budget was used up");
+    return decline(DeclineCode::late, "the budget was used up");
   }
   if (!host_.page().activate(epoch_, predecessor_, host_.me())) {
-    return decline(DeclineCode::kLate, "the predecessor took the offer back");
+    return decline(DeclineCode::late, "the predecessor took the offer back");
   }
   become_active(false);
 }
 
 void Successor::become_active(bool first) {
-  state_ = State::kProbation;
+  state_ = State::probation;
   const uint32_t epoch = host_.page().look().epoch;
   activated_ns_ = monotonic_ns();
   const uint64_t blackout = first ? 0 : activated_ns_ - freeze_ns_;
@@ -282,9 +282,9 @@ void Successor::become_active(bool first) {
   put_number(out, 1, epoch);
   put_number(out, 2, measured);
   put_number(out, 3, activated_ns_);
-  send(FrameType::kActivated, out.fields);
+  send(FrameType::activated, out.fields);
   set_phase(SEGUE_PHASE_PROBATION);
-  host_.report(AttemptRole::kSuccessor, terms_.attempt, KeeperEvent::kActivated, measured, {});
+  host_.report(AttemptRole::successor, terms_.attempt, KeeperEvent::activated, measured, {});
   deadline_ = next_heartbeat(activated_ns_);
   if (fault("successor", "probation")) vote(false, "injected error in probation");
 }
@@ -294,12 +294,12 @@ void Successor::decline(DeclineCode code, const std::string& why) {
   segue_writer out;
   put_number(out, 1, static_cast<uint64_t>(code));
   put_field(out, 2, why);
-  send(FrameType::kDecline, out.fields);
+  send(FrameType::decline, out.fields);
 }
 
 void Successor::on_withdrawn() {
   if (std::exchange(acquired_, false)) host_.yield();
-  state_ = State::kBackground;
+  state_ = State::background;
   epoch_ = 0;
 }
 
@@ -308,18 +308,18 @@ void Successor::on_withdrawn() {
 void Successor::on_death() {
   if (!is_dead(pidfd_.get())) return;
   // Everything it sent before it died is still in the socket.
-  while (state_ != State::kOver && !predecessor_gone_) {
+  while (state_ != State::over && !predecessor_gone_) {
     Message message;
     const Link::Got got = link_.receive(message);
-    if (got != Link::Got::kMessage) break;
+    if (got != Link::Got::message) break;
     on_message(message);
   }
   lose_predecessor("the predecessor died");
 }
 
 void Successor::lose_predecessor(const std::string& why) {
-  if (state_ == State::kOver || predecessor_gone_) return;
-  if (state_ == State::kProbation) {
+  if (state_ == State::over || predecessor_gone_) return;
+  if (state_ == State::probation) {
     predecessor_gone_ = true;
     return finish_committed();
   }
@@ -332,9 +332,9 @@ void Successor::lose_predecessor(const std::string& why) {
     return;
   }
   predecessor_gone_ = true;
-  if (state_ == State::kFinal && inherit()) return;
-  if (state_ == State::kAccept && host_.seek_again()) {
-    state_ = State::kOver;
+  if (state_ == State::final && inherit()) return;
+  if (state_ == State::accept && host_.seek_again()) {
+    state_ = State::over;
     deadline_ = kNever;
     return;
   }
@@ -367,8 +367,8 @@ bool Successor::start_clean() {
 void Successor::on_time(uint64_t now) {
   if (now < deadline_) return;
   deadline_ = kNever;
-  if (state_ == State::kProbation) {
-    if (!predecessor_gone_) send(FrameType::kHeartbeat, {});
+  if (state_ == State::probation) {
+    if (!predecessor_gone_) send(FrameType::heartbeat, {});
     deadline_ = next_heartbeat(now);
     return consider_commit(now);
   }
@@ -383,16 +383,16 @@ uint64_t Successor::next_heartbeat(uint64_t now) const {
 }
 
 void Successor::vote(bool good, const std::string& why) {
-  host_.report(AttemptRole::kSuccessor, terms_.attempt, KeeperEvent::kVote, good ? 1 : 0, why);
-  if (state_ != State::kProbation) return;
+  host_.report(AttemptRole::successor, terms_.attempt, KeeperEvent::vote, good ? 1 : 0, why);
+  if (state_ != State::probation) return;
   voted_good_ = good;
   if (good) return consider_commit(monotonic_ns());
   terms_.vote_required = true;  // and not given: the keeper hands back
   if (!host_.alone()) return;
   // Nobody else can hand back: end, and the predecessor reclaims.
-  state_ = State::kOver;
+  state_ = State::over;
   deadline_ = kNever;
-  host_.report(AttemptRole::kSuccessor, terms_.attempt, KeeperEvent::kFailed, 0, why);
+  host_.report(AttemptRole::successor, terms_.attempt, KeeperEvent::failed, 0, why);
   host_.terminate(SEGUE_END_REFUSED);
 }
 
@@ -402,7 +402,7 @@ void Successor::keeper_commits() {
 }
 
 void Successor::consider_commit(uint64_t now) {
-  if (state_ != State::kProbation || commit_sent_ || host_.handing_over()) return;
+  if (state_ != State::probation || commit_sent_ || host_.handing_over()) return;
   const uint64_t served = now - activated_ns_;
   if (served < terms_.probation_ns || (terms_.vote_required && !voted_good_)) return;
   const bool decides_itself = host_.alone() || host_.keeper_silent_ns(now) >= terms_.hang_ns;
@@ -416,34 +416,34 @@ void Successor::commit() {
     commit_sent_ = false;  // the next heartbeat tries again
     return;
   }
-  send(FrameType::kCommit, {});
+  send(FrameType::commit, {});
 }
 
 void Successor::finish_committed() {
-  state_ = State::kOver;
+  state_ = State::over;
   deadline_ = kNever;
   set_phase(SEGUE_PHASE_COMMITTED);
-  host_.report(AttemptRole::kSuccessor, terms_.attempt, KeeperEvent::kCommitted, 0, {});
+  host_.report(AttemptRole::successor, terms_.attempt, KeeperEvent::committed, 0, {});
 }
 
 void Successor::abort(const std::string& why) {
-  if (state_ == State::kProbation || state_ == State::kOver) return;
+  if (state_ == State::probation || state_ == State::over) return;
   fail(why);
 }
 
 void Successor::fail(const std::string& why, bool tell_peer) {
-  if (state_ == State::kOver || state_ == State::kProbation) return;
+  if (state_ == State::over || state_ == State::probation) return;
   if (std::exchange(acquired_, false)) host_.yield();
   if (tell_peer) {
     segue_writer out;
     put_number(out, 1, 1);
     put_field(out, 2, why);
-    send(FrameType::kAbort, out.fields);
+    send(FrameType::abort, out.fields);
   }
-  state_ = State::kOver;
+  state_ = State::over;
   deadline_ = kNever;
   set_phase(SEGUE_PHASE_ENDED);
-  host_.report(AttemptRole::kSuccessor, terms_.attempt, KeeperEvent::kFailed, 0, why);
+  host_.report(AttemptRole::successor, terms_.attempt, KeeperEvent::failed, 0, why);
   host_.terminate(SEGUE_END_REFUSED);
 }
 

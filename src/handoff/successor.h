@@ -21,8 +21,8 @@ class Successor {
   [[nodiscard]] int pidfd() const { return pidfd_.get(); }
   [[nodiscard]] bool wants_read() const { return !link_closed_; }
   [[nodiscard]] bool wants_write() const { return link_.congested(); }
-  [[nodiscard]] bool over() const { return state_ == State::kOver; }
-  [[nodiscard]] bool active() const { return state_ == State::kProbation; }
+  [[nodiscard]] bool over() const { return state_ == State::over; }
+  [[nodiscard]] bool active() const { return state_ == State::probation; }
   [[nodiscard]] uint64_t attempt() const { return terms_.attempt; }
   [[nodiscard]] uint64_t deadline() const { return deadline_; }
 
@@ -37,12 +37,12 @@ class Successor {
 
  private:
   enum class State {
-    kAccept,      // ACCEPT or REFUSE is awaited
-    kBackground,  // frames are applied
-    kArmed,       // the foreground may follow: FINAL is awaited
-    kFinal,       // FINAL was complete, but the predecessor has not offered, or has to withdraw
-    kProbation,   // active
-    kOver
+    accept,      // ACCEPT or REFUSE is awaited
+    background,  // frames are applied
+    armed,       // the foreground may follow: FINAL is awaited
+    final,       // FINAL was complete, but the predecessor has not offered, or has to withdraw
+    probation,   // active
+    over
   };
 
   void on_message(Message& message);
@@ -76,7 +76,7 @@ class Successor {
   UniqueFd pidfd_;
   Terms terms_;
   Receiver receiver_;
-  State state_ = State::kAccept;
+  State state_ = State::accept;
   uint64_t deadline_ = kNever;
   bool predecessor_gone_ = false;
   bool link_closed_ = false;  // but it may live

@@ -16,7 +16,7 @@ inline constexpr uint64_t kNever = UINT64_MAX;
 // The bounds of one handoff, from segue_options or from the keeper's K_ATTEMPT.
 struct Terms {
   uint64_t attempt = 0;  // the keeper's number; 0 alone
-  AttemptMode mode = AttemptMode::kUpgrade;
+  AttemptMode mode = AttemptMode::upgrade;
   std::string nonce;
   OwnerName successor = kNobody;
   uint64_t budget_ns = 0;

@@ -337,8 +337,9 @@ typedef struct segue_table_ops {
   void (*clear)(void* user);
 } segue_table_ops;
 
-#define SEGUE_TABLE_REBUFFED 1u /* no dirty tracking: refuse changes while segue_table_rebuffs() \
-                                 */
+#define SEGUE_TABLE_REBUFFED                                          \
+  1u /* no dirty tracking: refuse changes while segue_table_rebuffs() \
+      */
 
 /* Declares a table, before segue_start(). Returns NULL on an invalid argument. */
 SEGUE_API segue_table* segue_table_open(segue_instance* s, const char* name, const segue_form* form,

@@ -123,7 +123,7 @@ class Scan {
   segue_scan* scan_;
 };
 
-enum class Encoded { kWritten, kGone, kFailed };
+enum class Encoded { written, gone, failed };
 
 // See segue_table_ops.
 class TableSource {
@@ -296,11 +296,11 @@ class Instance {
     ops.encode = [](void* u, const void* key, size_t size, segue_writer* out) -> int {
       Writer writer(out);
       switch (rows(u).encode(text(key, size), writer)) {
-        case Encoded::kWritten:
+        case Encoded::written:
           return SEGUE_OK;
-        case Encoded::kGone:
+        case Encoded::gone:
           return SEGUE_GONE;
-        case Encoded::kFailed:
+        case Encoded::failed:
           break;
       }
       return SEGUE_REFUSED;
