@@ -214,8 +214,9 @@ void segue_free(segue_instance* s) {
 
 int segue_listen(segue_instance* s, const char* name, const char* address, int backlog) {
   if (const int code = check_declaration(s, name); code != SEGUE_OK) return code;
+  if (address == nullptr) return refuse(s, SEGUE_INVALID, "segue_listen() needs an address");
   segue::handoff::SocketAddress parsed;
-  Status status = segue::handoff::parse_address(address == nullptr ? "" : address, parsed);
+  Status status = segue::handoff::parse_address(address, parsed);
   if (!status.ok()) return outcome(s, std::move(status));
   s->declared_listeners.push_back({name, address, backlog > 0 ? backlog : SOMAXCONN});
   return SEGUE_OK;

@@ -38,7 +38,7 @@ Status Sender::add_digest(uint32_t item, std::string_view key, const segue_write
 }
 
 Status Sender::digest_step(bool& done) {
-  Connections& connections = inventory_.connections;
+  Connections const& connections = inventory_.connections;
   if (stage_ == Stage::connections) {
     for (size_t i = 0; i < kConnectionsPerStep && slot_at_ < connections.slot_count(); ++i) {
       segue_conn* conn = connections.at(slot_at_++);
@@ -57,7 +57,7 @@ Status Sender::digest_step(bool& done) {
     if (digests_.empty()) return Status::good();
     return send_batch(FrameType::digests, digest_item_, digests_);
   }
-  segue_table& table = *inventory_.tables[table_at_];
+  segue_table const& table = *inventory_.tables[table_at_];
   keys_.clear();
   segue_scan out{&keys_};
   const int code = table.ops.scan(table.user, &cursor_, kScanKeys, &out);

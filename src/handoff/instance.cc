@@ -204,7 +204,7 @@ void Instance::run_timers() {
   if (predecessor_) predecessor_->on_time(now);
   if (successor_) successor_->on_time(now);
   if (meeting_ && meeting_->on_time(now)) {
-    if (Status status = become_first(); !status.ok()) {
+    if (Status const status = become_first(); !status.ok()) {
       note(status.text);
       terminate(SEGUE_END_REFUSED);
     }
@@ -254,7 +254,7 @@ void Instance::settle() {
 void Instance::settle_meeting() {
   if (!meeting_) return;
   if (std::exchange(serve_meeting_, false) && !ended_) {
-    if (Status status = meeting_->serve(); !status.ok()) note(status.text);
+    if (Status const status = meeting_->serve(); !status.ok()) note(status.text);
   }
   if (!meeting_->error().empty()) note(meeting_->error());
   const int listener = meeting_->listening_fd();
@@ -360,7 +360,7 @@ void Instance::start_first(OwnerName name, OwnerPage page, NamedFds stored) {
   for (NamedFds::Entry& entry : stored.entries) {
     inventory_.listeners.put(entry.name, std::move(entry.fd), false);
   }
-  if (Status status = become_first(); !status.ok()) {
+  if (Status const status = become_first(); !status.ok()) {
     report(AttemptRole::successor, 0, KeeperEvent::failed, 0, status.text);
     terminate(SEGUE_END_REFUSED);
   }

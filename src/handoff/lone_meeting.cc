@@ -66,7 +66,8 @@ Status LoneMeeting::write_nonce() {
   nonce_ = make_nonce();
   const std::string target = path("nonce");
   const std::string fresh = target + ".new";
-  UniqueFd file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+  UniqueFd const file(
+      ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file.valid()) return Status::system("writing " + fresh);
   if (write(file.get(), nonce_.data(), nonce_.size()) != static_cast<ssize_t>(nonce_.size()) ||
       rename(fresh.c_str(), target.c_str()) != 0) {
@@ -164,7 +165,7 @@ bool LoneMeeting::on_time(uint64_t now) {
     UniqueFd link = connect_to(kSuccessorSocket);
     if (link.valid()) meet(std::move(link));
   } else if (!listener_.valid()) {
-    if (Status status = listen_at(kPredecessorSocket); !status.ok()) error_ = status.text;
+    if (Status const status = listen_at(kPredecessorSocket); !status.ok()) error_ = status.text;
   }
   return false;
 }
@@ -182,7 +183,7 @@ void LoneMeeting::on_connection() {
 void LoneMeeting::meet(UniqueFd link) {
   UniqueFd pidfd;
   pid_t pid = 0;
-  if (Status status = identify_peer(link.get(), pidfd, pid); !status.ok()) {
+  if (Status const status = identify_peer(link.get(), pidfd, pid); !status.ok()) {
     error_ = status.text;
     return;
   }

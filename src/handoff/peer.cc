@@ -18,9 +18,7 @@
 namespace segue::handoff {
 namespace {
 
-#ifndef SO_PEERPIDFD
-constexpr int SO_PEERPIDFD = 77;  // Linux 6.5; missing in Debian 12's headers
-#endif
+constexpr int kPeerPidfd = 77;  // SO_PEERPIDFD, Linux 6.5; missing in Debian 12's headers
 constexpr int kIoprioWhoProcess = 1;
 constexpr int kIoprioClassIdle = 3 << 13;
 
@@ -71,7 +69,7 @@ Status identify_peer(int socket, UniqueFd& pidfd, pid_t& pid) {
   pid = credentials.pid;
   int raw = -1;
   size = sizeof raw;
-  if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &raw, &size) == 0) {
+  if (getsockopt(socket, SOL_SOCKET, kPeerPidfd, &raw, &size) == 0) {
     pidfd.reset(raw);
     return Status::good();
   }

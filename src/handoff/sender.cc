@@ -155,7 +155,7 @@ Status Sender::send_arenas() {
 }
 
 Status Sender::connections_step(bool& stage_done) {
-  Connections& connections = inventory_.connections;
+  Connections const& connections = inventory_.connections;
   for (size_t i = 0; i < kRecordsPerStep; ++i) {
     segue_conn* conn = nullptr;
     if (snapshot_) {

@@ -83,7 +83,7 @@ void remove_stale(const SocketAddress& address) {
   if (lstat(address.path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) return;
   const UniqueFd probe(socket(AF_UNIX, address.type | SOCK_CLOEXEC, 0));
   const auto* name = reinterpret_cast<const sockaddr*>(&address.storage);
-  if (connect(probe.get(), name, address.size) != 0 && errno == ECONNREFUSED) {
+  if (probe.valid() && connect(probe.get(), name, address.size) != 0 && errno == ECONNREFUSED) {
     unlink(address.path.c_str());
   }
 }

@@ -111,7 +111,7 @@ void Successor::on_message(Message& message) {
   const bool receiving = state_ == State::background || state_ == State::armed;
   if (receiving && Receiver::handles(message.type)) {
     const uint64_t started = monotonic_ns();
-    Status status = receiver_.apply(message);
+    Status const status = receiver_.apply(message);
     apply_ns_ += monotonic_ns() - started;
     if (!status.ok()) return fail(status.text);
     if (state_ == State::background) update_progress();  // not in the blackout
@@ -161,7 +161,7 @@ void Successor::on_accept(Message& message) {
   }
   if (fault("successor", "meeting")) return fail("injected error in meeting");
   OwnerPage page;
-  if (Status status = OwnerPage::map(std::move(message.fds[0]), page); !status.ok()) {
+  if (Status const status = OwnerPage::map(std::move(message.fds[0]), page); !status.ok()) {
     return fail(status.text);
   }
   host_.page() = std::move(page);
@@ -174,7 +174,7 @@ void Successor::on_accept(Message& message) {
   terms_.vote_required = get_number(payload, 9, 0) == 1;
   terms_.hang_ns = std::max<uint64_t>(get_number(payload, 10, 0), 8) * kMillisecond;
   terms_.spin_ns = get_number(payload, 11, 0) * kMicrosecond;
-  if (Status status = receiver_.agree_items(get_bytes(payload, 5)); !status.ok()) {
+  if (Status const status = receiver_.agree_items(get_bytes(payload, 5)); !status.ok()) {
     return fail(status.text);
   }
   state_ = State::background;
@@ -211,7 +211,7 @@ void Successor::on_mark() {
 
 void Successor::on_rehearse() {
   Receiver::Difference difference;
-  if (Status status = receiver_.compare(difference); !status.ok()) return fail(status.text);
+  if (Status const status = receiver_.compare(difference); !status.ok()) return fail(status.text);
   std::string why;
   if (difference.what.empty() && !host_.check(why)) {
     difference.what = "the service's own check failed: " + why;
