@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "handoff.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+
+#include "handoff_client.h"
+#include "handoff_keyspace.h"
+#include "version.h"
+
+namespace respkv {
+namespace {
+
+constexpr int kBacklog = 4096;
+constexpr std::uint64_t kBreakDelayMs = 200;  // serves before it crashes or hangs
+
+Handoff& self(void* user) {
+  return *static_cast<Handoff*>(user);
+}
+
+segue_callbacks callbacks() {
+  segue_callbacks calls{};
+  calls.size = sizeof calls;
+  calls.listener = [](void* user, const char* name, int fd) -> int {
+    Server& server = self(user).server();
+    return server.set_listener(name, fd) ? SEGUE_OK : SEGUE_SYSTEM;
+  };
+  calls.freeze = [](void* user) -> int {
+    self(user).server().stop_serving();
+    return SEGUE_OK;
+  };
+  calls.resume = [](void* user, segue_resume_reason reason, int /*released*/) {
+    self(user).resume(reason);
+  };
+  calls.check = [](void* user, char* why, std::size_t why_size) -> int {
+    const std::string reason = self(user).check();
+    if (reason.empty()) return SEGUE_OK;
+    *fmt::format_to_n(why, why_size - 1, "{}", reason).out = '\0';
+    return SEGUE_REFUSED;
+  };
+  calls.activate = [](void* user, const segue_activation* activation) {
+    self(user).activate(*activation);
+  };
+  calls.terminate = [](void* user, segue_end_reason reason) { self(user).terminate(reason); };
+  return calls;
+}
+
+std::string_view resume_name(segue_resume_reason reason) {
+  switch (reason) {
+    case SEGUE_RESUME_LATE:
+      return "late";
+    case SEGUE_RESUME_DECLINED:
+      return "declined";
+    case SEGUE_RESUME_ABORTED:
+      return "aborted";
+    case SEGUE_RESUME_RECLAIMED:
+      return "reclaimed";
+  }
+  return "unknown";
+}
+
+std::string_view end_name(segue_end_reason reason) {
+  switch (reason) {
+    case SEGUE_END_COMMITTED:
+      return "committed";
+    case SEGUE_END_REFUSED:
+      return "refused";
+    case SEGUE_END_REHEARSED:
+      return "rehearsed";
+    case SEGUE_END_STOPPED:
+      return "stopped";
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+Handoff::~Handoff() {
+  if (handle_ != nullptr) segue_free(handle_);
+}
+
+void Handoff::log(const std::string& event) const {
+  fmt::print(stderr, "respkv: version={} pid={} epoch={} connections={} {}\n", kVersion, getpid(),
+             server_->epoch, server_->engine.registry.sessions().size(), event);
+}
+
+std::string Handoff::open() {
+  const segue_callbacks calls = callbacks();
+  const std::string version = std::to_string(kVersion);
+  segue_options settings{};
+  settings.size = sizeof settings;
+  settings.service = options_.breaks == Break::other_service ? "respkv-other" : "respkv";
+  settings.version = version.c_str();
+  settings.directory = options_.directory.empty() ? nullptr : options_.directory.c_str();
+  settings.budget_us = options_.budget_us;
+  settings.probation_ms = options_.probation_ms;
+  std::array<char, 512> why{};
+  handle_ = segue_open(&settings, &calls, this, why.data(), why.size());
+  if (handle_ == nullptr) return fmt::format("cannot open libsegue: {}", why.data());
+  return declare();
+}
+
+std::string Handoff::declare() {
+  Server::Tables tables;
+  tables.handle = handle_;
+  tables.clients = open_client_class(handle_, *server_);
+  tables.keyspace = open_keyspace_table(handle_, server_->engine, options_.breaks == Break::form,
+                                        options_.breaks == Break::rehearsal);
+  tables.service = open_service_table(handle_, server_->engine);
+  if (tables.clients == nullptr || tables.keyspace == nullptr || tables.service == nullptr) {
+    return fmt::format("cannot declare the state: {}", segue_error(handle_));
+  }
+  server_->set_tables(tables);
+  for (std::size_t i = 0; i < options_.listen.size(); ++i) {
+    const std::string name = fmt::format("clients.{}", i);
+    if (segue_listen(handle_, name.c_str(), options_.listen[i].c_str(), kBacklog) != SEGUE_OK) {
+      return fmt::format("cannot listen on {}: {}", options_.listen[i], segue_error(handle_));
+    }
+  }
+  return {};
+}
+
+std::string Handoff::start() {
+  if (segue_start(handle_) == SEGUE_OK) return {};
+  return fmt::format("cannot start: {}", segue_error(handle_));
+}
+
+std::string Handoff::check() {
+  if (options_.breaks == Break::invariant) return "broken on purpose (--break invariant)";
+  return server_->check();
+}
+
+void Handoff::activate(const segue_activation& activation) {
+  server_->epoch = activation.epoch;
+  server_->last_blackout_ns = activation.blackout_ns;
+  if (activation.first == 0) ++server_->engine.statistics.handoffs;
+  server_->start_serving();
+  log(fmt::format("event=activated first={} blackout_us={}", activation.first,
+                  activation.blackout_ns / 1000));
+  switch (options_.breaks) {
+    case Break::vote:
+      server_->after(0, [this] { segue_vote(handle_, 0, "bad on purpose (--break vote)"); });
+      break;
+    case Break::crash_in_probation:
+      server_->after(kBreakDelayMs, [] { std::abort(); });
+      break;
+    case Break::hang_in_probation:
+      server_->after(kBreakDelayMs, [] {
+        while (true) pause();
+      });
+      break;
+    default:
+      break;
+  }
+}
+
+void Handoff::resume(segue_resume_reason reason) {
+  if (reason == SEGUE_RESUME_RECLAIMED) server_->close_used_by_successor();
+  server_->start_serving();
+  log(fmt::format("event=resumed reason={} why=\"{}\"", resume_name(reason), segue_error(handle_)));
+}
+
+void Handoff::terminate(segue_end_reason reason) {
+  server_->stop_serving();
+  server_->stop();
+  const bool refused = reason == SEGUE_END_REFUSED;
+  exit_code_ = refused ? 1 : 0;
+  committed_ = reason == SEGUE_END_COMMITTED;
+  log(fmt::format("event=ended reason={}{}", end_name(reason),
+                  refused ? fmt::format(" why=\"{}\"", segue_error(handle_)) : ""));
+}
+
+}  // namespace respkv

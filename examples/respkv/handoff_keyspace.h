@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <segue/segue.h>
+
+#include "engine.h"
+
+namespace respkv {
+
+// The tables "keyspace", one record per key, and "service", one record with the counters.
+segue_table* open_keyspace_table(segue_instance* handle, Engine& engine, bool break_form,
+                                 bool break_rehearsal);
+segue_table* open_service_table(segue_instance* handle, Engine& engine);
+
+}  // namespace respkv

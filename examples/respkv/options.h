@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace respkv {
+
+// Ways to fail, for tests of what a handoff does then; version 2 only.
+enum class Break : std::uint8_t {
+  none,
+  start,
+  never_ready,
+  other_service,
+  form,
+  invariant,
+  rehearsal,
+  vote,
+  crash_in_probation,
+  hang_in_probation,
+};
+
+struct Options {
+  std::vector<std::string> listen;  // addresses as segue_listen() takes them; at least one
+  std::string directory;            // empty: the environment's SEGUE_DIRECTORY
+  std::uint32_t budget_us = 0;      // 0: libsegue's default, likewise below
+  std::uint32_t probation_ms = 0;
+  Break breaks = Break::none;
+  bool help = false;
+};
+
+// The reason why they cannot be used, or "".
+std::string parse_options(int argc, const char* const* argv, Options& options);
+
+std::string usage();
+
+}  // namespace respkv
