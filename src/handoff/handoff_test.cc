@@ -29,6 +29,7 @@ TEST_F(Handoff, records_connections_and_listeners_arrive) {
   for (int i = 0; i < 1000; ++i) first.put("k" + std::to_string(i), std::to_string(i * i));
   first.put("large", std::string(300'000, 'x'));
   std::vector<int> clients;
+  clients.reserve(300);
   for (int i = 0; i < 300; ++i) clients.push_back(first.connect("c" + std::to_string(i)));
   Service second(options());
   hand_over(first, second);
@@ -87,7 +88,7 @@ TEST_F(Handoff, peer_sees_a_close_although_the_successor_holds_the_socket) {
 }
 
 TEST_F(Handoff, forms_are_converted_up_and_down_and_unknown_fields_survive) {
-  ServiceOptions v1 = options();
+  const ServiceOptions v1 = options();
   ServiceOptions v2 = options();
   v2.form_version = 2;
   Service a(v1);

@@ -290,6 +290,7 @@ bool run(const std::vector<Service*>& services, const std::function<bool()>& don
   while (!done()) {
     if (monotonic_ns() > deadline) return false;
     std::vector<pollfd> fds;
+    fds.reserve(services.size());
     for (const Service* s : services) fds.push_back({segue_fd(s->instance.get()), POLLIN, 0});
     poll(fds.data(), fds.size(), 100);
     for (Service* s : services) {

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "handoff/test_link.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "handoff/fields.h"
+
+namespace segue::handoff::test {
+namespace {
+
+void require(bool condition, const char* what) {
+  if (condition) return;
+  perror(what);
+  abort();
+}
+
+}  // namespace
+
+Ends make_ends() {
+  int ends[2];
+  require(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0, "socketpair");
+  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+void send_raw(int socket, std::string_view bytes, std::span<const int> fds) {
+  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxFdsPerMessage * sizeof(int))];
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (!fds.empty()) {
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(fds.size_bytes());
+    cmsghdr* rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(fds.size_bytes());
+    memcpy(CMSG_DATA(rights), fds.data(), fds.size_bytes());
+  }
+  require(sendmsg(socket, &message, MSG_NOSIGNAL) >= 0, "sendmsg");
+}
+
+std::string receive_raw(int socket) {
+  std::string bytes(kMaxMessageBytes, '\0');
+  const ssize_t size = recv(socket, bytes.data(), bytes.size(), MSG_DONTWAIT);
+  bytes.resize(size > 0 ? static_cast<size_t>(size) : 0);
+  return bytes;
+}
+
+std::string message_of(uint16_t type, uint16_t flags, uint32_t sequence, uint16_t fd_count,
+                       std::string_view payload) {
+  const auto header =
+      encode_header({type, flags, static_cast<uint32_t>(payload.size()), sequence, fd_count});
+  std::string bytes(header.data(), header.size());
+  return bytes.append(payload);
+}
+
+std::vector<UniqueFd> some_fds(size_t count) {
+  std::vector<UniqueFd> fds;
+  for (size_t i = 0; i < count; ++i) {
+    fds.emplace_back(open("/dev/null", O_RDWR | O_CLOEXEC));
+    require(fds.back().valid(), "/dev/null");
+  }
+  return fds;
+}
+
+std::vector<int> raw(const std::vector<UniqueFd>& fds) {
+  std::vector<int> numbers;
+  numbers.reserve(fds.size());
+  for (const UniqueFd& fd : fds) numbers.push_back(fd.get());
+  return numbers;
+}
+
+size_t open_fds() {
+  DIR* directory = opendir("/proc/self/fd");
+  require(directory != nullptr, "/proc/self/fd");
+  size_t entries = 0;
+  while (readdir(directory) != nullptr) ++entries;
+  closedir(directory);
+  return entries - 3;  // ".", ".." and the listing itself
+}
+
+std::string record(const std::vector<Value>& fields) {
+  segue_writer out;
+  for (const Value& field : fields) {
+    if (const auto* number = std::get_if<uint64_t>(&field.value)) {
+      put_number(out, field.tag, *number);
+    } else {
+      put_field(out, field.tag, std::get<std::string>(field.value));
+    }
+  }
+  finish(out);
+  return out.fields;
+}
+
+std::string batch(const std::vector<std::pair<std::string, std::string>>& entries) {
+  std::string bytes;
+  for (const auto& [key, value] : entries) append_batch_entry(bytes, key, value);
+  return bytes;
+}
+
+std::string u64s(std::initializer_list<uint64_t> values) {
+  std::string bytes;
+  for (const uint64_t value : values) append_u64(bytes, value);
+  return bytes;
+}
+
+}  // namespace segue::handoff::test
