@@ -23,7 +23,7 @@ std::string encode(const GoldenMessage& message) {
   const std::vector<UniqueFd> fds = some_fds(message.fd_count);
   Link link(std::move(ends.here));
   EXPECT_TRUE(link.send(message.type, message.payload(), raw(fds)).ok());
-  return receive_raw(ends.there.get());
+  return receive_raw(ends.there.get()).bytes;
 }
 
 void expect_fields(const GoldenMessage& message, std::string_view payload) {

@@ -46,11 +46,26 @@ void send_raw(int socket, std::string_view bytes, std::span<const int> fds) {
   require(sendmsg(socket, &message, MSG_NOSIGNAL) >= 0, "sendmsg");
 }
 
-std::string receive_raw(int socket) {
-  std::string bytes(kMaxMessageBytes, '\0');
-  const ssize_t size = recv(socket, bytes.data(), bytes.size(), MSG_DONTWAIT);
-  bytes.resize(size > 0 ? static_cast<size_t>(size) : 0);
-  return bytes;
+RawMessage receive_raw(int socket) {
+  RawMessage received;
+  received.bytes.resize(kMaxMessageBytes);
+  iovec part{received.bytes.data(), received.bytes.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxFdsPerMessage * sizeof(int))];
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  const ssize_t size = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  received.bytes.resize(size > 0 ? static_cast<size_t>(size) : 0);
+  const cmsghdr* rights = size > 0 ? CMSG_FIRSTHDR(&message) : nullptr;
+  if (rights == nullptr) return received;
+  for (size_t at = CMSG_LEN(0); at < rights->cmsg_len; at += sizeof(int)) {
+    int fd = -1;
+    memcpy(&fd, reinterpret_cast<const char*>(rights) + at, sizeof fd);
+    received.fds.emplace_back(fd);
+  }
+  return received;
 }
 
 std::string message_of(uint16_t type, uint16_t flags, uint32_t sequence, uint16_t fd_count,

@@ -25,8 +25,11 @@ Ends make_ends();
 
 // One message, as it is. Aborts the test program if the kernel does not take it.
 void send_raw(int socket, std::string_view bytes, std::span<const int> fds = {});
-// The next message without its descriptors, or nothing if none is waiting.
-std::string receive_raw(int socket);
+struct RawMessage {
+  std::string bytes;  // empty: none is waiting, or the peer has closed
+  std::vector<UniqueFd> fds;
+};
+RawMessage receive_raw(int socket);
 
 // A whole message with a header of these values.
 std::string message_of(uint16_t type, uint16_t flags, uint32_t sequence, uint16_t fd_count,
