@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string_view>
+
+#include "base/error.h"
+
+namespace segue::control {
+
+// Under a component's folder in the runtime directory (0700) …
+inline constexpr std::string_view kControlSocket = "control.sock";
+inline constexpr std::string_view kKeeperPid = "keeper.pid";          // locked while a keeper lives
+inline constexpr std::string_view kInstancesLock = "instances.lock";  // … while an instance lives
+inline constexpr std::string_view kInstances = "instances";           // their pids, for people
+// … and under its folder in the state directory.
+inline constexpr std::string_view kStepLog = "steps.log";
+inline constexpr std::string_view kHistoryLog = "history.log";
+inline constexpr std::string_view kKeeperLog = "keeper.log";
+
+inline constexpr std::size_t kMaxNameBytes = 63;
+
+// A component's name is a folder's name and part of a socket's path: 1 to 63 of [A-Za-z0-9._-],
+// the first one a letter or a digit. The error says which rule is broken.
+base::Result<void> check_name(std::string_view name);
+
+}  // namespace segue::control

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/options.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <functional>
+#include <limits>
+#include <type_traits>
+#include <variant>
+
+namespace segue::control {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+
+constexpr std::uint32_t kDayMs = 86'400'000;
+
+// One row per key: where the value goes, and its bounds if it is a number.
+template <class Options>
+struct Row {
+  using Member = std::variant<std::uint32_t Options::*, std::optional<std::uint32_t> Options::*,
+                              bool Options::*, std::string Options::*>;
+  std::string_view key;
+  Member member;
+  std::uint32_t min = 0;
+  std::uint32_t max = 0;
+};
+
+using AttemptRow = Row<AttemptOptions>;
+using RunRow = Row<RunOptions>;
+
+const std::array kAttemptRows = {
+    AttemptRow{"budget-us", &AttemptOptions::budget_us, 10, 60'000'000},
+    AttemptRow{"max-rounds", &AttemptOptions::max_rounds, 1, 10'000},
+    AttemptRow{"max-attempts", &AttemptOptions::max_attempts, 1, 1'000},
+    AttemptRow{"background-ms", &AttemptOptions::background_ms, 1, kDayMs},
+    AttemptRow{"rehearsal-ms", &AttemptOptions::rehearsal_ms, 1, kDayMs},
+    AttemptRow{"answer-ms", &AttemptOptions::answer_ms, 1, kDayMs},
+    AttemptRow{"hang-ms", &AttemptOptions::hang_ms, 8, kDayMs},
+    AttemptRow{"probation-ms", &AttemptOptions::probation_ms, 0, kDayMs},
+    AttemptRow{"start-ms", &AttemptOptions::start_ms, 1, kDayMs},
+    AttemptRow{"timeout-ms", &AttemptOptions::timeout_ms, 0, kDayMs},
+    AttemptRow{"retries", &AttemptOptions::retries, 0, 100},
+    AttemptRow{"vote", &AttemptOptions::vote},
+    AttemptRow{"no-rehearsal", &AttemptOptions::no_rehearsal},
+    AttemptRow{"queue", &AttemptOptions::queue},
+    AttemptRow{"relay", &AttemptOptions::relay},
+    AttemptRow{"health-cmd", &AttemptOptions::health_cmd},
+    AttemptRow{"health-tcp", &AttemptOptions::health_tcp},
+    AttemptRow{"health-timeout-ms", &AttemptOptions::health_timeout_ms, 1, 600'000},
+};
+
+const std::array kRunRows = {
+    RunRow{"start-ms", &RunOptions::start_ms, 1, kDayMs},
+    RunRow{"max-restarts", &RunOptions::max_restarts, 0, 1'000'000},
+    RunRow{"grace-ms", &RunOptions::grace_ms, 1, kDayMs},
+    RunRow{"unsafe-fault", &RunOptions::unsafe_fault},
+};
+
+template <class T>
+Result<T> parse_number(std::string_view key, std::string_view text, T min, T max) {
+  T number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < min || number > max) {
+    return fail(ErrorCode::invalid_argument, "{}: '{}' is not a number from {} to {}", key,
+                text.substr(0, 40), min, max);
+  }
+  return number;
+}
+
+Result<bool> parse_bool(std::string_view key, std::string_view text) {
+  if (text == "1") return true;
+  if (text == "0") return false;
+  return fail(ErrorCode::invalid_argument, "{}: '{}' is neither 0 nor 1", key, text.substr(0, 40));
+}
+
+template <class Options>
+Result<void> assign(const Row<Options>& row, std::string_view text, Options& options) {
+  return std::visit(
+      [&](auto member) -> Result<void> {
+        auto& place = options.*member;
+        using Place = std::remove_reference_t<decltype(place)>;
+        if constexpr (std::is_same_v<Place, std::string>) {
+          place = text;
+        } else if constexpr (std::is_same_v<Place, bool>) {
+          SEGUE_ASSIGN(place, parse_bool(row.key, text));
+        } else {
+          SEGUE_ASSIGN(place, parse_number(row.key, text, row.min, row.max));
+        }
+        return {};
+      },
+      row.member);
+}
+
+template <class Options, std::size_t count>
+Result<bool> assign_known(const std::array<Row<Options>, count>& rows,
+                          const Request::Option& option, Options& options) {
+  for (const auto& row : rows) {
+    if (row.key != option.key) continue;
+    SEGUE_TRY(assign(row, option.value, options));
+    return true;
+  }
+  return false;
+}
+
+template <class Options, std::size_t count>
+void append_rows(const std::array<Row<Options>, count>& rows, const Options& options,
+                 Request& request) {
+  const Options defaults;
+  for (const auto& row : rows) {
+    std::visit(
+        [&](auto member) {
+          const auto& place = options.*member;
+          using Place = std::remove_cvref_t<decltype(place)>;
+          if (place == defaults.*member) return;
+          if constexpr (std::is_same_v<Place, std::optional<std::uint32_t>>) {
+            request.options.push_back({std::string(row.key), fmt::to_string(*place)});
+          } else if constexpr (std::is_same_v<Place, bool>) {
+            request.options.push_back({std::string(row.key), place ? "1" : "0"});
+          } else {
+            request.options.push_back({std::string(row.key), fmt::to_string(place)});
+          }
+        },
+        row.member);
+  }
+}
+
+Result<bool> assign_other(const Request::Option& option, ParsedRequest& parsed) {
+  if (option.key == "cwd") {
+    if (!option.value.starts_with('/')) {
+      return fail(ErrorCode::invalid_argument, "cwd: '{}' is not an absolute path", option.value);
+    }
+    parsed.launch.cwd = option.value;
+  } else if (option.key == "env") {
+    if (option.value.find('=') == std::string::npos || option.value.starts_with('=')) {
+      return fail(ErrorCode::invalid_argument, "env: '{}' is not NAME=value",
+                  option.value.substr(0, 80));
+    }
+    parsed.launch.env.push_back(option.value);
+  } else if (option.key == "after") {
+    SEGUE_ASSIGN(parsed.after,
+                 parse_number<std::uint64_t>("after", option.value, 0,
+                                             std::numeric_limits<std::uint64_t>::max()));
+  } else if (option.key == "follow") {
+    SEGUE_ASSIGN(parsed.follow, parse_bool("follow", option.value));
+  } else {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void append_options(Request& request, const AttemptOptions& options) {
+  append_rows(kAttemptRows, options, request);
+}
+
+void append_options(Request& request, const RunOptions& options) {
+  append_rows(kRunRows, options, request);
+}
+
+void append_launch(Request& request, const Launch& launch) {
+  request.options.push_back({"cwd", launch.cwd});
+  for (const auto& variable : launch.env) request.options.push_back({"env", variable});
+  request.program = launch.argv;
+}
+
+Result<ParsedRequest> parse_options(const Request& request) {
+  ParsedRequest parsed;
+  for (const auto& option : request.options) {
+    // start-ms belongs to both.
+    SEGUE_ASSIGN(const bool of_attempt, assign_known(kAttemptRows, option, parsed.attempt));
+    SEGUE_ASSIGN(const bool of_run, assign_known(kRunRows, option, parsed.run));
+    SEGUE_ASSIGN(const bool other, assign_other(option, parsed));
+    if (!of_attempt && !of_run && !other) {
+      return fail(ErrorCode::invalid_argument, "unknown option '{}'", option.key.substr(0, 80));
+    }
+  }
+  if (!parsed.attempt.health_tcp.empty()) SEGUE_TRY(parse_host_port(parsed.attempt.health_tcp));
+  parsed.launch.argv = request.program;
+  if (!request.program.empty() && !request.program.front().starts_with('/')) {
+    return fail(ErrorCode::invalid_argument, "the program '{}' is not an absolute path",
+                request.program.front());
+  }
+  return parsed;
+}
+
+Result<HostPort> parse_host_port(const std::string& text) {
+  const auto refuse = [&] {
+    return fail(ErrorCode::invalid_argument, "health-tcp: '{}' is not HOST:PORT", text);
+  };
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string::npos || colon == 0) return refuse();
+  HostPort result{text.substr(0, colon), 0};
+  if (result.host.starts_with('[') && result.host.ends_with(']') && result.host.size() > 2) {
+    result.host = result.host.substr(1, result.host.size() - 2);
+  } else if (result.host.find_first_of("[]:") != std::string::npos) {
+    return refuse();
+  }
+  const auto port =
+      parse_number<std::uint16_t>("health-tcp", std::string_view(text).substr(colon + 1), 1, 65'535);
+  if (!port) return refuse();
+  result.port = *port;
+  return result;
+}
+
+}  // namespace segue::control

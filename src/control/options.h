@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/request.h"
+
+namespace segue::control {
+
+// How to start a program. The environment is the keeper's own, changed by `env`.
+struct Launch {
+  std::vector<std::string> argv;  // argv[0] is an absolute path
+  std::string cwd = "/";
+  std::vector<std::string> env;  // NAME=value
+
+  bool operator==(const Launch&) const = default;
+};
+
+// What may be asked of a handoff. An unset number means the service's own option.
+struct AttemptOptions {
+  std::optional<std::uint32_t> budget_us;
+  std::optional<std::uint32_t> max_rounds;
+  std::optional<std::uint32_t> max_attempts;  // freezes
+  std::optional<std::uint32_t> background_ms;
+  std::optional<std::uint32_t> rehearsal_ms;
+  std::optional<std::uint32_t> answer_ms;
+  std::optional<std::uint32_t> hang_ms;
+  std::uint32_t probation_ms = 2'000;
+  std::uint32_t start_ms = 30'000;  // how long the program may take to be ready
+  std::uint32_t timeout_ms = 0;     // from the request until it is active; 0: no limit of its own
+  std::uint32_t retries = 0;        // from the beginning, where the failure may pass
+  bool vote = false;                // the service itself has to say that all is well
+  bool no_rehearsal = false;
+  bool queue = false;  // wait for an upgrade under way instead of being refused
+  bool relay = false;  // the state goes through the keeper
+  std::string health_cmd;  // a shell command; good when it exits with 0
+  std::string health_tcp;  // HOST:PORT that has to accept
+  std::uint32_t health_timeout_ms = 5'000;  // of one check
+
+  bool operator==(const AttemptOptions&) const = default;
+};
+
+struct RunOptions {
+  std::uint32_t start_ms = 30'000;
+  std::uint32_t max_restarts = 10;  // in a row, after crashes
+  std::uint32_t grace_ms = 5'000;   // `stop`: asked, then SIGTERM, and after as long again SIGKILL
+  std::string unsafe_fault;         // POINT:ACTION, for tests
+
+  bool operator==(const RunOptions&) const = default;
+};
+
+// To and from KEY=VALUE; the keys are those of the command line. Reading checks bounds and refuses
+// keys that it does not know, by name.
+void append_options(Request& request, const AttemptOptions& options);
+void append_options(Request& request, const RunOptions& options);
+void append_launch(Request& request, const Launch& launch);
+
+struct ParsedRequest {
+  AttemptOptions attempt;
+  RunOptions run;
+  Launch launch;
+  std::uint64_t after = 0;  // `events`: the number of the last one that is known
+  bool follow = false;      // `events`: go on
+};
+base::Result<ParsedRequest> parse_options(const Request& request);
+
+// HOST:PORT or [HOST]:PORT
+struct HostPort {
+  std::string host;
+  std::uint16_t port = 0;
+};
+base::Result<HostPort> parse_host_port(const std::string& text);
+
+}  // namespace segue::control

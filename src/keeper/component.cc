@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keeper/component.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "control/text.h"
+#include "keeper/outcome_text.h"
+
+namespace segue::keeper {
+
+using control::ExitCode;
+
+Commands Component::handle(const Event& event, const Ownership& page, MonotonicTime now) {
+  now_ = now;
+  page_ = page;
+  commands_.clear();
+  std::visit([this](const auto& typed) { on(typed); }, event);
+  return std::exchange(commands_, {});
+}
+
+MonotonicTime Component::next_deadline() const {
+  MonotonicTime next = MonotonicTime::max();
+  const auto consider = [&](MonotonicTime time) { next = std::min(next, time); };
+  if (deadline_) consider(*deadline_);
+  if (!instances_.empty()) consider(next_ping_);
+  for (const auto& [generation, instance] : instances_) {
+    if (const auto due = next_end_step(instance, settings_.run)) consider(*due);
+  }
+  for (const auto& closing : closing_) {
+    if (!closing.answered) consider(closing.answer_at);
+  }
+  if (const auto timeout = request_timeout()) consider(*timeout);
+  return next;
+}
+
+const Instance* Component::find(Generation generation) const {
+  const auto found = instances_.find(generation);
+  return found == instances_.end() ? nullptr : &found->second;
+}
+
+// ---- Requests
+
+void Component::on(const RunRequested& event) {
+  if (phase_ != Phase::idle) {
+    refuse(event.request, "was not started", "it runs already; to change its program, upgrade it");
+    return;
+  }
+  run_request_ = event.request;
+  owner_launch_ = event.launch;
+  step("run", {{"program", event.launch.argv.front()}}, true);
+  set_phase(Phase::starting);
+  set_deadline(std::chrono::milliseconds(settings_.run.start_ms));
+  spawn(event.launch);
+}
+
+void Component::on(const UpgradeRequested& event) {
+  if (phase_ != Phase::serving) {
+    enqueue_or_refuse(event, event.options.queue);
+    return;
+  }
+  Attempt attempt;
+  attempt.kind = event.kind;
+  attempt.request = event.request;
+  attempt.launch = event.launch;
+  attempt.options = event.options;
+  begin_attempt(std::move(attempt));
+}
+
+void Component::on(const UndoRequested& event) {
+  switch (phase_) {
+    case Phase::serving: {
+      if (previous_.empty()) {
+        refuse(event.request, "was not handed back",
+               fmt::format("there is nothing to go back to: this keeper has not upgraded it from "
+                           "anything to {}",
+                           label_of(owner_)));
+        return;
+      }
+      Attempt attempt;
+      attempt.kind = Kind::undo;
+      attempt.request = event.request;
+      attempt.launch = previous_.back().launch;
+      attempt.options = event.options;
+      begin_attempt(std::move(attempt));
+      return;
+    }
+    case Phase::preparing:
+    case Phase::attempting:
+    case Phase::aborting:
+    case Phase::retrying:
+      if (attempt_->kind == Kind::undo || attempt_->undo_request != 0) break;
+      attempt_->undo_request = event.request;
+      end_attempt_early("it was undone before it was active", WhyEnd::final);
+      return;
+    case Phase::probation:
+      if (attempt_->kind == Kind::undo) break;
+      hand_back("the operator undid it", event.request, event.options);
+      return;
+    case Phase::committing:
+      enqueue_or_refuse(event, true);
+      return;
+    case Phase::idle:
+    case Phase::starting:
+    case Phase::backoff:
+    case Phase::recovering:
+    case Phase::stopping:
+    case Phase::stopped:
+      break;
+  }
+  refuse(event.request, "was not handed back", busy_text());
+}
+
+void Component::on(const StopRequested& event) {
+  if (event.request != 0) stop_requests_.push_back(event.request);
+  if (phase_ == Phase::stopping || phase_ == Phase::stopped) return;
+  step("stop", {{"phase", std::string(to_string(phase_))}}, true);
+  stop_now("the component was stopped");
+}
+
+void Component::refuse(RequestId request, const std::string& what, const std::string& why) {
+  finish(request, ExitCode::refused, fmt::format("{} {}: {}", settings_.name, what, why));
+}
+
+std::string Component::busy_text() const {
+  switch (phase_) {
+    case Phase::idle:
+    case Phase::starting:
+      return "it is starting: wait until it serves";
+    case Phase::backoff:
+      return "it crashed and is being started again: wait until it serves";
+    case Phase::stopping:
+    case Phase::stopped:
+      return "it is being stopped";
+    case Phase::serving:
+      return "it serves";
+    default:
+      break;
+  }
+  const auto since = std::chrono::duration_cast<base::Duration>(now_ - attempt_->began);
+  return fmt::format("{} {} ({}) has been under way for {} ({})",
+                     attempt_->kind == Kind::upgrade ? "upgrade" : "the " + std::string(to_string(attempt_->kind)),
+                     attempt_->id, from_to_text(*attempt_),
+                     control::seconds_text(static_cast<std::uint64_t>(since.count())),
+                     phase_ == Phase::attempting ? attempt_phase_name(attempt_->reported_phase)
+                                                 : to_string(phase_));
+}
+
+void Component::enqueue_or_refuse(const Request& request, bool may_wait) {
+  const bool is_undo = std::holds_alternative<UndoRequested>(request);
+  const RequestId id = std::visit([](const auto& typed) { return typed.request; }, request);
+  const std::string what = is_undo ? "was not handed back"
+                           : std::get<UpgradeRequested>(request).kind == Kind::rehearse
+                               ? "was not rehearsed"
+                               : "was not upgraded";
+  if (phase_ == Phase::stopping || phase_ == Phase::stopped) {
+    refuse(id, what, busy_text());
+  } else if (!may_wait) {
+    refuse(id, what, busy_text() + (in_attempt() ? ". Wait for it, undo it, or add --queue" : ""));
+  } else if (queued_) {
+    refuse(id, what, busy_text() + ", and another one waits already: only one can");
+  } else {
+    queued_ = request;
+    step("request.queued", {{"behind", busy_text()}});
+    command(ShowQueued{id, busy_text()});
+  }
+}
+
+void Component::start_queued() {
+  if (!queued_ || phase_ != Phase::serving) return;
+  const Request request = *std::exchange(queued_, std::nullopt);
+  std::visit([this](const auto& typed) { on(typed); }, request);
+}
+
+// ---- What instances say
+
+void Component::on(const EventReceived& event) {
+  switch (event.said) {
+    case Said::activated:
+      said_activated(event);
+      return;
+    case Said::resumed:
+      said_resumed(event);
+      return;
+    case Said::failed:
+      said_failed(event);
+      return;
+    case Said::rehearsed:
+      said_rehearsed(event);
+      return;
+    case Said::committed:
+      said_committed(event);
+      return;
+    case Said::vote:
+      said_vote(event);
+      return;
+    case Said::round_begun:
+      step("round.begun", {{"generation", fmt::to_string(event.generation)},
+                           {"round", fmt::to_string(event.number)}});
+      return;
+    case Said::frozen:
+      step("frozen", {{"generation", fmt::to_string(event.generation)}});
+      return;
+  }
+}
+
+void Component::on(const PongReceived& event) {
+  Instance* instance = find_mutable(event.generation);
+  if (instance == nullptr) return;
+  instance->last_pong = now_;
+  instance->awaits_pong = false;
+  instance->connections = event.connections;
+  if (std::exchange(instance->hung, false)) {
+    step("instance.answers_again", {{"generation", fmt::to_string(event.generation)}});
+  }
+}
+
+void Component::on(const ChannelClosed& event) {
+  Instance* instance = find_mutable(event.generation);
+  if (instance == nullptr || !instance->channel_open) return;
+  instance->channel_open = false;
+  instance->awaits_pong = false;
+  if (instance->role == Role::ending) return;
+  step("instance.channel_closed", {{"generation", fmt::to_string(event.generation)},
+                                   {"why", event.why}});
+  // Whether the process lives decides, not its channel; but who cannot be talked to cannot go on in
+  // an attempt, and never becomes the first owner.
+  if (phase_ == Phase::starting) {
+    kill_instance(event.generation);
+  } else if (in_attempt() && event.generation == attempt_->successor &&
+             (phase_ == Phase::preparing || phase_ == Phase::attempting)) {
+    end_attempt_early(instance->label() + " closed its channel to the keeper", WhyEnd::final);
+  }
+}
+
+// ---- Time
+
+std::optional<MonotonicTime> Component::request_timeout() const {
+  if (!in_attempt() || attempt_->options.timeout_ms == 0 || attempt_->timed_out) return std::nullopt;
+  const bool waits = phase_ == Phase::preparing || phase_ == Phase::attempting ||
+                     phase_ == Phase::retrying;
+  if (!waits) return std::nullopt;
+  return attempt_->began + std::chrono::milliseconds(attempt_->options.timeout_ms);
+}
+
+void Component::on(const TimePassed& /*event*/) {
+  ping_instances();
+  for (auto& [generation, instance] : instances_) drive_ending(instance);
+  answer_closing();
+  if (const auto timeout = request_timeout(); timeout && now_ >= *timeout) {
+    attempt_->timed_out = true;
+    end_attempt_early(fmt::format("it was not active within the {} that were given (--timeout)",
+                                  control::seconds_text(attempt_->options.timeout_ms * 1'000'000ULL)),
+                      WhyEnd::final);
+  }
+  if (deadline_ && now_ >= *deadline_) {
+    deadline_.reset();
+    phase_deadline_passed();
+  }
+}
+
+void Component::phase_deadline_passed() {
+  switch (phase_) {
+    case Phase::starting:
+      first_instance_failed(fmt::format("it was not active within {}",
+                                        control::seconds_text(settings_.run.start_ms * 1'000'000ULL)));
+      return;
+    case Phase::backoff:
+      set_phase(Phase::starting);
+      set_deadline(std::chrono::milliseconds(settings_.run.start_ms));
+      spawn(owner_launch_);
+      return;
+    case Phase::preparing:
+      end_attempt_early(
+          fmt::format("{} was not ready within {}{}", label_of(attempt_->successor),
+                      control::seconds_text(attempt_->options.start_ms * 1'000'000ULL),
+                      output_hint(attempt_->successor)),
+          WhyEnd::may_pass);
+      return;
+    case Phase::attempting:
+      end_attempt_early(fmt::format("nothing moved on in its {} phase",
+                                    attempt_phase_name(attempt_->reported_phase)),
+                        WhyEnd::may_pass);
+      return;
+    case Phase::aborting:
+      abort_deadline_passed();
+      return;
+    case Phase::retrying:
+      begin_try();
+      return;
+    case Phase::probation:
+      review_probation();
+      return;
+    case Phase::committing:
+      commit_deadline_passed();
+      return;
+    case Phase::recovering:
+      nobody_recovered("nobody took over in time");
+      return;
+    case Phase::idle:
+    case Phase::serving:
+    case Phase::stopping:
+    case Phase::stopped:
+      return;  // these have no deadline of their own
+  }
+}
+
+void Component::on(const FaultInjected& event) {
+  const std::string why = "a fault was injected at " + event.point;
+  switch (phase_) {
+    case Phase::starting:
+      first_instance_failed(why);
+      return;
+    case Phase::preparing:
+    case Phase::attempting:
+      end_attempt_early(why, WhyEnd::final);
+      return;
+    case Phase::probation:
+      hand_back(why, 0, {});
+      return;
+    default:
+      step("fault.ignored", {{"point", event.point}});
+  }
+}
+
+// ---- Small things
+
+void Component::set_phase(Phase phase) {
+  if (phase != phase_) phase_since_ = now_;
+  phase_ = phase;
+  deadline_.reset();
+  command(ShowProgress{});
+}
+
+void Component::step(std::string name, Step::Fields fields, bool decisive) {
+  command(Step{std::move(name), std::move(fields), decisive});
+}
+
+void Component::step_attempt(std::string name, const Attempt& attempt, Step::Fields fields) {
+  fields.insert(fields.begin(), {{"attempt", fmt::to_string(attempt.id)},
+                                 {"kind", std::string(to_string(attempt.kind))},
+                                 {"from", attempt.from},
+                                 {"to", attempt.to}});
+  step(std::move(name), std::move(fields), true);
+}
+
+void Component::finish(RequestId request, ExitCode exit, std::string text,
+                       std::optional<Attempt> attempt) {
+  if (request != 0) command(Finish{request, exit, std::move(text), std::move(attempt)});
+}
+
+std::string Component::label_of(Generation generation) const {
+  const Instance* instance = find(generation);
+  return instance != nullptr ? instance->label() : fmt::format("generation {}", generation);
+}
+
+std::string Component::output_hint(Generation generation) const {
+  if (settings_.output_prefix.empty()) return "";
+  return fmt::format("; its output is in {}{}.log", settings_.output_prefix, generation);
+}
+
+}  // namespace segue::keeper

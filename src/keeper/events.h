@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the decider is told and what it asks for. Plain data.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "control/exit_code.h"
+#include "keeper/types.h"
+
+namespace segue::keeper {
+
+// ---- Events: from people
+
+struct RunRequested {
+  RequestId request = 0;
+  control::Launch launch;
+};
+struct UpgradeRequested {
+  RequestId request = 0;
+  Kind kind = Kind::upgrade;  // or rehearse
+  control::Launch launch;
+  control::AttemptOptions options;
+};
+struct UndoRequested {
+  RequestId request = 0;
+  control::AttemptOptions options;
+};
+struct StopRequested {
+  RequestId request = 0;
+};
+
+// ---- Events: from instances. Whatever an instance says may be wrong or late.
+
+struct SpawnFailed {
+  Generation generation = 0;
+  std::string why;
+};
+struct Spawned {
+  Generation generation = 0;
+  std::int32_t pid = 0;
+};
+struct HelloReceived {
+  Generation generation = 0;
+  std::uint64_t lowest_protocol = 0;
+  std::uint64_t highest_protocol = 0;
+  std::string service;
+  std::string version;
+};
+struct ProgressReceived {
+  Generation generation = 0;
+  AttemptId attempt = 0;
+  Progress progress;
+};
+// The K_EVENTs of protocol/handoff.md.
+enum class Said { activated = 1, resumed, failed, rehearsed, committed, vote, round_begun, frozen };
+inline constexpr int kSaidCount = 8;
+struct EventReceived {
+  Generation generation = 0;
+  AttemptId attempt = 0;
+  Said said = Said::activated;
+  std::string text;
+  std::uint64_t number = 0;
+};
+struct PongReceived {
+  Generation generation = 0;
+  std::uint64_t connections = 0;
+};
+struct ChannelClosed {
+  Generation generation = 0;
+  std::string why;  // empty: by the instance
+};
+// The process has ended, and all that it had said before was delivered.
+struct Exited {
+  Generation generation = 0;
+  std::string how;  // "exited with 3"
+  int signal = 0;   // that ended it
+};
+struct HealthChecked {
+  AttemptId attempt = 0;
+  bool good = false;
+  std::string text;
+};
+
+// ---- Events: from the keeper itself
+
+struct TimePassed {};
+// A fault point that was asked for fires as an error.
+struct FaultInjected {
+  std::string point;
+};
+
+using Event =
+    std::variant<RunRequested, UpgradeRequested, UndoRequested, StopRequested, SpawnFailed, Spawned,
+                 HelloReceived, ProgressReceived, EventReceived, PongReceived, ChannelClosed, Exited,
+                 HealthChecked, TimePassed, FaultInjected>;
+
+// ---- Commands
+
+struct Spawn {
+  Generation generation = 0;
+  control::Launch launch;
+};
+struct SendStart {
+  Generation generation = 0;
+};
+struct SendAttempt {
+  AttemptId attempt = 0;
+  Kind kind = Kind::upgrade;
+  Generation predecessor = 0;
+  Generation successor = 0;
+  control::AttemptOptions options;
+};
+struct SendCommit {
+  Generation generation = 0;
+  AttemptId attempt = 0;
+};
+struct SendAbort {
+  Generation generation = 0;
+  AttemptId attempt = 0;
+  std::string text;
+};
+struct SendEnd {
+  Generation generation = 0;
+  std::uint32_t reason = 0;  // segue_end_reason
+};
+struct SendPing {
+  Generation generation = 0;
+};
+struct Signal {
+  Generation generation = 0;
+  int signal = 0;
+};
+struct RaisePriority {
+  Generation generation = 0;
+};
+// The dead owner's name leaves the ownership page, unless somebody else's is there already.
+struct Vacate {
+  Generation generation = 0;
+};
+struct CheckHealth {
+  AttemptId attempt = 0;
+  control::AttemptOptions options;
+};
+// Answers and forgets the request.
+struct Finish {
+  RequestId request = 0;
+  control::ExitCode exit = control::ExitCode::done;
+  std::string text;
+  std::optional<Attempt> attempt;
+};
+// Tells who waits that the attempt has moved on, or what it waits for.
+struct ShowProgress {};
+struct ShowQueued {
+  RequestId request = 0;
+  std::string behind;
+};
+// Into the step log; decisive ones are on the disk before the next command is carried out.
+struct Step {
+  using Fields = std::vector<std::pair<std::string, std::string>>;
+  std::string name;
+  Fields fields;
+  bool decisive = false;
+};
+// Into the history.
+struct Record {
+  Attempt attempt;
+};
+// Where a test may let the keeper be killed, stopped, or fail.
+struct FaultPoint {
+  std::string point;
+};
+// The keeper ends, with this exit code.
+struct Leave {
+  control::ExitCode exit = control::ExitCode::done;
+};
+
+using Command =
+    std::variant<Spawn, SendStart, SendAttempt, SendCommit, SendAbort, SendEnd, SendPing, Signal,
+                 RaisePriority, Vacate, CheckHealth, Finish, ShowProgress, ShowQueued, Step, Record,
+                 FaultPoint, Leave>;
+using Commands = std::vector<Command>;
+
+}  // namespace segue::keeper

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the keeper knows about a component: its instances and its attempts to hand over.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/time.h"
+#include "control/options.h"
+
+namespace segue::keeper {
+
+using base::MonotonicTime;
+
+using Generation = std::uint32_t;  // names an instance; the first is 1; 0 is none
+using AttemptId = std::uint32_t;   // names one attempt on the wire; a retry is another one
+using RequestId = std::uint32_t;   // names who waits for an answer; 0 is nobody
+
+// What the component is doing. Exactly one at a time.
+enum class Phase {
+  idle,        // nothing was started yet
+  starting,    // an instance was spawned and is to be the first owner
+  backoff,     // the owner crashed; waiting to start it again
+  serving,     // one owner, no attempt
+  preparing,   // a successor was spawned; it has not said hello yet
+  attempting,  // both sides were told; nobody else is active yet
+  aborting,    // both sides were told to end the attempt
+  retrying,    // the attempt failed for a reason that may pass; waiting to try again
+  probation,   // the successor is active, the predecessor waits frozen
+  committing,  // the successor was told to commit
+  recovering,  // the owner is dead and another instance may come forward
+  stopping,    // the operator stops the component
+  stopped,     // nothing runs any more; the keeper ends
+};
+inline constexpr int kPhaseCount = 13;
+std::string_view to_string(Phase phase);
+
+enum class Role {
+  starting,   // spawned; has not said hello
+  standby,    // said hello; told to be the first owner
+  successor,  // said hello; told to take over
+  serving,    // the owner
+  frozen,     // was the owner; kept until the end of probation
+  ending,     // was told to end, or ends by itself
+};
+std::string_view to_string(Role role);
+
+// What to do when an instance that was told to end does not.
+enum class EndPolicy {
+  committed,  // a predecessor: reported after 1 s, raised after 10 s, killed after 60 s
+  refused,    // never owned anything: killed after 2 s
+  stopped,    // by the operator: SIGTERM, then SIGKILL
+};
+
+struct Instance {
+  Generation generation = 0;
+  Role role = Role::starting;
+  control::Launch launch;
+  std::string service;
+  std::string version;  // empty before hello
+  std::int32_t pid = 0;
+  bool channel_open = true;
+  bool said_hello = false;
+  MonotonicTime spawned{};
+  MonotonicTime active_since{};
+  std::optional<MonotonicTime> last_pong;
+  MonotonicTime first_ping{};  // of those not answered yet
+  bool awaits_pong = false;
+  bool hung = false;
+  std::uint64_t connections = 0;
+
+  EndPolicy end_policy = EndPolicy::refused;
+  MonotonicTime ending_since{};
+  std::size_t end_step = 0;  // how much of its policy was carried out
+  int signal = 0;            // that ended it
+
+  // For people: the version where it is known.
+  [[nodiscard]] std::string label() const;
+};
+
+// As K_PROGRESS reports it.
+struct Progress {
+  std::uint32_t phase = 0;  // segue_phase
+  std::uint32_t rounds = 0;
+  std::uint32_t freezes = 0;
+  std::uint64_t records = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t fds = 0;
+  std::uint64_t connections = 0;
+  std::uint64_t predicted_ns = 0;
+  std::uint64_t blackout_ns = 0;
+  std::uint64_t frozen_max_ns = 0;
+};
+std::string_view attempt_phase_name(std::uint32_t segue_phase);
+
+enum class Kind { upgrade, rehearse, undo };
+std::string_view to_string(Kind kind);
+
+enum class Outcome {
+  running,
+  done,
+  failed,   // not activated, or activated against the keeper's will; `why` says which
+  undone,   // activated, then taken back
+  refused,  // nothing was touched
+};
+std::string_view to_string(Outcome outcome);
+
+enum class Verdict { none, good, bad };
+
+// One upgrade, rehearsal or undo, over all its retries.
+struct Attempt {
+  AttemptId id = 0;
+  Kind kind = Kind::upgrade;
+  RequestId request = 0;
+  RequestId undo_request = 0;  // of an undo that came meanwhile
+  control::Launch launch;
+  control::AttemptOptions options;
+  Generation predecessor = 0;
+  Generation successor = 0;
+  Generation carried = 0;  // the frozen instance of the attempt that this one undoes
+  std::string from;        // labels
+  std::string to;
+  std::uint32_t tries = 1;
+
+  MonotonicTime began{};
+  std::optional<MonotonicTime> sent;  // of the last try
+  std::optional<MonotonicTime> activated;
+  std::optional<MonotonicTime> committed;
+  std::optional<MonotonicTime> ended;
+  std::optional<base::Duration> predecessor_gone;  // after the commit
+
+  std::uint32_t reported_phase = 0;  // segue_phase, by the predecessor
+  std::uint32_t furthest_phase = 0;  // … before it ended
+  Progress from_progress;
+  Progress to_progress;
+  std::uint64_t blackout_ns = 0;
+  std::uint64_t frozen_max_ns = 0;
+
+  bool predecessor_over = false;  // it has said that the attempt is over
+  bool successor_over = false;
+  bool rehearsed = false;
+  bool may_pass = false;  // the failure: trying again makes sense
+  bool refused = false;   // … or it was a refusal: nothing was touched
+  bool late = false;      // it was taken back once because it was over budget
+  bool timed_out = false;
+  bool successor_killed = false;
+  bool commit_repeated = false;
+  bool hand_back_failed = false;
+  bool committed_unasked = false;
+  Verdict vote = Verdict::none;
+  Verdict health = Verdict::none;
+  std::uint32_t health_failures = 0;  // in a row
+  bool health_running = false;
+  MonotonicTime next_health{};
+
+  Outcome outcome = Outcome::running;
+  std::string why;
+  std::string aftermath;  // "v1 goes on"
+};
+
+// The ownership page, with names turned into generations.
+struct Ownership {
+  std::uint32_t epoch = 0;
+  bool vacant = true;
+  Generation owner = 0;  // 0 also where the name is none of ours
+};
+
+}  // namespace segue::keeper
