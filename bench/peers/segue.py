@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""respkv, handed over by Segue: with the keeper through the CLI, or alone.
+
+All that depends on the CLI's words stands in SegueCli and handoff_of().
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+import time
+
+from harness import programs, resp
+from harness.process import BenchError
+from peers.server import Server
+
+UPGRADE_S = 60
+
+
+@dataclasses.dataclass(frozen=True)
+class Handoff:
+    """How one upgrade went."""
+
+    outcome: str          # done, failed, undone, refused
+    blackout_ms: float    # None: it was never activated
+    frozen_max_ms: float  # the longest frozen interval, also of attempts that were taken back
+    freezes: int          # how often the predecessor was frozen; 1 when nothing was taken back
+    why: str
+    seconds: float        # from the request to its answer
+
+    @property
+    def done(self):
+        return self.outcome == "done"
+
+
+class SegueCli:
+    """The command `segue` with directories of its own."""
+
+    def __init__(self, directory):
+        self._environment = dict(os.environ, SEGUE_RUNTIME_DIR=str(directory / "run"),
+                                 SEGUE_STATE_DIR=str(directory / "state"))
+
+    def call(self, *words, timeout_s=UPGRADE_S):
+        """(exit code, the last JSON object on stdout, stderr)."""
+        try:
+            done = subprocess.run([programs.find("segue"), *words], env=self._environment,
+                                  stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                  timeout=timeout_s, check=False)
+        except subprocess.TimeoutExpired:
+            raise BenchError(f"segue {words[0]}: no end within {timeout_s} s") from None
+        objects = [line for line in done.stdout.splitlines() if line.startswith("{")]
+        answer = json.loads(objects[-1]) if objects else {}
+        return done.returncode, answer, done.stderr.strip()
+
+    def run(self, name, argv):
+        code, answer, errors = self.call("run", "--json", name, "--", *argv)
+        if code != 0:
+            raise BenchError(f"segue run: {errors or answer}")
+
+    def upgrade(self, name, argv, options):
+        began = time.monotonic()
+        words = [f"--{key}={value}" for key, value in options.items()]
+        code, answer, errors = self.call("upgrade", "--json", *words, name, *argv)
+        return handoff_of(code, answer, errors, time.monotonic() - began)
+
+    def stop(self, name):
+        self.call("stop", "--json", name, timeout_s=30)
+
+
+def handoff_of(code, answer, errors, seconds):
+    """What `segue upgrade --json` said in its last object."""
+    attempt = answer.get("attempt") or {}
+    blackout_ns = attempt.get("blackout_ns") or 0
+    frozen_ns = attempt.get("frozen_max_ns") or 0
+    outcomes = {0: "done", 1: "failed", 3: "undone", 4: "refused"}
+    return Handoff(outcome=attempt.get("outcome") or outcomes.get(code, "unknown"),
+                   blackout_ms=blackout_ns / 1e6 if blackout_ns else None,
+                   frozen_max_ms=max(blackout_ns, frozen_ns) / 1e6,
+                   freezes=int(attempt.get("freezes") or 1),
+                   why=answer.get("text") or errors,
+                   seconds=seconds)
+
+
+class Respkv(Server):
+    """respkv in versions of which 1 and 2 have different layouts of their state."""
+
+    name = "segue"
+    serves = "respkv under Segue's keeper"
+    protocol = "resp"
+
+    def __init__(self, options=None):
+        super().__init__()
+        self._options = options or {}
+        self._pid = None
+        self._upgraded = False  # by the last handoff
+
+    def _argv(self, version):
+        return [programs.find(f"respkv-v{version}"), "--listen", f"tcp:127.0.0.1:{self.port}"]
+
+    def _serving_pid(self):
+        return int(resp.info(self.port)["process_id"])
+
+    def old_pids(self):
+        return [self._pid]
+
+    def upgrade(self):
+        return self.upgrade_to(2)
+
+    def upgrade_to(self, version):
+        """A Handoff, whatever became of it."""
+        handoff = self._hand_over(version)
+        before, self._pid = self._pid, self._serving_pid()
+        self._upgraded = handoff.done and self._pid != before
+        return handoff
+
+    def _hand_over(self, version):
+        raise NotImplementedError
+
+    def probe(self):
+        # No process has the number 0: after a failure nobody is on the new version.
+        return "INFO", f"process_id:{self._pid if self._upgraded else 0}\r"
+
+
+class RespkvUnderKeeper(Respkv):
+    COMPONENT = "bench"
+
+    def __init__(self, options=None):
+        super().__init__(options)
+        self._cli = SegueCli(self.work.directory)
+
+    def start(self):
+        self._cli.run(self.COMPONENT, self._argv(1))
+        self.wait_accepting()
+        self._pid = self._serving_pid()
+
+    def _hand_over(self, version):
+        return self._cli.upgrade(self.COMPONENT, self._argv(version), self._options)
+
+    def stop(self):
+        try:
+            self._cli.stop(self.COMPONENT)
+        finally:
+            super().stop()
+
+
+class RespkvAlone(Respkv):
+    """Without a keeper: the next version finds the present one in a directory.
+
+    What an attempt that was taken back cost cannot be seen here.
+    """
+
+    serves = "respkv, predecessor and successor alone"
+
+    def _launch(self, version):
+        words = []
+        for key, value in self._options.items():
+            words += [f"--{key}", str(value)]
+        directory = str(self.work.directory / "meeting")
+        return self.work.start(self._argv(version) + ["--directory", directory] + words)
+
+    def start(self):
+        self._pid = self._launch(1).pid
+        self.wait_accepting()
+
+    def _hand_over(self, version):
+        began = time.monotonic()
+        old, successor = self._pid, self._launch(version)
+
+        def answered():
+            return successor.poll() is not None or self._serving_pid() == successor.pid
+        self.wait_for(answered, "the successor serves", UPGRADE_S)
+        if successor.poll() is not None:
+            return Handoff("failed", None, 0, 1, self.work.output_tail(),
+                           time.monotonic() - began)
+        self.work.wait_end(old, UPGRADE_S)
+        blackout_ms = int(resp.info(self.port)["last_blackout_ns"]) / 1e6
+        return Handoff("done", blackout_ms, blackout_ms, 1, "", time.monotonic() - began)
+
+
+def respkv(options=None):
+    """The way to run it that this build has."""
+    if programs.lookup("segue") and not os.environ.get("SEGUE_BENCH_ALONE"):
+        return RespkvUnderKeeper(options)
+    return RespkvAlone(options)
