@@ -206,7 +206,13 @@ void segue_get_progress(const segue_instance* s, segue_progress* progress) {
   *progress = const_cast<segue_instance*>(s)->progress();
 }
 
+int segue_stop(segue_instance* s) {
+  s->stop();
+  return SEGUE_OK;
+}
+
 void segue_free(segue_instance* s) {
+  if (s != nullptr && s->dispatching()) abort();  // called inside a callback
   delete s;
 }
 

@@ -29,6 +29,10 @@ Status map_memory(segue_arena& arena) {
 }  // namespace
 
 Status create_arena(segue_arena& arena) {
+  if (arena.data != nullptr) munmap(arena.data, arena.max_size);
+  arena.data = nullptr;
+  arena.used = 0;
+  arena.populated = 0;
   arena.fd.reset(memfd_create(("segue-" + arena.name).c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!arena.fd.valid()) return Status::system("creating arena " + arena.name);
   if (ftruncate(arena.fd.get(), static_cast<off_t>(arena.max_size)) != 0) {
@@ -52,13 +56,18 @@ Status map_arena(segue_arena& arena, UniqueFd fd) {
   }
   if (arena.data != nullptr) munmap(arena.data, arena.max_size);
   arena.data = nullptr;
+  arena.populated = 0;
   arena.fd = std::move(fd);
   return map_memory(arena);
 }
 
-void populate_arena(const segue_arena& arena) {
+void populate_arena(segue_arena& arena) {
+  constexpr size_t kPage = 4096;
+  const size_t from = arena.populated / kPage * kPage;
+  if (arena.used <= from) return;
   // Best effort: without it (Linux < 5.14, or memory short) pages fault in when they are touched.
-  if (arena.used > 0) madvise(arena.data, arena.used, MADV_POPULATE_WRITE);
+  madvise(static_cast<char*>(arena.data) + from, arena.used - from, MADV_POPULATE_WRITE);
+  arena.populated = arena.used;
 }
 
 }  // namespace segue::handoff

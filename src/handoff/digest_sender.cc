@@ -9,7 +9,8 @@ namespace {
 
 constexpr size_t kBatchBytes = 48 * 1024;
 constexpr uint32_t kScanKeys = 128;
-constexpr size_t kConnectionsPerStep = 16;
+constexpr size_t kRecordsPerStep = 16;
+constexpr size_t kLargeRecordBytes = 64 * 1024;
 
 // The successor compares these fields only: those that a newer version adds are no difference.
 void append_tags(std::string& out, std::string_view record) {
@@ -38,11 +39,11 @@ Status Sender::add_digest(uint32_t item, std::string_view key, const segue_write
 }
 
 Status Sender::digest_step(bool& done) {
-  Connections const& connections = inventory_.connections;
+  const Connections& connections = inventory_.connections;
   if (stage_ == Stage::connections) {
-    for (size_t i = 0; i < kConnectionsPerStep && slot_at_ < connections.slot_count(); ++i) {
+    for (size_t i = 0; i < kRecordsPerStep && slot_at_ < connections.slot_count(); ++i) {
       segue_conn* conn = connections.at(slot_at_++);
-      if (conn == nullptr || !conn->sent || conn->dirty) continue;
+      if (conn == nullptr || !connections.is_sent(*conn) || conn->dirty) continue;
       if (Status status = encode_wire(*conn, record_); !status.ok()) return status;
       std::string key;
       append_u64(key, conn->id());
@@ -57,20 +58,31 @@ Status Sender::digest_step(bool& done) {
     if (digests_.empty()) return Status::good();
     return send_batch(FrameType::digests, digest_item_, digests_);
   }
-  segue_table const& table = *inventory_.tables[table_at_];
+  const segue_table& table = *inventory_.tables[table_at_];
+  if (key_at_ < keys_.size()) return digest_keys(table);
   keys_.clear();
+  key_at_ = 0;
+  if (!scan_more_) {
+    ++table_at_;
+    cursor_ = 0;
+    scan_more_ = true;
+    return Status::good();
+  }
   segue_scan out{&keys_};
   const int code = table.ops.scan(table.user, &cursor_, kScanKeys, &out);
   if (code < 0) return Status::bad(SEGUE_REFUSED, "table " + table.name + ": the scan failed");
-  for (const std::string& key : keys_) {
+  scan_more_ = code == 1;
+  return Status::good();
+}
+
+Status Sender::digest_keys(const segue_table& table) {
+  for (size_t i = 0; i < kRecordsPerStep && key_at_ < keys_.size(); ++i) {
+    const std::string& key = keys_[key_at_++];
     Status status = encode_wire(table, key, record_);
     if (status.code == SEGUE_GONE) continue;
     if (status.ok()) status = add_digest(table.number, key, record_);
     if (!status.ok()) return status;
-  }
-  if (code == 0) {
-    ++table_at_;
-    cursor_ = 0;
+    if (record_.fields.size() >= kLargeRecordBytes) break;
   }
   return Status::good();
 }

@@ -25,6 +25,10 @@ class Host : public ArrivalSink {
                       const std::string& text) = 0;
   virtual void progressed(AttemptRole role, uint64_t attempt) = 0;
 
+  // Binds the listeners and creates the arenas that are declared and not there. `anew`: arenas that
+  // are there are replaced by empty ones.
+  virtual Status provide_missing(bool anew) = 0;
+
   // The service's callbacks.
   virtual bool freeze() = 0;
   virtual bool has_release() const = 0;

@@ -128,11 +128,8 @@ Status Instance::become_first() {
   if (!page_.valid()) {
     if (Status status = OwnerPage::create(page_); !status.ok()) return status;
   }
-  if (Status status = bind_declared(); !status.ok()) return status;
-  for (const auto& arena : inventory_.arenas) {
-    if (arena->data != nullptr) continue;
-    if (Status status = create_arena(*arena); !status.ok()) return status;
-  }
+  if (Status status = announce_listeners(); !status.ok()) return status;
+  if (Status status = provide_missing(false); !status.ok()) return status;
   if (!acquire()) return Status::bad(SEGUE_REFUSED, "a single-access resource could not be taken");
   if (me_ == kNobody) me_ = page_.new_name();
   uint32_t epoch = 0;
@@ -146,18 +143,28 @@ Status Instance::become_first() {
   return Status::good();
 }
 
-Status Instance::bind_declared() {
-  for (const Declared& declared : declared_listeners) {
-    NamedFds::Entry* stored = inventory_.listeners.find(declared.name);
-    if (stored == nullptr) {
-      UniqueFd fd;
-      Status status = bind_listener(declared.address, declared.backlog, fd);
-      if (!status.ok()) return status;
-      inventory_.listeners.put(declared.name, std::move(fd), false);
-    }
-  }
+// Those that the keeper had stored.
+Status Instance::announce_listeners() {
   for (const NamedFds::Entry& entry : inventory_.listeners.entries) {
     if (Status status = listener_arrived(entry.name, entry.fd.get()); !status.ok()) return status;
+  }
+  return Status::good();
+}
+
+Status Instance::provide_missing(bool anew) {
+  for (const Declared& declared : declared_listeners) {
+    if (inventory_.listeners.find(declared.name) != nullptr) continue;
+    UniqueFd fd;
+    if (Status status = bind_listener(declared.address, declared.backlog, fd); !status.ok()) {
+      return status;
+    }
+    const int raw = fd.get();
+    inventory_.listeners.put(declared.name, std::move(fd), false);
+    if (Status status = listener_arrived(declared.name, raw); !status.ok()) return status;
+  }
+  for (const auto& arena : inventory_.arenas) {
+    if (arena->data != nullptr && !anew) continue;
+    if (Status status = create_arena(*arena); !status.ok()) return status;
   }
   return Status::good();
 }
@@ -189,14 +196,14 @@ void Instance::forget_side(int link_fd, int pidfd) {
 // ---- Dispatch ------------------------------------------------------------------------------
 
 int Instance::dispatch() {
-  if (!started_) return SEGUE_STATE;
+  if (!started_ || std::exchange(dispatching_, true)) return SEGUE_STATE;
+  attempt_failed_ = false;
   poller_.run();
   run_timers();
   if (predecessor_ && predecessor_->has_work()) predecessor_->work();
-  const bool failed =
-      (predecessor_ && predecessor_->over() && progress_.phase == SEGUE_PHASE_ENDED && !ended_);
   settle();
-  return failed ? SEGUE_PEER : SEGUE_OK;
+  dispatching_ = false;
+  return attempt_failed_ ? SEGUE_PEER : SEGUE_OK;
 }
 
 void Instance::run_timers() {
@@ -204,7 +211,7 @@ void Instance::run_timers() {
   if (predecessor_) predecessor_->on_time(now);
   if (successor_) successor_->on_time(now);
   if (meeting_ && meeting_->on_time(now)) {
-    if (Status const status = become_first(); !status.ok()) {
+    if (const Status status = become_first(); !status.ok()) {
       note(status.text);
       terminate(SEGUE_END_REFUSED);
     }
@@ -227,6 +234,10 @@ void Instance::settle() {
   if (keeper_ && keeper_->lost()) {
     poller_.forget(keeper_->fd());
     keeper_.reset();
+    if (me_ == kNobody && !successor_) {
+      note("the keeper ended before it said what this instance is to do");
+      terminate(SEGUE_END_REFUSED);
+    }
   }
   settle_meeting();
   const auto interest = [](bool reads, bool writes) {
@@ -237,12 +248,15 @@ void Instance::settle() {
   if (predecessor_) {
     poller_.change(predecessor_->link_fd(),
                    interest(predecessor_->wants_read(), predecessor_->wants_write()));
+    if (!predecessor_->wants_read()) poller_.forget(predecessor_->link_fd());
+    if (!predecessor_->wants_death()) poller_.forget(predecessor_->pidfd());
     next = std::min(next, predecessor_->deadline());
     work = predecessor_->has_work();
   }
   if (successor_) {
     poller_.change(successor_->link_fd(),
                    interest(successor_->wants_read(), successor_->wants_write()));
+    if (!successor_->wants_read()) poller_.forget(successor_->link_fd());
     next = std::min(next, successor_->deadline());
   }
   if (keeper_) poller_.change(keeper_->fd(), interest(true, keeper_->wants_write()));
@@ -254,13 +268,14 @@ void Instance::settle() {
 void Instance::settle_meeting() {
   if (!meeting_) return;
   if (std::exchange(serve_meeting_, false) && !ended_) {
-    if (Status const status = meeting_->serve(); !status.ok()) note(status.text);
+    if (const Status status = meeting_->serve(); !status.ok()) note(status.text);
   }
   if (!meeting_->error().empty()) note(meeting_->error());
+  if (meeting_->listener_serial() == watched_serial_) return;
   const int listener = meeting_->listening_fd();
-  if (listener == watched_listener_) return;
   if (watched_listener_ >= 0) poller_.forget(watched_listener_);
   watched_listener_ = listener;
+  watched_serial_ = meeting_->listener_serial();
   if (listener >= 0) poller_.watch(listener, EPOLLIN, [this] { meeting_->on_connection(); });
 }
 
@@ -268,7 +283,10 @@ void Instance::settle_meeting() {
 
 void Instance::report(AttemptRole role, uint64_t attempt, KeeperEvent event, uint64_t number,
                       const std::string& text) {
-  if (event == KeeperEvent::failed) note(text);
+  if (event == KeeperEvent::failed) {
+    attempt_failed_ = true;
+    note(text);
+  }
   if (!keeper_) return;
   const uint32_t epoch = page_.valid() ? page_.look().epoch : 0;
   keeper_->event(role, attempt, event, number, text, epoch);
@@ -360,7 +378,7 @@ void Instance::start_first(OwnerName name, OwnerPage page, NamedFds stored) {
   for (NamedFds::Entry& entry : stored.entries) {
     inventory_.listeners.put(entry.name, std::move(entry.fd), false);
   }
-  if (Status const status = become_first(); !status.ok()) {
+  if (const Status status = become_first(); !status.ok()) {
     report(AttemptRole::successor, 0, KeeperEvent::failed, 0, status.text);
     terminate(SEGUE_END_REFUSED);
   }
@@ -368,6 +386,7 @@ void Instance::start_first(OwnerName name, OwnerPage page, NamedFds stored) {
 
 void Instance::begin_attempt(AttemptRole role, const Terms& terms, UniqueFd link, OwnerPage page,
                              UniqueFd peer_pidfd) {
+  if (predecessor_ && predecessor_->over()) settle();
   if (role == AttemptRole::predecessor) {
     const char* why = nullptr;
     if (!serving()) why = "this instance does not serve";
@@ -409,6 +428,11 @@ void Instance::listener_added(const std::string& name) {
 
 void Instance::listener_removed(const std::string& name) {
   if (keeper_) keeper_->unstore(name);
+}
+
+void Instance::stop() {
+  if (predecessor_) predecessor_->abort("the predecessor is being stopped");
+  if (successor_) successor_->abort("the successor is being stopped");
 }
 
 void Instance::cast_vote(bool good, const std::string& why) {

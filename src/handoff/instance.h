@@ -36,6 +36,9 @@ class Instance : public Host, public KeeperOrders {
   void listener_added(const std::string& name);
   void listener_removed(const std::string& name);
   void cast_vote(bool good, const std::string& why);
+  // Ends a handoff under way as predecessor; for a service that is about to end by itself.
+  void stop();
+  [[nodiscard]] bool dispatching() const { return dispatching_; }
   std::string error = "no error so far";
 
   // Host
@@ -49,6 +52,7 @@ class Instance : public Host, public KeeperOrders {
   void report(AttemptRole role, uint64_t attempt, KeeperEvent event, uint64_t number,
               const std::string& text) override;
   void progressed(AttemptRole role, uint64_t attempt) override;
+  Status provide_missing(bool anew) override;
   Status listener_arrived(const std::string& name, int fd) override;
   Status descriptor_arrived(const std::string& name, int fd) override;
   bool freeze() override;
@@ -82,7 +86,7 @@ class Instance : public Host, public KeeperOrders {
   Status meet_alone(const std::string& directory);
   void met(UniqueFd link, UniqueFd pidfd, const std::string& nonce);
   Status become_first();
-  Status bind_declared();
+  Status announce_listeners();
   void begin_predecessor(UniqueFd link, UniqueFd pidfd, Terms terms);
   void begin_successor(UniqueFd link, UniqueFd pidfd, Terms terms);
   void run_timers();
@@ -112,10 +116,13 @@ class Instance : public Host, public KeeperOrders {
   uint32_t progressed_phase_ = 0;
   bool started_ = false;
   bool ended_ = false;
+  bool dispatching_ = false;
+  bool attempt_failed_ = false;  // since dispatch() began
 
   std::unique_ptr<KeeperChannel> keeper_;
   std::unique_ptr<LoneMeeting> meeting_;
   int watched_listener_ = -1;
+  uint64_t watched_serial_ = 0;
   bool serve_meeting_ = false;  // at the next settle()
   std::unique_ptr<Predecessor> predecessor_;
   std::unique_ptr<Successor> successor_;

@@ -35,10 +35,11 @@ segue_conn* Connections::adopt(segue_class* cls, int fd, uint64_t id) {
   const auto slot = static_cast<uint32_t>(id);
   const auto generation = static_cast<uint32_t>(id >> 32);
   if (slot >= kMaxSlots) return nullptr;
-  while (slot_count() <= slot) {
+  while (slot_count() < slot) {
     free_.push_back(slot_count());
     slots_.push_back(nullptr);
   }
+  if (slot_count() == slot) slots_.push_back(nullptr);
   if (slots_[slot] != nullptr) return nullptr;
   raise_generation(generation);
   slots_[slot] = new segue_conn{cls, fd, slot, generation, nullptr};
@@ -54,13 +55,13 @@ segue_conn* Connections::find(uint64_t id) const {
 }
 
 void Connections::touch(segue_conn* conn) {
-  if (!conn->sent || conn->dirty) return;  // an unsent one is sent with the record it has then
+  if (!is_sent(*conn) || conn->dirty) return;  // an unsent one is sent with the record it has then
   conn->dirty = true;
   dirty.push_back(conn->id());
 }
 
 void Connections::remove(segue_conn* conn, bool tracking) {
-  if (tracking && conn->sent) closed.push_back(conn->id());
+  if (tracking && is_sent(*conn)) closed.push_back(conn->id());
   slots_[conn->slot] = nullptr;
   free_.push_back(conn->slot);
   --count_;
@@ -73,17 +74,20 @@ void Connections::raise_generation(uint32_t at_least) {
 }
 
 void Connections::forget_changes() {
+  for (const uint64_t id : dirty) {
+    if (segue_conn* conn = find(id)) conn->dirty = false;
+  }
   fresh.clear();
   dirty.clear();
   closed.clear();
-  for (segue_conn* conn : slots_) {
-    if (conn == nullptr) continue;
-    conn->sent = false;
-    conn->dirty = false;
-  }
+  ++handoff_;
 }
 
 void NamedFds::put(const std::string& name, UniqueFd fd, bool tracking) {
+  if (Entry* known = find(name); known != nullptr && known->fd.get() == fd.get()) {
+    (void)fd.release();  // it is there already
+    return;
+  }
   remove(name, tracking);
   entries.push_back({name, std::move(fd), false});
 }
@@ -147,7 +151,7 @@ size_t Inventory::changes() const {
 
 bool Inventory::overflowed() const {
   return std::any_of(tables.begin(), tables.end(),
-                     [](const auto& table) { return table->dirty.full(); });
+                     [](const auto& table) { return table->dirty.overflowed(); });
 }
 
 size_t Inventory::descriptor_count() const {
@@ -162,8 +166,9 @@ bool Inventory::clear() {
   for (uint32_t slot = 0; slot < connections.slot_count(); ++slot) {
     segue_conn* conn = connections.at(slot);
     if (conn == nullptr) continue;
+    const uint64_t id = conn->id();
     if (conn->cls->ops.drop != nullptr) conn->cls->ops.drop(conn->cls->user, conn);
-    connections.remove(conn, false);
+    if (connections.find(id) == conn) connections.remove(conn, false);
   }
   for (const auto& table : tables) table->ops.clear(table->user);
   return true;

@@ -31,16 +31,25 @@ class DirtyKeys {
   static constexpr size_t kMaxKeys = size_t{1} << 24;
 
   void add(std::string_view key) {
-    if (keys_.size() < kMaxKeys) keys_.emplace(key);
+    if (keys_.size() < kMaxKeys) {
+      keys_.emplace(key);
+    } else {
+      overflowed_ = true;
+    }
   }
-  [[nodiscard]] bool full() const { return keys_.size() >= kMaxKeys; }
+  // True from a key that found no room until clear().
+  [[nodiscard]] bool overflowed() const { return overflowed_; }
   [[nodiscard]] size_t size() const { return keys_.size(); }
   [[nodiscard]] const std::unordered_set<std::string>& keys() const { return keys_; }
   std::unordered_set<std::string> take() { return std::exchange(keys_, {}); }
-  void clear() { keys_.clear(); }
+  void clear() {
+    keys_.clear();
+    overflowed_ = false;
+  }
 
  private:
   std::unordered_set<std::string> keys_;
+  bool overflowed_ = false;
 };
 
 }  // namespace segue::handoff
@@ -67,8 +76,8 @@ struct segue_conn {
   uint32_t slot = 0;
   uint32_t generation = 0;
   void* data = nullptr;
-  bool sent = false;   // the successor of the handoff under way has its descriptor
-  bool dirty = false;  // listed as such
+  uint32_t sent_in = 0;  // the handoff whose successor has its descriptor
+  bool dirty = false;    // listed as such
 
   [[nodiscard]] uint64_t id() const { return uint64_t{generation} << 32 | slot; }
 };
@@ -77,6 +86,7 @@ struct segue_arena : segue::handoff::Item {
   uint32_t form_version = 0;
   size_t max_size = 0;
   size_t used = 0;
+  size_t populated = 0;         // pages touched from the start, here
   size_t sent_used = SIZE_MAX;  // what the successor was told
   bool sent = false;
   segue::handoff::UniqueFd fd;
@@ -114,6 +124,9 @@ class Connections {
   [[nodiscard]] uint32_t generation() const { return generation_; }
   void raise_generation(uint32_t at_least);
 
+  [[nodiscard]] bool is_sent(const segue_conn& conn) const { return conn.sent_in == handoff_; }
+  void set_sent(segue_conn& conn) const { conn.sent_in = handoff_; }
+
   // What is to be sent since the last round.
   std::vector<uint64_t> fresh;
   std::vector<uint64_t> dirty;
@@ -124,6 +137,7 @@ class Connections {
   std::vector<segue_conn*> slots_;
   std::vector<uint32_t> free_;  // may hold slots that were adopted since; checked when popped
   uint32_t generation_ = 0;
+  uint32_t handoff_ = 1;  // raised with each handoff, so that no connection counts as sent
   size_t count_ = 0;
 };
 
@@ -181,7 +195,7 @@ Status encode_wire(segue_conn& conn, segue_writer& out);
 // Creates (max_size set) or maps (fd set) the memory.
 Status create_arena(segue_arena& arena);
 Status map_arena(segue_arena& arena, UniqueFd fd);
-// Touches the used pages, so that the first write after activation does not fault.
-void populate_arena(const segue_arena& arena);
+// Touches the used pages that were not yet, so that a write after activation does not fault.
+void populate_arena(segue_arena& arena);
 
 }  // namespace segue::handoff

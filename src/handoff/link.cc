@@ -13,6 +13,7 @@ namespace {
 
 // The kernel caps it at net.core.wmem_max; a larger buffer only saves wake-ups.
 constexpr int kSendBufferBytes = 4 << 20;
+constexpr int kMaxResets = 4;
 constexpr size_t kControlBytes = CMSG_SPACE(kMaxFdsPerMessage * sizeof(int));
 
 uint16_t flags_of(FrameType type) {
@@ -148,9 +149,12 @@ Link::Got Link::receive_part(FrameHeader& header, std::string_view& payload,
   message.msg_control = control;
   message.msg_controllen = sizeof control;
   ssize_t size = -1;
+  int resets = 0;
   do {
     size = recvmsg(fd_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  } while (size < 0 && errno == EINTR);
+    // A reset is said once, by a peer that closed without having read all; what it sent before
+    // that still comes.
+  } while (size < 0 && (errno == EINTR || (errno == ECONNRESET && ++resets < kMaxResets)));
   if (size < 0) {
     if (errno == EAGAIN) return Got::nothing;
     if (errno == ECONNRESET) return Got::ended;

@@ -66,7 +66,7 @@ Status LoneMeeting::write_nonce() {
   nonce_ = make_nonce();
   const std::string target = path("nonce");
   const std::string fresh = target + ".new";
-  UniqueFd const file(
+  const UniqueFd file(
       ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file.valid()) return Status::system("writing " + fresh);
   if (write(file.get(), nonce_.data(), nonce_.size()) != static_cast<ssize_t>(nonce_.size()) ||
@@ -98,6 +98,7 @@ Status LoneMeeting::listen_at(const char* name) {
     return Status::system("listening at " + socket_path);
   }
   listener_ = std::move(fd);
+  ++listener_serial_;
   listening_name_ = name;
   return Status::good();
 }
@@ -106,6 +107,7 @@ void LoneMeeting::stop_listening() {
   if (!listener_.valid()) return;
   // The path stays: by now it may be another instance's.
   listener_.reset();
+  ++listener_serial_;
   listening_name_.clear();
 }
 
@@ -127,17 +129,27 @@ bool LoneMeeting::flagged() const {
 Status LoneMeeting::serve() {
   role_ = Role::serving;
   resting_ = false;
-  stop_listening();
+  successor_lock_.reset();
+  if (listening_name_ != kPredecessorSocket) stop_listening();
   if (Status status = write_nonce(); !status.ok()) return status;
   const bool polls = options_.successor_listens || !options_.flag.empty();
-  deadline_ = polls ? monotonic_ns() : UINT64_MAX;
-  return polls ? Status::good() : listen_at(kPredecessorSocket);
+  deadline_ = polls ? monotonic_ns() + options_.poll_ns : UINT64_MAX;
+  if (polls || listener_.valid()) return Status::good();
+  return listen_at(kPredecessorSocket);
 }
 
 Status LoneMeeting::seek() {
   role_ = Role::seeking;
+  resting_ = false;
   deadline_ = monotonic_ns();
-  return options_.successor_listens ? listen_at(kSuccessorSocket) : Status::good();
+  if (!options_.successor_listens) return Status::good();
+  const std::string lock = path("successor.lock");
+  successor_lock_.reset(::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!successor_lock_.valid()) return Status::system("opening " + lock);
+  if (flock(successor_lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    return Status::bad(SEGUE_REFUSED, "another successor waits in " + options_.directory);
+  }
+  return listen_at(kSuccessorSocket);
 }
 
 void LoneMeeting::rest() {
@@ -165,7 +177,7 @@ bool LoneMeeting::on_time(uint64_t now) {
     UniqueFd link = connect_to(kSuccessorSocket);
     if (link.valid()) meet(std::move(link));
   } else if (!listener_.valid()) {
-    if (Status const status = listen_at(kPredecessorSocket); !status.ok()) error_ = status.text;
+    if (const Status status = listen_at(kPredecessorSocket); !status.ok()) error_ = status.text;
   }
   return false;
 }
@@ -183,7 +195,7 @@ void LoneMeeting::on_connection() {
 void LoneMeeting::meet(UniqueFd link) {
   UniqueFd pidfd;
   pid_t pid = 0;
-  if (Status const status = identify_peer(link.get(), pidfd, pid); !status.ok()) {
+  if (const Status status = identify_peer(link.get(), pidfd, pid); !status.ok()) {
     error_ = status.text;
     return;
   }

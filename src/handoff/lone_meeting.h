@@ -40,6 +40,8 @@ class LoneMeeting {
 
   // A listening descriptor to watch for reading, or -1.
   [[nodiscard]] int listening_fd() const { return listener_.get(); }
+  // Another number for each listening descriptor: the kernel reuses theirs.
+  [[nodiscard]] uint64_t listener_serial() const { return listener_serial_; }
   void on_connection();
 
   // When on_time() is due, kNever if not.
@@ -69,7 +71,9 @@ class LoneMeeting {
   Met met_;
   Role role_ = Role::none;
   UniqueFd lock_;
+  UniqueFd successor_lock_;  // held by the one successor that listens
   UniqueFd listener_;
+  uint64_t listener_serial_ = 0;
   std::string listening_name_;
   std::string nonce_;
   bool resting_ = false;

@@ -100,7 +100,9 @@ bool OwnerPage::inherit(uint32_t epoch, OwnerName predecessor, OwnerName me) {
 }
 
 bool OwnerPage::reclaim(uint32_t epoch, OwnerName successor, OwnerName me) {
-  return change({epoch, OwnerState::serving, successor}, {epoch + 1, OwnerState::serving, me});
+  const Ownership to{epoch + 1, OwnerState::serving, me};
+  return change({epoch, OwnerState::serving, successor}, to) ||
+         change({epoch, OwnerState::offered, successor}, to);
 }
 
 bool OwnerPage::vacate(OwnerName owner) {

@@ -60,7 +60,7 @@ class OwnerPage {
   bool withdraw(uint32_t epoch, OwnerName me);
   // `predecessor` must be dead.
   bool inherit(uint32_t epoch, OwnerName predecessor, OwnerName me);
-  // `successor` must be dead.
+  // `successor` must be dead; it may have offered to a third instance, which then loses.
   bool reclaim(uint32_t epoch, OwnerName successor, OwnerName me);
   // `owner` must be dead.
   bool vacate(OwnerName owner);

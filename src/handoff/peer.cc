@@ -73,12 +73,18 @@ Status identify_peer(int socket, UniqueFd& pidfd, pid_t& pid) {
     pidfd.reset(raw);
     return Status::good();
   }
+  // Any other error than "no such option" means that the peer cannot be named safely.
+  if (errno != ENOPROTOOPT) return Status::system("taking a pidfd of the peer");
   return open_pidfd(pid, pidfd);
 }
 
 bool is_dead(int pidfd) {
   pollfd entry{pidfd, POLLIN, 0};
   return poll(&entry, 1, 0) == 1 && (entry.revents & POLLIN) != 0;
+}
+
+bool can_end(int pidfd) {
+  return syscall(SYS_pidfd_send_signal, pidfd, 0, nullptr, 0) == 0 || errno == ESRCH;
 }
 
 Status kill_peer(int pidfd) {

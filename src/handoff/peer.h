@@ -16,6 +16,8 @@ Status identify_peer(int socket, UniqueFd& pidfd, pid_t& pid);
 
 // True only when the process has ended for certain.
 bool is_dead(int pidfd);
+// False where kill_peer() would fail: another user's process, or a sibling PID namespace's.
+bool can_end(int pidfd);
 // SIGKILL. A process that is gone already is no error.
 Status kill_peer(int pidfd);
 

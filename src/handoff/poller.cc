@@ -30,9 +30,10 @@ void Poller::watch(int fd, uint32_t events, std::function<void()> handler) {
   epoll_event event{};
   event.events = events;
   event.data.fd = fd;
-  const bool known = watches_.contains(fd);
   watches_[fd] = std::make_shared<Watch>(Watch{events, std::move(handler)});
-  epoll_ctl(epoll_.get(), known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
+  }
 }
 
 void Poller::change(int fd, uint32_t events) {

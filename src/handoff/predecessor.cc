@@ -13,11 +13,15 @@ namespace {
 
 // The fixed part of a blackout before anything was measured: two wake-ups and a few frames.
 constexpr uint64_t kFixedBlackoutNs = 200 * kMicrosecond;
-// A rehearsal begins when no more than so many changes are to be sent in one go.
-constexpr size_t kFewChanges = 4096;
-constexpr size_t kMaxRoundsBeforeRehearsal = 8;
+// So many changes are always sent in one go at the mark of a rehearsal.
+constexpr size_t kFewChanges = 64;
+// Pause before another attempt after the first late one; it doubles with each.
+constexpr uint64_t kFirstPauseNs = 2 * kMillisecond;
 // A dead process's pidfd becomes readable when it has been torn down; a large one takes a while.
 constexpr uint64_t kFenceNs = 30'000 * kMillisecond;
+// However small the budget is, a successor has so long to give resources up again.
+constexpr uint64_t kShortestYieldNs = 5 * kMillisecond;
+constexpr uint32_t kGenerationsSkipped = 1U << 16;
 
 }  // namespace
 
@@ -26,7 +30,9 @@ Predecessor::Predecessor(Host& host, UniqueFd link, UniqueFd successor_pidfd, Te
       link_(std::move(link)),
       pidfd_(std::move(successor_pidfd)),
       terms_(std::move(terms)),
-      sender_(host.inventory(), link_) {
+      sender_(host.inventory(), link_),
+      fixed_ns_(kFixedBlackoutNs) {
+  if (terms_.mode == AttemptMode::rehearse) terms_.skip_rehearsal = false;
   segue_progress fresh{};
   fresh.size = sizeof fresh;
   host_.progress() = fresh;
@@ -112,13 +118,14 @@ void Predecessor::on_message(const Message& message) {
       break;
     case State::probation:
       if (message.type == FrameType::heartbeat) return wait_until(terms_.hang_ns);
-      if (message.type == FrameType::activated) return on_activated(payload);  // at the deadline
+      if (message.type == FrameType::activated) return note_activation(payload);  // at the deadline
       if (message.type == FrameType::commit) return on_commit();
       break;
     case State::fencing:
       return;  // it is being killed: whatever it says is late
     case State::sending:
     case State::digests:
+    case State::pausing:
     case State::over:
       break;
   }
@@ -154,6 +161,11 @@ Status Predecessor::check_hello(std::string_view hello, std::string& items) {
   }
   if (!same_secret(get_bytes(hello, 6), terms_.nonce)) {
     return Status::bad(SEGUE_REFUSED, "the successor does not know this attempt's nonce");
+  }
+  if (!can_end(pidfd_.get())) {
+    return Status::bad(SEGUE_REFUSED,
+                       "this process may not end the successor if it hangs: both must run as the "
+                       "same user, in PID namespaces that see each other");
   }
   constexpr uint64_t kSpareDescriptors = 16;
   const uint64_t needed = host_.inventory().descriptor_count() + kSpareDescriptors;
@@ -216,7 +228,7 @@ void Predecessor::work() {
   if (host_.inventory().overflowed()) {
     return fail("more than 16,777,216 records changed faster than they can be sent");
   }
-  if (!status.ok()) return fail(status.text);
+  if (!status.ok()) return fail_sending(status);
   update_progress();
   if (!done) return;
   if (state_ == State::sending) return end_round();
@@ -265,7 +277,11 @@ void Predecessor::on_round_done(std::string_view payload) {
 }
 
 uint64_t Predecessor::predict(size_t changes) const {
-  return kFixedBlackoutNs + changes * ns_per_record_;
+  return fixed_ns_ + changes * ns_per_record_;
+}
+
+bool Predecessor::few_enough_to_send_at_once(size_t changes) const {
+  return changes <= kFewChanges || changes * ns_per_record_ <= 2 * terms_.slice_ns;
 }
 
 void Predecessor::after_round() {
@@ -274,10 +290,9 @@ void Predecessor::after_round() {
   host_.progress().predicted_ns = predicted;
   host_.report(AttemptRole::predecessor, terms_.attempt, KeeperEvent::round_begun, rounds_, {});
   if (!rehearsed_ && !terms_.skip_rehearsal) {
-    if (changes <= kFewChanges || rounds_ >= kMaxRoundsBeforeRehearsal) return begin_rehearsal();
-    return begin_round();
+    if (few_enough_to_send_at_once(changes)) return begin_rehearsal();
+    return next_round_or_give_up("records change faster than they can be sent");
   }
-  if (terms_.mode == AttemptMode::rehearse) return finish();
   if (may_follow_ && predicted <= terms_.budget_ns) return enter_foreground();
   next_round_or_give_up("predicted blackout " + std::to_string(predicted / kMicrosecond) +
                         " us is over the budget of " +
@@ -291,7 +306,15 @@ void Predecessor::next_round_or_give_up(const std::string& why) {
   if (freezes_ >= terms_.max_attempts) {
     return fail(why + " after " + std::to_string(freezes_) + " attempts");
   }
-  begin_round();
+  if (freezes_ == 0) return begin_round();
+  state_ = State::pausing;
+  wait_until(kFirstPauseNs << std::min<uint32_t>(freezes_, 6));
+}
+
+void Predecessor::fail_sending(const Status& status) {
+  // A successor that refused and closed has said why: that comes before "broken pipe".
+  if (status.code == SEGUE_SYSTEM) on_link();
+  fail(status.text);
 }
 
 // ---- Rehearsal -----------------------------------------------------------------------------
@@ -300,7 +323,7 @@ void Predecessor::begin_rehearsal() {
   set_phase(SEGUE_PHASE_REHEARSAL);
   if (fault("predecessor", "rehearsal")) return fail("injected error in rehearsal");
   sender_.begin_round();
-  if (Status status = sender_.advance_all(kNever); !status.ok()) return fail(status.text);
+  if (const Status status = sender_.advance_all(kNever); !status.ok()) return fail_sending(status);
   send(FrameType::mark, {});
   sender_.begin_digests();
   state_ = State::digests;
@@ -346,29 +369,30 @@ void Predecessor::enter_foreground() {
     if (!host_.release())
       status = Status::bad(SEGUE_STATE, "the service cannot release a resource");
   }
-  if (status.ok()) status = send_final();
-  if (status.ok() && !host_.page().offer(epoch_, host_.me())) {
-    status = Status::bad(SEGUE_STATE, "this process does not own the service any more");
-  }
+  if (status.ok()) status = offer();
   if (status.ok()) {
     state_ = State::offered;
     deadline_ = frozen_since_ + terms_.budget_ns;
     host_.report(AttemptRole::predecessor, terms_.attempt, KeeperEvent::frozen, freezes_, {});
-    if (fault("predecessor", "offered")) withdraw_at_deadline();
+    if (fault("predecessor", "offered")) withdraw_at_deadline("injected error in offered");
     return;
   }
   if (!take_back(SEGUE_RESUME_LATE)) {
     host_.terminate(SEGUE_END_COMMITTED);  // somebody else owns the service
     return finish();
   }
-  if (status.code != SEGUE_TIMEOUT && status.code != SEGUE_STATE) return fail(status.text);
+  if (status.code != SEGUE_TIMEOUT && status.code != SEGUE_STATE) return fail_sending(status);
   next_round_or_give_up(status.text);
 }
 
-Status Predecessor::send_final() {
+Status Predecessor::offer() {
   sender_.begin_round();
   const uint64_t deadline = frozen_since_ + terms_.budget_ns;
   if (Status status = sender_.advance_all(deadline); !status.ok()) return status;
+  // Before FINAL: the successor can act on FINAL at once, and without it it cannot act at all.
+  if (!host_.page().offer(epoch_, host_.me())) {
+    return Status::bad(SEGUE_STATE, "this process does not own the service any more");
+  }
   segue_writer out;
   put_number(out, 1, epoch_);
   put_number(out, 2, frozen_since_);
@@ -379,13 +403,19 @@ Status Predecessor::send_final() {
   return link_.send(FrameType::final, out.fields);
 }
 
-bool Predecessor::take_back(segue_resume_reason reason) {
+// The epoch rises, so nothing that was offered can be taken any more.
+bool Predecessor::withdraw() {
   if (!host_.page().withdraw(epoch_, host_.me())) return false;
   ++epoch_;
   segue_writer out;
   put_number(out, 1, epoch_);
   put_number(out, 2, monotonic_ns() - frozen_since_);
   send(FrameType::withdrawn, out.fields);
+  return true;
+}
+
+bool Predecessor::take_back(segue_resume_reason reason) {
+  if (!withdraw()) return false;
   thaw(reason);
   return true;
 }
@@ -394,17 +424,22 @@ void Predecessor::thaw(segue_resume_reason reason) {
   const uint64_t frozen = monotonic_ns() - frozen_since_;
   segue_progress& progress = host_.progress();
   progress.frozen_max_ns = std::max(progress.frozen_max_ns, frozen);
+  fixed_ns_ = std::min(terms_.budget_ns, (fixed_ns_ + frozen) / 2);  // learn from it
   frozen_since_ = 0;
   host_.resume(reason, std::exchange(released_, false));
   set_phase(SEGUE_PHASE_BACKGROUND);
   host_.report(AttemptRole::predecessor, terms_.attempt, KeeperEvent::resumed, reason, {});
 }
 
-void Predecessor::on_activated(std::string_view payload) {
+void Predecessor::note_activation(std::string_view payload) {
   state_ = State::probation;
   host_.progress().blackout_ns = get_number(payload, 2, 0);
   set_phase(SEGUE_PHASE_PROBATION);
   wait_until(terms_.hang_ns);
+}
+
+void Predecessor::on_activated(std::string_view payload) {
+  note_activation(payload);
   if (fault("predecessor", "probation")) {
     // This process has nothing left to offer; the successor serves.
     host_.terminate(SEGUE_END_COMMITTED);
@@ -416,15 +451,19 @@ void Predecessor::on_decline(std::string_view payload) {
   const auto code = static_cast<DeclineCode>(get_number(payload, 1, 0));
   const std::string why(get_bytes(payload, 2));
   const bool late = code == DeclineCode::late;
-  if (state_ == State::offered && !take_back(late ? SEGUE_RESUME_LATE : SEGUE_RESUME_DECLINED)) {
+  if (state_ == State::offered && !withdraw()) {
     return lose_successor("the successor declined what it had taken");
   }
+  // It has given up whatever it had acquired: this process may have it back.
+  if (frozen()) thaw(late ? SEGUE_RESUME_LATE : SEGUE_RESUME_DECLINED);
+  if (!abort_why_.empty()) return fail(abort_why_);
   if (late) return next_round_or_give_up("the successor could not be active within the budget");
   fail("the successor declined: " + why);
 }
 
 void Predecessor::on_time(uint64_t now) {
   if (now < deadline_) return;
+  const uint64_t late_ns = now - deadline_;
   deadline_ = kNever;
   switch (state_) {
     case State::hello:
@@ -437,40 +476,49 @@ void Predecessor::on_time(uint64_t now) {
     case State::rehearsal:
       return fail("the rehearsal did not end in time");
     case State::offered:
-      return withdraw_at_deadline();
+      return withdraw_at_deadline("the successor was not active within the budget");
     case State::taken_back:
       return fence("the successor hangs");
+    case State::pausing:
+      return begin_round();
     case State::probation:
+      // If this process was not running either, the successor may be as healthy as it is.
+      if (late_ns > terms_.hang_ns / 8) return wait_until(terms_.hang_ns);
       return fence("the successor hangs in probation");
     case State::fencing:
-      // SIGKILL was sent long ago; only the kernel keeps it. Look again rather than serve twice.
-      return wait_until(kFenceNs);
+      // Look again rather than serve twice: only the kernel keeps it, or a third instance that was
+      // offered the service has had its chance.
+      wait_until(kFenceNs);
+      if (is_dead(pidfd_.get())) reclaim(true);
+      return;
     case State::over:
       return;
   }
 }
 
-void Predecessor::withdraw_at_deadline() {
-  if (!released_) {
-    if (take_back(SEGUE_RESUME_LATE)) {
-      state_ = State::taken_back;
-      return wait_until(terms_.answer_ns);
-    }
-  } else if (host_.page().withdraw(epoch_, host_.me())) {
-    // The successor may hold what this process needs back: end it first, then serve.
-    ++epoch_;
-    return fence("the successor was not active within the budget");
+void Predecessor::withdraw_at_deadline(const std::string& why) {
+  if (!withdraw()) {
+    // It won the race at the last moment.
+    state_ = State::probation;
+    set_phase(SEGUE_PHASE_PROBATION);
+    return wait_until(terms_.hang_ns);
   }
-  // It won the race at the last moment.
-  state_ = State::probation;
-  set_phase(SEGUE_PHASE_PROBATION);
-  wait_until(terms_.hang_ns);
+  state_ = State::taken_back;
+  why_ = why;
+  if (!released_) {
+    thaw(SEGUE_RESUME_LATE);
+    return wait_until(terms_.answer_ns);
+  }
+  // The successor may hold what this process needs back. It answers FINAL with DECLINE, having
+  // yielded; if it does not soon, it is ended, and its death gives the resources back.
+  wait_until(std::max(terms_.budget_ns, kShortestYieldNs));
 }
 
 // ---- Losing the successor ------------------------------------------------------------------
 
 void Predecessor::on_death() {
   if (!is_dead(pidfd_.get())) return;
+  successor_dead_ = true;
   if (state_ != State::fencing) on_link();  // what it said before it died counts
   if (state_ == State::over) return;
   lose_successor("the successor died");
@@ -480,9 +528,12 @@ void Predecessor::lose_successor(const std::string& why) {
   link_lost_ = true;
   switch (state_) {
     case State::offered:
-      if (!released_ && take_back(SEGUE_RESUME_ABORTED)) return fail(why);
-      if (released_ && host_.page().withdraw(epoch_, host_.me())) ++epoch_;
+      if (withdraw() && !released_) {
+        thaw(SEGUE_RESUME_ABORTED);
+        return fail(why);
+      }
       return fence(why);
+    case State::taken_back:
     case State::probation:
     case State::fencing:
       return fence(why);
@@ -492,24 +543,26 @@ void Predecessor::lose_successor(const std::string& why) {
 }
 
 void Predecessor::fence(const std::string& why) {
-  if (state_ == State::taken_back) {
-    (void)kill_peer(pidfd_.get());
-    return fail(why);
-  }
+  const Status killed = kill_peer(pidfd_.get());
+  if (!frozen()) return fail(why);
+  if (!killed.ok() && state_ == State::probation && !link_lost_) return wait_until(terms_.hang_ns);
   if (state_ != State::fencing) {
     state_ = State::fencing;
     why_ = why;
-    (void)kill_peer(pidfd_.get());
     wait_until(kFenceNs);
   }
-  if (is_dead(pidfd_.get())) reclaim();
+  if (is_dead(pidfd_.get())) reclaim(false);
 }
 
-void Predecessor::reclaim() {
+// The successor is dead. `waited`: a third instance that it had offered the service to had time.
+void Predecessor::reclaim(bool waited) {
   const Ownership now = host_.page().look();
   if (now.owner == host_.me()) {  // withdrawn before
     thaw(SEGUE_RESUME_ABORTED);
     return fail(why_);
+  }
+  if (now.owner == terms_.successor && now.state == OwnerState::offered && !waited) {
+    return wait_until(terms_.answer_ns);
   }
   if (now.owner != terms_.successor ||
       !host_.page().reclaim(now.epoch, terms_.successor, host_.me())) {
@@ -518,11 +571,16 @@ void Predecessor::reclaim() {
     return finish();
   }
   epoch_ = now.epoch + 1;
+  // Ids that the successor gave out meanwhile are not given out again.
+  Connections& connections = host_.inventory().connections;
+  connections.raise_generation(connections.generation() + kGenerationsSkipped);
   thaw(SEGUE_RESUME_RECLAIMED);
   fail(why_);
 }
 
 void Predecessor::on_commit() {
+  // A dead successor's last word does not count: this process is the only one left.
+  if (is_dead(pidfd_.get())) return lose_successor("the successor died as it committed");
   if (fault("predecessor", "commit")) return lose_successor("injected error in commit");
   send(FrameType::committed, {});
   host_.report(AttemptRole::predecessor, terms_.attempt, KeeperEvent::committed, 0, {});
@@ -539,9 +597,13 @@ void Predecessor::abort(const std::string& why) {
     case State::fencing:
       return;
     case State::offered:
-      if (released_ || !take_back(SEGUE_RESUME_ABORTED)) return;  // a matter of milliseconds
-      return fail(why);
+      abort_why_ = why;
+      return withdraw_at_deadline(why);
     default:
+      if (frozen()) {
+        abort_why_ = why;  // when the successor has yielded
+        return;
+      }
       return fail(why);
   }
 }
@@ -559,6 +621,7 @@ void Predecessor::fail(const std::string& why) {
 }
 
 void Predecessor::finish() {
+  if (!link_lost_) (void)link_.flush();
   state_ = State::over;
   deadline_ = kNever;
   host_.inventory().stop_tracking();

@@ -20,6 +20,7 @@ class Predecessor {
   [[nodiscard]] int link_fd() const { return link_.fd(); }
   [[nodiscard]] int pidfd() const { return pidfd_.get(); }
   [[nodiscard]] bool wants_read() const { return !link_lost_; }
+  [[nodiscard]] bool wants_death() const { return !successor_dead_; }
   [[nodiscard]] bool wants_write() const { return !link_lost_ && link_.congested(); }
   [[nodiscard]] bool has_work() const;
   [[nodiscard]] bool over() const { return state_ == State::over; }
@@ -44,7 +45,8 @@ class Predecessor {
     digests,     // the rehearsal's digests go out in slices
     rehearsal,   // REHEARSED is awaited
     offered,     // frozen; ACTIVATED or DECLINE is awaited
-    taken_back,  // serving again after a deadline; DECLINE is awaited
+    taken_back,  // withdrawn at the deadline; DECLINE is awaited, frozen if `release` was called
+    pausing,     // serving; the next round begins soon
     fencing,     // frozen; the successor was killed and its death is awaited, then serve
     probation,   // frozen; the successor is active
     over
@@ -67,17 +69,21 @@ class Predecessor {
   void begin_rehearsal();
   void end_digests();
   [[nodiscard]] uint64_t predict(size_t changes) const;
+  [[nodiscard]] bool few_enough_to_send_at_once(size_t changes) const;
   void next_round_or_give_up(const std::string& why);
 
   void enter_foreground();
-  Status send_final();
+  Status offer();
   // Serves again. The epoch rises, so nothing that was offered can be taken any more.
+  bool withdraw();
   bool take_back(segue_resume_reason reason);
   void thaw(segue_resume_reason reason);
-  void withdraw_at_deadline();
+  void withdraw_at_deadline(const std::string& why);
+  void note_activation(std::string_view payload);
+  void fail_sending(const Status& status);
   void lose_successor(const std::string& why);
   void fence(const std::string& why);
-  void reclaim();
+  void reclaim(bool waited);
 
   void send(FrameType type, std::string_view payload);
   void fail(const std::string& why);
@@ -103,7 +109,9 @@ class Predecessor {
   bool may_follow_ = false;    // the last ROUND announced the foreground
   uint64_t frozen_since_ = 0;  // 0: not frozen
   bool released_ = false;
-  std::string why_;  // of the fencing under way
+  std::string why_;        // of the fencing under way
+  std::string abort_why_;  // asked for while the offer could not be taken back at once
+  bool successor_dead_ = false;
   bool link_lost_ = false;
 
   // For the prediction.
@@ -111,6 +119,7 @@ class Predecessor {
   uint64_t send_spent_ns_ = 0;
   uint64_t records_before_ = 0;
   uint64_t ns_per_record_ = 0;
+  uint64_t fixed_ns_;  // the part of a blackout that does not depend on the changes
 };
 
 }  // namespace segue::handoff

@@ -39,6 +39,21 @@ Status decode(const Form& form, uint32_t wire_version, std::string_view bytes, s
 
 }  // namespace
 
+bool Receiver::understands(const Item& item, ItemKind kind) {
+  const auto within = [&item](FormRange range) {
+    return item.wire_version >= range.oldest && item.wire_version <= range.version;
+  };
+  switch (kind) {
+    case ItemKind::table:
+      return within(static_cast<const segue_table&>(item).form.range());
+    case ItemKind::connection_class:
+      return within(static_cast<const segue_class&>(item).form.range());
+    case ItemKind::arena:
+      return item.wire_version == static_cast<const segue_arena&>(item).form_version;
+  }
+  return false;
+}
+
 Status Receiver::agree_items(std::string_view batch) {
   constexpr size_t kMaxItems = 4096;
   while (!batch.empty()) {
@@ -57,6 +72,7 @@ Status Receiver::agree_items(std::string_view batch) {
     }
     item->number = static_cast<uint32_t>(items_.size());
     item->wire_version = static_cast<uint32_t>(get_number(entry->value, 2, 0));
+    if (!understands(*item, kind)) return malformed(FrameType::accept);
     if (kind == ItemKind::arena) {
       auto* arena = static_cast<segue_arena*>(item);
       arena->max_size = get_number(entry->value, 3, 0);
@@ -161,7 +177,7 @@ Status Receiver::arena(Message& message) {
   }
   if (arena.data == nullptr) return malformed(message.type);
   arena.used = used;
-  populate_arena(arena);
+  if (!in_blackout) populate_arena(arena);
   return Status::good();
 }
 
@@ -217,7 +233,8 @@ Status Receiver::connections_closed(std::string_view payload) {
     segue_conn* conn = id ? inventory_.connections.find(*id) : nullptr;
     if (conn == nullptr) return malformed(FrameType::connections_closed);
     if (conn->cls->ops.drop != nullptr) conn->cls->ops.drop(conn->cls->user, conn);
-    inventory_.connections.remove(conn, false);
+    // The service may have closed it itself.
+    if (inventory_.connections.find(*id) == conn) inventory_.connections.remove(conn, false);
   }
   return Status::good();
 }
@@ -255,13 +272,16 @@ Status Receiver::table_erase(std::string_view payload) {
 
 Status Receiver::removed(std::string_view payload) {
   const std::string name(get_bytes(payload, 2));
+  Status status = Status::good();
   switch (get_number(payload, 1, 0)) {
-    case 1:
+    case 1:  // the service first: it may have to take the descriptor out of its loop
+      status = sink_.listener_arrived(name, -1);
       inventory_.listeners.remove(name, false);
-      return sink_.listener_arrived(name, -1);
+      return status;
     case 2:
+      status = sink_.descriptor_arrived(name, -1);
       inventory_.descriptors.remove(name, false);
-      return sink_.descriptor_arrived(name, -1);
+      return status;
     default:
       return malformed(FrameType::removed);
   }

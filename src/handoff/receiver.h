@@ -30,6 +30,7 @@ class Receiver {
   Status agree_items(std::string_view batch);
 
   [[nodiscard]] static bool handles(FrameType type);
+  bool in_blackout = false;  // leave out what can wait
   Status apply(Message& message);
 
   // True when no descriptor waits for its record.
@@ -46,6 +47,7 @@ class Receiver {
   Status compare(Difference& difference);
 
  private:
+  [[nodiscard]] static bool understands(const Item& item, ItemKind kind);
   Status listeners(Message& message);
   Status descriptors(Message& message);
   Status arena(Message& message);

@@ -8,7 +8,9 @@ namespace {
 
 constexpr size_t kBatchBytes = 48 * 1024;
 constexpr uint32_t kScanKeys = 128;
-constexpr size_t kRecordsPerStep = 16;  // between two looks at the clock
+// Between two looks at the clock.
+constexpr size_t kRecordsPerStep = 16;
+constexpr size_t kLargeRecordBytes = 64 * 1024;
 
 // The keys of the next part of a scan. An empty part with more to come is allowed.
 Status scan(const segue_table& table, uint64_t& cursor, std::vector<std::string>& keys,
@@ -63,7 +65,10 @@ Status Sender::advance(uint64_t until_ns, bool& done) {
 
 Status Sender::advance_all(uint64_t until_ns) {
   while (stage_ != Stage::done) {
-    if (monotonic_ns() >= until_ns) return Status::bad(SEGUE_TIMEOUT, "too much has changed");
+    if (monotonic_ns() >= until_ns) {
+      if (Status status = put_back(); !status.ok()) return status;
+      return Status::bad(SEGUE_TIMEOUT, "too much has changed");
+    }
     bool stage_done = false;
     if (Status status = step(stage_done); !status.ok()) return status;
     if (stage_done) stage_ = static_cast<Stage>(static_cast<int>(stage_) + 1);
@@ -155,13 +160,13 @@ Status Sender::send_arenas() {
 }
 
 Status Sender::connections_step(bool& stage_done) {
-  Connections const& connections = inventory_.connections;
+  const Connections& connections = inventory_.connections;
   for (size_t i = 0; i < kRecordsPerStep; ++i) {
     segue_conn* conn = nullptr;
     if (snapshot_) {
       if (slot_at_ >= connections.slot_count()) break;
       conn = connections.at(slot_at_++);
-      if (conn != nullptr && conn->sent) conn = nullptr;
+      if (conn != nullptr && connections.is_sent(*conn)) conn = nullptr;
     } else {
       if (id_at_ >= ids_.size()) break;
       conn = connections.find(ids_[id_at_++]);
@@ -183,10 +188,10 @@ Status Sender::send_connection(segue_conn& conn) {
   if (Status status = encode_wire(conn, record_); !status.ok()) return status;
   std::string key;
   append_u64(key, conn.id());
-  if (!conn.sent) {
+  if (!inventory_.connections.is_sent(conn)) {
     new_ids_.append(key);
     new_fds_.push_back(conn.fd);
-    conn.sent = true;
+    inventory_.connections.set_sent(conn);
   }
   append_batch_entry(conn_records_, key, record_.fields);
   ++records_;
@@ -216,27 +221,61 @@ Status Sender::tables_step(bool& stage_done) {
     return Status::good();
   }
   segue_table& table = *inventory_.tables[table_at_];
+  bool table_done = false;
+  Status status =
+      snapshot_ ? table_scan_step(table, table_done) : table_round_step(table, table_done);
+  if (!status.ok() || !table_done) return status;
+  ++table_at_;
+  cursor_ = 0;
+  scan_more_ = true;
+  keys_taken_ = false;
+  return flush_table(table);
+}
+
+Status Sender::table_scan_step(segue_table& table, bool& table_done) {
   if (key_at_ >= keys_.size()) {
     key_at_ = 0;
     keys_.clear();
-    if (snapshot_ && scan_more_) {
-      if (Status status = scan(table, cursor_, keys_, scan_more_); !status.ok()) return status;
-    } else if (!snapshot_ && !keys_taken_) {
-      for (auto& key : table.dirty.take()) keys_.push_back(key);
-      keys_taken_ = true;
-    } else {
-      ++table_at_;
-      cursor_ = 0;
-      scan_more_ = true;
-      keys_taken_ = false;
-      return flush_table(table);
-    }
+    table_done = !scan_more_;
+    if (table_done) return Status::good();
+    return scan(table, cursor_, keys_, scan_more_);
   }
-  const size_t end = std::min(keys_.size(), key_at_ + kRecordsPerStep);
-  for (; key_at_ < end; ++key_at_) {
-    if (Status status = add_record(table, keys_[key_at_]); !status.ok()) return status;
+  for (size_t i = 0; i < kRecordsPerStep && key_at_ < keys_.size(); ++i) {
+    if (Status status = add_record(table, keys_[key_at_++]); !status.ok()) return status;
+    if (record_.fields.size() >= kLargeRecordBytes) break;
   }
   return Status::good();
+}
+
+Status Sender::table_round_step(segue_table& table, bool& table_done) {
+  if (!std::exchange(keys_taken_, true)) round_keys_ = table.dirty.take();
+  for (size_t i = 0; i < kRecordsPerStep && !round_keys_.empty(); ++i) {
+    const auto node = round_keys_.extract(round_keys_.begin());
+    if (Status status = add_record(table, node.value()); !status.ok()) return status;
+    if (record_.fields.size() >= kLargeRecordBytes) break;
+  }
+  table_done = round_keys_.empty();
+  return Status::good();
+}
+
+// Ends a round half-way: the batch begun is sent, the rest counts as changed again.
+Status Sender::put_back() {
+  Connections& connections = inventory_.connections;
+  for (; id_at_ < ids_.size(); ++id_at_) {
+    segue_conn* conn = connections.find(ids_[id_at_]);
+    if (conn == nullptr) continue;
+    if (connections.is_sent(*conn)) {
+      connections.touch(conn);
+    } else {
+      connections.fresh.push_back(conn->id());
+    }
+  }
+  stage_ = Stage::done;
+  if (table_at_ >= inventory_.tables.size()) return Status::good();
+  segue_table& table = *inventory_.tables[table_at_];
+  for (const std::string& key : round_keys_) table.dirty.add(key);
+  round_keys_.clear();
+  return flush_table(table);
 }
 
 Status Sender::add_record(segue_table& table, const std::string& key) {

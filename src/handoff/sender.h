@@ -22,7 +22,8 @@ class Sender {
   void begin_round();
   // Sends until all is sent (`done`), the link is congested, or `until_ns` is reached.
   Status advance(uint64_t until_ns, bool& done);
-  // Sends all, whatever the link says; SEGUE_TIMEOUT once `until_ns` is passed.
+  // Sends all, whatever the link says. SEGUE_TIMEOUT once `until_ns` is passed: then what was not
+  // sent counts as changed again.
   Status advance_all(uint64_t until_ns);
 
   // Rehearsal: the digests of every record that has not changed since the last round began.
@@ -46,10 +47,14 @@ class Sender {
   Status tables_step(bool& stage_done);
   Status send_connection(segue_conn& conn);
   Status flush_connections();
+  Status table_round_step(segue_table& table, bool& table_done);
+  Status table_scan_step(segue_table& table, bool& table_done);
+  Status put_back();
   Status add_record(segue_table& table, const std::string& key);
   Status flush_table(const segue_table& table);
   Status send_batch(FrameType type, uint32_t item, std::string& batch);
   Status digest_step(bool& done);
+  Status digest_keys(const segue_table& table);
   Status add_digest(uint32_t item, std::string_view key, const segue_writer& record);
 
   Inventory& inventory_;
@@ -65,7 +70,8 @@ class Sender {
   size_t table_at_ = 0;
   uint64_t cursor_ = 0;
   bool keys_taken_ = false;
-  std::vector<std::string> keys_;
+  std::unordered_set<std::string> round_keys_;  // of the table being sent, in a round
+  std::vector<std::string> keys_;               // of one step of a scan
   size_t key_at_ = 0;
   bool scan_more_ = false;
 

@@ -14,8 +14,9 @@ namespace segue::handoff {
 namespace {
 
 constexpr uint64_t kHeartbeatsPerHang = 8;
-// Between FINAL and the predecessor's compare-and-swap lie a few instructions.
-constexpr int kSpinsBeforeYield = 64;
+// A required vote that is not cast so long after the probation counts as a bad one, where there is
+// no keeper to decide that.
+constexpr uint64_t kVoteLimitNs = 60'000 * kMillisecond;
 
 }  // namespace
 
@@ -111,8 +112,9 @@ void Successor::on_message(Message& message) {
   const bool receiving = state_ == State::background || state_ == State::armed;
   if (receiving && Receiver::handles(message.type)) {
     const uint64_t started = monotonic_ns();
-    Status const status = receiver_.apply(message);
-    apply_ns_ += monotonic_ns() - started;
+    const Status status = receiver_.apply(message);
+    // Populating an arena is done once, and not in the blackout: it predicts nothing.
+    if (message.type != FrameType::arena) apply_ns_ += monotonic_ns() - started;
     if (!status.ok()) return fail(status.text);
     if (state_ == State::background) update_progress();  // not in the blackout
     return;
@@ -161,7 +163,7 @@ void Successor::on_accept(Message& message) {
   }
   if (fault("successor", "meeting")) return fail("injected error in meeting");
   OwnerPage page;
-  if (Status const status = OwnerPage::map(std::move(message.fds[0]), page); !status.ok()) {
+  if (const Status status = OwnerPage::map(std::move(message.fds[0]), page); !status.ok()) {
     return fail(status.text);
   }
   host_.page() = std::move(page);
@@ -174,12 +176,12 @@ void Successor::on_accept(Message& message) {
   terms_.vote_required = get_number(payload, 9, 0) == 1;
   terms_.hang_ns = std::max<uint64_t>(get_number(payload, 10, 0), 8) * kMillisecond;
   terms_.spin_ns = get_number(payload, 11, 0) * kMicrosecond;
-  if (Status const status = receiver_.agree_items(get_bytes(payload, 5)); !status.ok()) {
+  if (const Status status = receiver_.agree_items(get_bytes(payload, 5)); !status.ok()) {
     return fail(status.text);
   }
   state_ = State::background;
-  // The predecessor keeps the deadlines from here on; its death or the end of the link wakes us.
-  deadline_ = kNever;
+  // The predecessor keeps the deadlines from here on; this one is for one that hangs.
+  wait_until(terms_.background_ns + terms_.rehearsal_ns);
   set_phase(SEGUE_PHASE_BACKGROUND);
   send(FrameType::ready, {});
   if (fault("successor", "background")) return fail("injected error in background");
@@ -190,6 +192,10 @@ void Successor::on_round(std::string_view payload) {
       get_number(payload, 3, 0) != receiver_.descriptors()) {
     return fail("another number of records or descriptors arrived than was sent");
   }
+  if (!std::exchange(provided_, true)) {
+    // What only this version declares.
+    if (const Status status = host_.provide_missing(false); !status.ok()) return fail(status.text);
+  }
   segue_writer out;
   put_number(out, 1, get_number(payload, 1, 0));
   put_number(out, 2, std::exchange(apply_ns_, 0));
@@ -198,6 +204,7 @@ void Successor::on_round(std::string_view payload) {
   send(FrameType::round_done, out.fields);
   host_.progress().rounds = static_cast<uint32_t>(get_number(payload, 1, 0));
   state_ = get_number(payload, 5, 0) == 1 ? State::armed : State::background;
+  receiver_.in_blackout = state_ == State::armed;
   if (state_ == State::armed && fault("successor", "foreground")) {
     return fail("injected error in foreground");
   }
@@ -211,7 +218,7 @@ void Successor::on_mark() {
 
 void Successor::on_rehearse() {
   Receiver::Difference difference;
-  if (Status const status = receiver_.compare(difference); !status.ok()) return fail(status.text);
+  if (const Status status = receiver_.compare(difference); !status.ok()) return fail(status.text);
   std::string why;
   if (difference.what.empty() && !host_.check(why)) {
     difference.what = "the service's own check failed: " + why;
@@ -256,11 +263,6 @@ void Successor::try_activate() {
   }
   if (fault("successor", "offered"))
     return decline(DeclineCode::other, "injected error in offered");
-  const Ownership offered{epoch_, OwnerState::offered, predecessor_};
-  for (int spins = 0; host_.page().look() != offered; ++spins) {
-    if (monotonic_ns() >= offer_deadline_ns_) break;
-    if (spins > kSpinsBeforeYield) sched_yield();
-  }
   if (monotonic_ns() >= offer_deadline_ns_) {
     return decline(DeclineCode::late, "the budget was used up");
   }
@@ -283,6 +285,7 @@ void Successor::become_active(bool first) {
   put_number(out, 2, measured);
   put_number(out, 3, activated_ns_);
   send(FrameType::activated, out.fields);
+  announced_ = true;
   set_phase(SEGUE_PHASE_PROBATION);
   host_.report(AttemptRole::successor, terms_.attempt, KeeperEvent::activated, measured, {});
   deadline_ = next_heartbeat(activated_ns_);
@@ -295,12 +298,15 @@ void Successor::decline(DeclineCode code, const std::string& why) {
   put_number(out, 1, static_cast<uint64_t>(code));
   put_field(out, 2, why);
   send(FrameType::decline, out.fields);
+  wait_until(terms_.answer_ns);  // for WITHDRAWN
 }
 
 void Successor::on_withdrawn() {
   if (std::exchange(acquired_, false)) host_.yield();
   state_ = State::background;
+  receiver_.in_blackout = false;
   epoch_ = 0;
+  wait_until(terms_.background_ns);
 }
 
 // ---- Losing the predecessor ----------------------------------------------------------------
@@ -332,7 +338,10 @@ void Successor::lose_predecessor(const std::string& why) {
     return;
   }
   predecessor_gone_ = true;
-  if (state_ == State::final && inherit()) return;
+  if (state_ == State::final) {
+    if (!inherit()) fail(why + ", and this process could not take its place", false);
+    return;
+  }
   if (state_ == State::accept && host_.seek_again()) {
     state_ = State::over;
     deadline_ = kNever;
@@ -343,10 +352,8 @@ void Successor::lose_predecessor(const std::string& why) {
 }
 
 bool Successor::inherit() {
-  if (!acquired_) {
-    acquired_ = true;
-    if (!host_.acquire()) return false;
-  }
+  if (!acquired_ && !host_.acquire()) return false;
+  acquired_ = true;
   if (!host_.page().inherit(epoch_, predecessor_, host_.me())) return false;
   become_active(false);
   finish_committed();
@@ -356,7 +363,9 @@ bool Successor::inherit() {
 bool Successor::start_clean() {
   const Ownership now = host_.page().valid() ? host_.page().look() : Ownership{};
   if (now.owner != predecessor_ || !host_.inventory().clear()) return false;
-  if (!host_.acquire() || !host_.page().inherit(now.epoch, predecessor_, host_.me())) return false;
+  if (!host_.provide_missing(true).ok() || !host_.acquire() ||
+      !host_.page().inherit(now.epoch, predecessor_, host_.me()))
+    return false;
   become_active(true);
   finish_committed();
   return true;
@@ -370,6 +379,12 @@ void Successor::on_time(uint64_t now) {
   if (state_ == State::probation) {
     if (!predecessor_gone_) send(FrameType::heartbeat, {});
     deadline_ = next_heartbeat(now);
+    if (voted_bad_ && host_.alone()) return hand_back_by_ending(vote_why_);
+    if (commit_sent_ns_ != 0 && now - commit_sent_ns_ >= terms_.answer_ns) {
+      // Stopped or hung; this process owns the service, so the other one is of no use any more.
+      (void)kill_peer(pidfd_.get());
+      return;
+    }
     return consider_commit(now);
   }
   if (link_closed_) return fail(why_, false);
@@ -386,10 +401,14 @@ void Successor::vote(bool good, const std::string& why) {
   host_.report(AttemptRole::successor, terms_.attempt, KeeperEvent::vote, good ? 1 : 0, why);
   if (state_ != State::probation) return;
   voted_good_ = good;
+  voted_bad_ = !good;
+  vote_why_ = why;
   if (good) return consider_commit(monotonic_ns());
-  terms_.vote_required = true;  // and not given: the keeper hands back
-  if (!host_.alone()) return;
-  // Nobody else can hand back: end, and the predecessor reclaims.
+  if (host_.alone()) hand_back_by_ending(why);  // otherwise the keeper hands back
+}
+
+// Nobody else can hand back: this process ends, and the predecessor reclaims.
+void Successor::hand_back_by_ending(const std::string& why) {
   state_ = State::over;
   deadline_ = kNever;
   host_.report(AttemptRole::successor, terms_.attempt, KeeperEvent::failed, 0, why);
@@ -402,20 +421,26 @@ void Successor::keeper_commits() {
 }
 
 void Successor::consider_commit(uint64_t now) {
-  if (state_ != State::probation || commit_sent_ || host_.handing_over()) return;
-  const uint64_t served = now - activated_ns_;
-  if (served < terms_.probation_ns || (terms_.vote_required && !voted_good_)) return;
-  const bool decides_itself = host_.alone() || host_.keeper_silent_ns(now) >= terms_.hang_ns;
-  if (!keeper_agrees_ && !decides_itself) return;
-  commit();
+  if (state_ != State::probation || !announced_ || commit_sent_ns_ != 0 || voted_bad_ ||
+      host_.handing_over()) {
+    return;
+  }
+  const uint64_t probation_end = activated_ns_ + terms_.probation_ns;
+  if (now < probation_end) return;
+  if (terms_.vote_required && !voted_good_) {
+    if (host_.alone() && now - probation_end >= kVoteLimitNs) {
+      vote(false, "the service did not vote");
+    }
+    return;
+  }
+  const uint64_t waited = now - probation_end;
+  const bool keeper_silent = std::min(waited, host_.keeper_silent_ns(now)) >= terms_.hang_ns;
+  if (keeper_agrees_ || host_.alone() || keeper_silent) commit();
 }
 
 void Successor::commit() {
-  commit_sent_ = true;
-  if (fault("successor", "commit")) {
-    commit_sent_ = false;  // the next heartbeat tries again
-    return;
-  }
+  if (fault("successor", "commit")) return;  // the next heartbeat tries again
+  commit_sent_ns_ = monotonic_ns();
   send(FrameType::commit, {});
 }
 

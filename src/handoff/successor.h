@@ -63,6 +63,7 @@ class Successor {
   [[nodiscard]] uint64_t next_heartbeat(uint64_t now) const;
   void consider_commit(uint64_t now);
   void commit();
+  void hand_back_by_ending(const std::string& why);
   void finish_committed();
 
   void send(FrameType type, std::string_view payload);
@@ -88,11 +89,15 @@ class Successor {
   uint64_t freeze_ns_ = 0;
   uint64_t offer_deadline_ns_ = 0;
   bool acquired_ = false;
+  bool provided_ = false;  // what only this version declares
 
   uint64_t activated_ns_ = 0;
   bool voted_good_ = false;
   bool keeper_agrees_ = false;
-  bool commit_sent_ = false;
+  bool voted_bad_ = false;
+  std::string vote_why_;
+  bool announced_ = false;       // ACTIVATED was sent
+  uint64_t commit_sent_ns_ = 0;  // 0: not yet
 };
 
 }  // namespace segue::handoff

@@ -172,8 +172,9 @@ typedef struct segue_callbacks {
    * it; dup() it to keep it beyond segue_fd_take_back(). -1: the predecessor took it back since. */
   int (*descriptor)(void* user, const char* name, int fd);
 
-  /* Predecessor: stop. From here to `resume` read, write, accept and change nothing, poll nothing
-   * but segue_fd(). Must not block. An error takes the attempt back. Required. */
+  /* Predecessor: stop. From here to `resume` (which also follows when this fails) read, write,
+   * accept and change nothing, poll nothing but segue_fd(). Must not block. An error takes the
+   * attempt back. Required. */
   int (*freeze)(void* user);
 
   /* Predecessor, after `freeze`: give up what only one process may hold (ports without sharing,
@@ -188,7 +189,8 @@ typedef struct segue_callbacks {
    * rehearsal, on a consistent snapshot. An error ends the handoff; put the reason in `why`. */
   int (*check)(void* user, char* why, size_t why_size);
 
-  /* Successor, in the blackout: take single-access resources. An error declines; the predecessor
+  /* Take single-access resources: in the first instance before `activate`, in a successor in the
+   * blackout. An error declines; the predecessor
    * goes on. If the handoff is taken back after `acquire`, `yield` is called. */
   int (*acquire)(void* user);
   void (*yield)(void* user);
@@ -252,9 +254,13 @@ SEGUE_API int segue_start(segue_instance* s);
 /* The one descriptor to poll for reading; constant, owned by the library, level-triggered. */
 SEGUE_API int segue_fd(const segue_instance* s);
 
-/* Does what is due and returns soon: at most slice_us of work while this process serves; a
+/* Call it last of what one turn of the service's loop does, or look at segue_is_active() after it:
+ * events that were fetched before must not be handled once the process is frozen.
+ *
+ * Does what is due and returns soon: at most slice_us of work while this process serves; a
  * successor that waits for the final records may stay for spin_us. Returns SEGUE_OK, or an error
- * that ended a handoff (already reported through `resume` or `terminate`). */
+ * that ended a handoff (already reported through `resume` or `terminate`), or SEGUE_STATE inside a
+ * callback. */
 SEGUE_API int segue_dispatch(segue_instance* s);
 
 /* 1 from `activate` to `freeze` and from `resume` on. */
@@ -271,7 +277,12 @@ SEGUE_API const char* segue_error(const segue_instance* s);
 /* The state of the handoff under way, or of the last one. */
 SEGUE_API void segue_get_progress(const segue_instance* s, segue_progress* progress);
 
-/* Closes what the library owns. Sends no FIN as long as another instance holds the connections. */
+/* The service is about to end by itself (SIGTERM): a handoff under way in which it is not yet
+ * handed over is ended in words, so that the other side does not take it for a crash. */
+SEGUE_API int segue_stop(segue_instance* s);
+
+/* Closes what the library owns. Sends no FIN as long as another instance holds the connections.
+ * Not inside a callback: that aborts. */
 SEGUE_API void segue_free(segue_instance* s);
 
 /* ---- Listeners and other descriptors --------------------------------------------------------- */
@@ -313,6 +324,8 @@ SEGUE_API size_t segue_arena_used(const segue_arena* arena);
 SEGUE_API int segue_arena_set_used(segue_arena* arena, size_t used);
 
 /* ---- Tables ----------------------------------------------------------------------------------
+ * A record must depend on the state alone: absolute times, not what is left of them; and a change
+ * that nobody told (an expiry found later) is a difference that ends the rehearsal.
  * Records by key. The service owns the data in its own structures; the library asks for keys and
  * records when it needs them. segue_table_put() and segue_table_erase() cost one branch while no
  * handoff is under way.
@@ -385,14 +398,17 @@ typedef enum segue_close_how {
 } segue_close_how;
 
 /* Closes it so that the peer sees it at once even while another process holds the same socket
- * (a plain close() would not), and closes the descriptor. conn is invalid afterwards. */
+ * (a plain close() would not), and closes the descriptor. conn is invalid afterwards.
+ * Remove the descriptor from every epoll instance before (EPOLL_CTL_DEL), here and in `drop`: while
+ * another process holds the same open file, close() alone leaves it there. */
 SEGUE_API int segue_conn_close(segue_conn* conn, segue_close_how how);
 
 SEGUE_API int segue_conn_fd(const segue_conn* conn);
 SEGUE_API void* segue_conn_data(const segue_conn* conn);
 SEGUE_API void segue_conn_set_data(segue_conn* conn, void* data);
 /* Slot and generation: the same in predecessor and successor; unique for the life of the service.
- * Use it in records that refer to connections (subscriptions, waiters). */
+ * Use it in records that refer to connections (subscriptions, waiters); before `activate` such a
+ * connection may not be there yet, or no longer. */
 SEGUE_API uint64_t segue_conn_id(const segue_conn* conn);
 /* The connection of that id, or NULL. */
 SEGUE_API segue_conn* segue_conn_find(segue_instance* s, uint64_t id);
