@@ -44,7 +44,11 @@ struct Command {
   int first_key = 0;
   int last_key = 0;  // negative: from the end
   int key_step = 0;
+  std::span<const Command> subcommands = {};  // "client|id", ...; the second argument names one
 };
+
+// Of a command that only has subcommands.
+inline constexpr void (*kNoHandler)(Call& call) = nullptr;
 
 // nullptr if there is none; upper and lower case are the same.
 const Command* find_command(std::string_view name);
@@ -66,8 +70,8 @@ std::span<const Command> server_commands();
 // `word` is given in lower case.
 bool is_word(std::string_view argument, std::string_view word);
 
-// "ERR Unknown subcommand ..." as Redis phrases it.
-void unknown_subcommand(Call& call);
+// nullptr if there is none.
+const Command* find_subcommand(const Command& command, std::string_view name);
 
 template <class T>
 struct Found {

@@ -84,14 +84,12 @@ void Call::wrong_arity() {
   reply.error(fmt::format("ERR wrong number of arguments for '{}' command", command.name));
 }
 
-void unknown_subcommand(Call& call) {
-  std::string name(call.command.name);
-  std::transform(name.begin(), name.end(), name.begin(), [](char letter) {
-    return letter >= 'a' && letter <= 'z' ? static_cast<char>(letter - 'a' + 'A') : letter;
-  });
-  call.reply.error(
-      fmt::format("ERR unknown subcommand or wrong number of arguments for '{}'. Try {} HELP.",
-                  call.size() > 1 ? call[1].substr(0, 128) : "", name));
+const Command* find_subcommand(const Command& command, std::string_view name) {
+  const std::size_t prefix = command.name.size() + 1;
+  for (const Command& subcommand : command.subcommands) {
+    if (is_word(name, subcommand.name.substr(prefix))) return &subcommand;
+  }
+  return nullptr;
 }
 
 bool clamp_range(std::int64_t size, std::int64_t& start, std::int64_t& stop) {

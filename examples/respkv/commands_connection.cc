@@ -210,29 +210,12 @@ void client_reply(Call& call) {
   }
 }
 
-struct Subcommand {
-  std::string_view name;
-  void (*handler)(Call& call);
-  std::size_t fewest;
-  std::size_t most;
+constexpr Command kClientCommands[] = {
+    {"client|id", client_id, 2},           {"client|setname", client_setname, 3},
+    {"client|getname", client_getname, 2}, {"client|list", client_list, -2},
+    {"client|info", client_info, 2},       {"client|setinfo", client_setinfo, 4},
+    {"client|reply", client_reply, 3},     {"client|no-evict", client_no_evict, 3},
 };
-
-constexpr Subcommand kClientSubcommands[] = {
-    {"id", client_id, 2, 2},           {"setname", client_setname, 3, 3},
-    {"getname", client_getname, 2, 2}, {"list", client_list, 2, SIZE_MAX},
-    {"info", client_info, 2, 2},       {"setinfo", client_setinfo, 4, 4},
-    {"reply", client_reply, 3, 3},     {"no-evict", client_no_evict, 3, 3},
-};
-
-void client(Call& call) {
-  for (const Subcommand& subcommand : kClientSubcommands) {
-    if (is_word(call[1], subcommand.name) && call.size() >= subcommand.fewest &&
-        call.size() <= subcommand.most) {
-      return subcommand.handler(call);
-    }
-  }
-  unknown_subcommand(call);
-}
 
 constexpr Command kCommands[] = {
     {"ping", ping, -1, kWhileSubscribed},
@@ -242,7 +225,7 @@ constexpr Command kCommands[] = {
     {"reset", reset, 1, kImmediate | kWhileSubscribed},
     {"auth", auth, -2, kImmediate},
     {"hello", hello, -1},
-    {"client", client, -2},
+    {"client", kNoHandler, -2, kNone, 0, 0, 0, kClientCommands},
 };
 
 }  // namespace

@@ -54,12 +54,11 @@ void decrby(Call& call) {
 }
 
 void incrbyfloat(Call& call) {
-  const auto amount = parse_float(call[2]);
-  if (!amount) return call.reply.not_a_float();
   const auto found = find<std::string>(call, call[1]);
   if (found.wrong_type) return;
   const auto number = found ? parse_float(*found.value) : 0.0L;
-  if (!number) return call.reply.not_a_float();
+  const auto amount = parse_float(call[2]);
+  if (!number || !amount) return call.reply.not_a_float();
   const long double sum = *number + *amount;
   if (!std::isfinite(sum)) {
     return call.reply.error("ERR increment would produce NaN or Infinity");

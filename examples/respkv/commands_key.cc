@@ -179,24 +179,44 @@ std::string_view encoding_of(const Value& value) {
   return kNames[value.index()];
 }
 
-// FREQ counts changes, and IDLETIME is the time since the last one: reading changes no record.
-void object(Call& call) {
-  if (call.size() != 3) return unknown_subcommand(call);
+// The item of OBJECT's key, or nullptr: the client has been told.
+const Item* object_item(Call& call) {
   const Item* item = call.keys().find(call[2]);
-  if (item == nullptr) return call.reply.error("ERR no such key");
-  if (is_word(call[1], "freq")) {
-    const auto changes = item->data.changes();
-    if (!changes) return call.reply.error("ERR this version does not count changes");
-    return call.reply.integer(static_cast<std::int64_t>(*changes));
-  }
-  if (is_word(call[1], "idletime")) {
-    const std::uint64_t since = std::min(item->data.idle_since_ms(), call.keys().now_ms());
-    return call.reply.integer(static_cast<std::int64_t>((call.keys().now_ms() - since) / 1000));
-  }
-  if (is_word(call[1], "encoding")) return call.reply.bulk(encoding_of(item->data.value));
-  if (is_word(call[1], "refcount")) return call.reply.integer(1);
-  unknown_subcommand(call);
+  if (item == nullptr) call.reply.null();
+  return item;
 }
+
+// Of changes: a count of reads would make each reader a writer.
+void object_freq(Call& call) {
+  const Item* item = object_item(call);
+  if (item == nullptr) return;
+  const auto changes = item->data.changes();
+  if (!changes) return call.reply.error("ERR this version does not count changes");
+  call.reply.integer(static_cast<std::int64_t>(*changes));
+}
+
+// Since the last change.
+void object_idletime(Call& call) {
+  const Item* item = object_item(call);
+  if (item == nullptr) return;
+  const std::uint64_t since = std::min(item->data.idle_since_ms(), call.keys().now_ms());
+  call.reply.integer(static_cast<std::int64_t>((call.keys().now_ms() - since) / 1000));
+}
+
+void object_encoding(Call& call) {
+  if (const Item* item = object_item(call)) call.reply.bulk(encoding_of(item->data.value));
+}
+
+void object_refcount(Call& call) {
+  if (object_item(call) != nullptr) call.reply.integer(1);
+}
+
+constexpr Command kObjectCommands[] = {
+    {"object|freq", object_freq, 3, kNone, 2, 2, 1},
+    {"object|idletime", object_idletime, 3, kNone, 2, 2, 1},
+    {"object|encoding", object_encoding, 3, kNone, 2, 2, 1},
+    {"object|refcount", object_refcount, 3, kNone, 2, 2, 1},
+};
 
 constexpr Command kCommands[] = {
     {"del", del, -2, kWrites, 1, -1, 1},
@@ -212,7 +232,7 @@ constexpr Command kCommands[] = {
     {"rename", rename, 3, kWrites, 1, 2, 1},
     {"renamenx", renamenx, 3, kWrites, 1, 2, 1},
     {"randomkey", randomkey, 1},
-    {"object", object, -2, kNone, 2, 2, 1},
+    {"object", kNoHandler, -2, kNone, 0, 0, 0, kObjectCommands},
 };
 
 }  // namespace

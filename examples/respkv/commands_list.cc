@@ -96,20 +96,21 @@ std::string* element_at(List& list, std::int64_t rank) {
 }
 
 void lindex(Call& call) {
-  const auto rank = parse_integer(call[2]);
-  if (!rank) return call.reply.not_an_integer();
   const auto found = read<List>(call, call[1]);
   if (found.wrong_type) return;
-  const std::string* element = found ? element_at(*found.value, *rank) : nullptr;
+  if (!found) return call.reply.null();
+  const auto rank = parse_integer(call[2]);
+  if (!rank) return call.reply.not_an_integer();
+  const std::string* element = element_at(*found.value, *rank);
   element == nullptr ? call.reply.null() : call.reply.bulk(*element);
 }
 
 void lset(Call& call) {
-  const auto rank = parse_integer(call[2]);
-  if (!rank) return call.reply.not_an_integer();
   const auto found = find<List>(call, call[1]);
   if (found.wrong_type) return;
   if (!found) return call.reply.error("ERR no such key");
+  const auto rank = parse_integer(call[2]);
+  if (!rank) return call.reply.not_an_integer();
   std::string* element = element_at(*found.value, *rank);
   if (element == nullptr) return call.reply.error("ERR index out of range");
   element->assign(call[3]);

@@ -50,29 +50,36 @@ void publish(Call& call) {
   call.reply.integer(call.engine.publish(call[1], call[2]));
 }
 
-void pubsub(Call& call) {
-  const Registry& registry = call.engine.registry;
-  if (is_word(call[1], "channels") && call.size() <= 3) {
-    std::vector<std::string_view> names;
-    for (const auto& [name, sessions] : registry.channels()) {
-      if (call.size() == 2 || glob_matches(call[2], name)) names.emplace_back(name);
-    }
-    call.reply.array(names.size());
-    for (const std::string_view name : names) call.reply.bulk(name);
-  } else if (is_word(call[1], "numsub")) {
-    call.reply.map(call.size() - 2);
-    for (const std::string_view name : call.arguments.subspan(2)) {
-      const auto found = registry.channels().find(name);
-      call.reply.bulk(name);
-      call.reply.integer(
-          found == registry.channels().end() ? 0 : static_cast<std::int64_t>(found->second.size()));
-    }
-  } else if (is_word(call[1], "numpat") && call.size() == 2) {
-    call.reply.integer(static_cast<std::int64_t>(registry.patterns().size()));
-  } else {
-    unknown_subcommand(call);
+void pubsub_channels(Call& call) {
+  if (call.size() > 3) return call.reply.syntax_error();
+  std::vector<std::string_view> names;
+  for (const auto& [name, sessions] : call.engine.registry.channels()) {
+    if (call.size() == 2 || glob_matches(call[2], name)) names.emplace_back(name);
+  }
+  call.reply.array(names.size());
+  for (const std::string_view name : names) call.reply.bulk(name);
+}
+
+void pubsub_numsub(Call& call) {
+  const SessionIndex& channels = call.engine.registry.channels();
+  call.reply.map(call.size() - 2);
+  for (const std::string_view name : call.arguments.subspan(2)) {
+    const auto found = channels.find(name);
+    const std::size_t count = found == channels.end() ? 0 : found->second.size();
+    call.reply.bulk(name);
+    call.reply.integer(static_cast<std::int64_t>(count));
   }
 }
+
+void pubsub_numpat(Call& call) {
+  call.reply.integer(static_cast<std::int64_t>(call.engine.registry.patterns().size()));
+}
+
+constexpr Command kPubsubCommands[] = {
+    {"pubsub|channels", pubsub_channels, -2},
+    {"pubsub|numsub", pubsub_numsub, -2},
+    {"pubsub|numpat", pubsub_numpat, 2},
+};
 
 constexpr Command kCommands[] = {
     {"subscribe", subscribe, -2, kWhileSubscribed},
@@ -80,7 +87,7 @@ constexpr Command kCommands[] = {
     {"psubscribe", psubscribe, -2, kWhileSubscribed},
     {"punsubscribe", punsubscribe, -1, kWhileSubscribed},
     {"publish", publish, 3},
-    {"pubsub", pubsub, -2},
+    {"pubsub", kNoHandler, -2, kNone, 0, 0, 0, kPubsubCommands},
 };
 
 }  // namespace

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <array>
+#include <algorithm>
 #include <utility>
 
 #include "command.h"
@@ -50,35 +50,41 @@ constexpr std::pair<std::string_view, std::string_view> kConfiguration[] = {
     {"save", ""},         {"timeout", "0"},
 };
 
-void config(Call& call) {
-  if (is_word(call[1], "get") && call.size() > 2) {
-    std::vector<const std::pair<std::string_view, std::string_view>*> found;
-    for (const auto& setting : kConfiguration) {
-      for (const std::string_view pattern : call.arguments.subspan(2)) {
-        if (!glob_matches(pattern, setting.first)) continue;
-        found.push_back(&setting);
-        break;
-      }
+void config_get(Call& call) {
+  std::vector<const std::pair<std::string_view, std::string_view>*> found;
+  for (const auto& setting : kConfiguration) {
+    const auto patterns = call.arguments.subspan(2);
+    if (std::any_of(patterns.begin(), patterns.end(), [&](std::string_view pattern) {
+          return glob_matches(pattern, setting.first);
+        })) {
+      found.push_back(&setting);
     }
-    call.reply.map(found.size());
-    for (const auto* setting : found) {
-      call.reply.bulk(setting->first);
-      call.reply.bulk(setting->second);
-    }
-  } else if (is_word(call[1], "resetstat") && call.size() == 2) {
-    call.engine.statistics = Statistics{};
-    call.engine.keys.expired_keys = 0;
-    call.reply.ok();
-  } else if (is_word(call[1], "set")) {
-    call.reply.error("ERR CONFIG SET is not supported: respkv has no settings");
-  } else {
-    unknown_subcommand(call);
+  }
+  call.reply.map(found.size());
+  for (const auto* setting : found) {
+    call.reply.bulk(setting->first);
+    call.reply.bulk(setting->second);
   }
 }
 
-void debug(Call& call) {
+void config_set(Call& call) {
+  call.reply.error("ERR respkv has no settings that can be changed");
+}
+
+void config_resetstat(Call& call) {
+  call.engine.statistics = Statistics{};
+  call.engine.keys.expired_keys = 0;
+  call.reply.ok();
+}
+
+constexpr Command kConfigCommands[] = {
+    {"config|get", config_get, -3},
+    {"config|set", config_set, -4},
+    {"config|resetstat", config_resetstat, 2},
+};
+
+void debug_sleep(Call& call) {
   constexpr long double kLongestSeconds = 60;
-  if (!is_word(call[1], "sleep") || call.size() != 3) return unknown_subcommand(call);
   const auto seconds = parse_float(call[2]);
   if (!seconds || *seconds < 0 || *seconds > kLongestSeconds) {
     return call.reply.error("ERR DEBUG SLEEP takes 0 to 60 seconds");
@@ -86,6 +92,8 @@ void debug(Call& call) {
   call.engine.host.sleep(static_cast<double>(*seconds));
   call.reply.ok();
 }
+
+constexpr Command kDebugCommands[] = {{"debug|sleep", debug_sleep, 3}};
 
 void describe(Reply& reply, const Command& command) {
   const bool writes = (command.flags & kWrites) != 0;
@@ -100,27 +108,39 @@ void describe(Reply& reply, const Command& command) {
 }
 
 void command(Call& call) {
-  if (call.size() == 1) {
-    call.reply.array(all_commands().size());
-    for (const Command& each : all_commands()) describe(call.reply, each);
-  } else if (is_word(call[1], "count")) {
-    call.reply.integer(static_cast<std::int64_t>(all_commands().size()));
-  } else if (is_word(call[1], "docs")) {
-    call.reply.map(0);
-  } else if (is_word(call[1], "info")) {
-    call.reply.array(call.size() - 2);
-    for (const std::string_view name : call.arguments.subspan(2)) {
-      const Command* found = find_command(name);
-      found == nullptr ? call.reply.null_array() : describe(call.reply, *found);
-    }
-  } else {
-    unknown_subcommand(call);
+  call.reply.array(all_commands().size());
+  for (const Command& each : all_commands()) describe(call.reply, each);
+}
+
+void command_count(Call& call) {
+  call.reply.integer(static_cast<std::int64_t>(all_commands().size()));
+}
+
+void command_docs(Call& call) {
+  call.reply.map(0);
+}
+
+void command_info(Call& call) {
+  if (call.size() == 2) return command(call);
+  call.reply.array(call.size() - 2);
+  for (const std::string_view name : call.arguments.subspan(2)) {
+    const Command* found = find_command(name);
+    found == nullptr ? call.reply.null_array() : describe(call.reply, *found);
   }
 }
 
+constexpr Command kCommandCommands[] = {
+    {"command|count", command_count, 2},
+    {"command|docs", command_docs, -2},
+    {"command|info", command_info, -2},
+};
+
 constexpr Command kCommands[] = {
-    {"info", info, -1},   {"time", time, 1},        {"config", config, -2},
-    {"debug", debug, -2}, {"command", command, -1},
+    {"info", info, -1},
+    {"time", time, 1},
+    {"config", kNoHandler, -2, kNone, 0, 0, 0, kConfigCommands},
+    {"debug", kNoHandler, -2, kNone, 0, 0, 0, kDebugCommands},
+    {"command", command, -1, kNone, 0, 0, 0, kCommandCommands},
 };
 
 }  // namespace

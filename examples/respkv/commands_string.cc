@@ -156,9 +156,10 @@ void getrange(Call& call) {
   if (!start || !stop) return call.reply.not_an_integer();
   const auto found = read<std::string>(call, call[1]);
   if (found.wrong_type) return;
-  if (!found || !clamp_range(static_cast<std::int64_t>(found.value->size()), *start, *stop)) {
-    return call.reply.bulk("");
-  }
+  const auto size = static_cast<std::int64_t>(found ? found.value->size() : 0);
+  const bool reversed = *start < 0 && *stop < 0 && *start > *stop;
+  if (*stop < -size) *stop = -size;  // unlike a list's, a string's range has its first byte then
+  if (!found || reversed || !clamp_range(size, *start, *stop)) return call.reply.bulk("");
   call.reply.bulk(
       std::string_view(*found.value)
           .substr(static_cast<std::size_t>(*start), static_cast<std::size_t>(*stop - *start + 1)));

@@ -28,9 +28,40 @@ std::string unknown_command(Arguments arguments) {
   return text;
 }
 
+std::string upper(std::string_view name) {
+  std::string text(name);
+  std::transform(text.begin(), text.end(), text.begin(), [](char letter) {
+    return letter >= 'a' && letter <= 'z' ? static_cast<char>(letter - 'a' + 'A') : letter;
+  });
+  return text;
+}
+
 bool accepts_arity(const Command& command, std::size_t count) {
   const auto given = static_cast<int>(count);
   return command.arity >= 0 ? given == command.arity : given >= -command.arity;
+}
+
+// The command, or subcommand, that the arguments name; or nullptr and what the client is told.
+const Command* resolve(Arguments arguments, std::string& why) {
+  const Command* command = find_command(arguments[0]);
+  if (command == nullptr) {
+    why = unknown_command(arguments);
+    return nullptr;
+  }
+  if (!command->subcommands.empty() && arguments.size() > 1) {
+    const Command& container = *command;
+    command = find_subcommand(container, arguments[1]);
+    if (command == nullptr) {
+      why = fmt::format("ERR unknown subcommand '{}'. Try {} HELP.", arguments[1].substr(0, 128),
+                        upper(container.name));
+      return nullptr;
+    }
+  }
+  if (!accepts_arity(*command, arguments.size())) {
+    why = fmt::format("ERR wrong number of arguments for '{}' command", command->name);
+    return nullptr;
+  }
+  return command;
 }
 
 void answer_wait(Session& session, std::string_view key, std::string_view element) {
@@ -62,12 +93,11 @@ void Engine::execute(Session& session, Arguments arguments) {
 
 void Engine::dispatch(Session& session, Arguments arguments) {
   Reply reply(session.output, session.protocol);
-  const Command* command = find_command(arguments[0]);
-  if (command == nullptr || !accepts_arity(*command, arguments.size())) {
+  std::string why;
+  const Command* command = resolve(arguments, why);
+  if (command == nullptr) {
     if (session.transaction) session.transaction->failed = session.changed = true;
-    if (command == nullptr) return reply.error(unknown_command(arguments));
-    return reply.error(
-        fmt::format("ERR wrong number of arguments for '{}' command", command->name));
+    return reply.error(why);
   }
   if (session.protocol < 3 && session.subscribed() && (command->flags & kWhileSubscribed) == 0) {
     return reply.error(fmt::format(
@@ -118,7 +148,8 @@ void Engine::run_transaction(Session& session) {
   std::vector<std::string_view> arguments;
   for (const auto& command : transaction->commands) {
     arguments.assign(command.begin(), command.end());
-    run(session, *find_command(arguments[0]), arguments);
+    std::string why;
+    run(session, *resolve(arguments, why), arguments);  // it was found when it was queued
   }
   session.executing = false;
 }

@@ -25,17 +25,15 @@ constexpr std::uint32_t kLibraryName = 7;
 constexpr std::uint32_t kLibraryVersion = 8;
 constexpr std::uint32_t kInput = 9;
 constexpr std::uint32_t kOutput = 10;
-constexpr std::uint32_t kReceived = 11;
-constexpr std::uint32_t kSent = 12;
-constexpr std::uint32_t kQueued = 13;               // repeated: a command as the protocol writes it
-constexpr std::uint32_t kWatchedKey = 14;           // repeated ...
-constexpr std::uint32_t kWatchedModification = 15;  // ... likewise
-constexpr std::uint32_t kChannel = 16;              // repeated
-constexpr std::uint32_t kPattern = 17;              // repeated
-constexpr std::uint32_t kAwaitedKey = 18;           // repeated
-constexpr std::uint32_t kDeadline = 19;
-constexpr std::uint32_t kRank = 20;
-constexpr std::uint32_t kTransactions = 21;  // from version 2 on
+constexpr std::uint32_t kQueued = 11;               // repeated: a command as the protocol writes it
+constexpr std::uint32_t kWatchedKey = 12;           // repeated ...
+constexpr std::uint32_t kWatchedModification = 13;  // ... likewise
+constexpr std::uint32_t kChannel = 14;              // repeated
+constexpr std::uint32_t kPattern = 15;              // repeated
+constexpr std::uint32_t kAwaitedKey = 16;           // repeated
+constexpr std::uint32_t kDeadline = 17;
+constexpr std::uint32_t kRank = 18;
+constexpr std::uint32_t kTransactions = 19;  // from version 2 on
 
 constexpr std::uint64_t kNoEvict = 1;
 constexpr std::uint64_t kCloseAfterReply = 2;
@@ -80,8 +78,7 @@ void encode_transaction(const Session& session, segue_writer* out) {
 }
 
 int encode(void* /*user*/, segue_conn* handle, segue_writer* out) {
-  const auto& connection = *static_cast<const Connection*>(segue_conn_data(handle));
-  const Session& session = connection;
+  const Session& session = *static_cast<const Connection*>(segue_conn_data(handle));
   put_number(out, kId, session.id);
   put_text_unless_empty(out, kName, session.name);
   put_number(out, kProtocol, session.protocol == 3 ? 3 : 0);
@@ -92,8 +89,6 @@ int encode(void* /*user*/, segue_conn* handle, segue_writer* out) {
   put_text_unless_empty(out, kLibraryVersion, session.library_version);
   put_text_unless_empty(out, kInput, session.input);
   put_text_unless_empty(out, kOutput, std::string_view(session.output).substr(session.output_sent));
-  put_number(out, kReceived, connection.received);
-  put_number(out, kSent, connection.sent);
   encode_transaction(session, out);
   for (const std::string& channel : session.channels) put_text(out, kChannel, channel);
   for (const std::string& pattern : session.patterns) put_text(out, kPattern, pattern);
@@ -161,8 +156,6 @@ bool decode(const segue_record* record, Connection& connection) {
   session.created_at_ms = segue_get_u64(record, kCreatedAt, 0);
   session.input = get_text(record, kInput);
   session.output = get_text(record, kOutput);
-  connection.received = segue_get_u64(record, kReceived, 0);
-  connection.sent = segue_get_u64(record, kSent, 0);
   connection.recorded_buffers = !session.input.empty() || !session.output.empty();
   if (kCountsTransactions) session.transactions = segue_get_u64(record, kTransactions, 0);
   if ((flags & kInTransaction) != 0) {
@@ -196,8 +189,6 @@ int update(void* user, segue_conn* handle, const segue_record* record) {
   if (!decode(record, fresh)) return SEGUE_INVALID;
   server.engine.remove(connection);
   static_cast<Session&>(connection) = std::move(static_cast<Session&>(fresh));
-  connection.received = fresh.received;
-  connection.sent = fresh.sent;
   connection.recorded_buffers = fresh.recorded_buffers;
   server.engine.add(connection);
   return server.follow(connection) ? SEGUE_OK : SEGUE_SYSTEM;

@@ -289,10 +289,12 @@ std::string Server::address_of(const Session& session) {
 }
 
 void Server::key_changed(const std::string& key) {
+  service_changed_ = true;
   segue_table_put(tables_.keyspace, key.data(), key.size());
 }
 
 void Server::key_erased(const std::string& key) {
+  service_changed_ = true;
   segue_table_erase(tables_.keyspace, key.data(), key.size());
 }
 

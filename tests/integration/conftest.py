@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of all integration tests. SEGUE_BUILD_DIR names the build; default: build/dev."""
+
+import os
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+import support
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def build_dir():
+    path = pathlib.Path(os.environ.get("SEGUE_BUILD_DIR", ROOT / "build/dev"))
+    assert path.is_dir(), f"{path} is missing: build it, or set SEGUE_BUILD_DIR"
+    return path
+
+
+@pytest.fixture
+def short_dir():
+    """A directory with a short path: that of a Unix socket may have 108 bytes."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="sg", dir="/tmp"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def free_port():
+    return support.free_port()
+
+
+@pytest.fixture
+def respkv(build_dir, short_dir, free_port):
+    service = support.Respkv(build_dir, short_dir, free_port)
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def redis_server(short_dir):
+    """A real redis-server to compare with; yields its port."""
+    port = support.free_port()
+    program = support.Program(
+        ["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", short_dir],
+        short_dir / "redis.log")
+    program.wait_for_log("Ready to accept connections")
+    yield port
+    program.kill()
