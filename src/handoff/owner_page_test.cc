@@ -176,6 +176,18 @@ TEST_F(Page, dead_successor_is_reclaimed_in_its_epoch_only) {
   expect(e + 2, OwnerState::serving, a_);
 }
 
+TEST_F(Page, dead_successor_is_reclaimed_although_it_had_offered_to_a_third) {
+  const uint32_t e = owned_by_a();
+  const OwnerName c = page_.new_name();
+  ASSERT_TRUE(page_.offer(e, a_));
+  ASSERT_TRUE(page_.activate(e, a_, b_));
+  ASSERT_TRUE(page_.offer(e + 1, b_));
+  EXPECT_TRUE(page_.reclaim(e + 1, b_, a_));
+  expect(e + 2, OwnerState::serving, a_);
+  EXPECT_FALSE(page_.activate(e + 1, b_, c));
+  EXPECT_FALSE(page_.inherit(e + 1, b_, c));
+}
+
 TEST_F(Page, dead_owner_is_vacated_once_and_the_page_can_be_taken_again) {
   const uint32_t e = owned_by_a();
   EXPECT_FALSE(page_.vacate(b_));
