@@ -424,7 +424,8 @@ void Predecessor::thaw(segue_resume_reason reason) {
   const uint64_t frozen = monotonic_ns() - frozen_since_;
   segue_progress& progress = host_.progress();
   progress.frozen_max_ns = std::max(progress.frozen_max_ns, frozen);
-  fixed_ns_ = std::min(terms_.budget_ns, (fixed_ns_ + frozen) / 2);  // learn from it
+  // Learn from it, but let one stall of the host not forbid every further attempt.
+  fixed_ns_ = std::min(terms_.budget_ns / 2, (fixed_ns_ + frozen) / 2);
   frozen_since_ = 0;
   host_.resume(reason, std::exchange(released_, false));
   set_phase(SEGUE_PHASE_BACKGROUND);
