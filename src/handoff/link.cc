@@ -46,7 +46,8 @@ std::vector<UniqueFd> take_fds(msghdr& header) {
 
 }  // namespace
 
-Link::Link(UniqueFd fd) : fd_(std::move(fd)), buffer_(kMaxMessageBytes) {
+Link::Link(UniqueFd fd, LinkLimits limits)
+    : fd_(std::move(fd)), limits_(limits), buffer_(kMaxMessageBytes) {
   const int flags = fcntl(fd_.get(), F_GETFL);
   if (flags >= 0) fcntl(fd_.get(), F_SETFL, flags | O_NONBLOCK);
   if (setsockopt(fd_.get(), SOL_SOCKET, SO_SNDBUFFORCE, &kSendBufferBytes,
@@ -85,7 +86,7 @@ Status Link::send(FrameType type, std::string_view payload, std::span<const int>
   if (fds.size() > kMaxFdsPerMessage) {
     return Status::bad(SEGUE_LIMIT, "more than 253 descriptors in one message");
   }
-  if (payload.size() > kMaxPayloadBytes) {
+  if (payload.size() > limits_.payload_bytes) {
     return Status::bad(SEGUE_LIMIT, "a " + std::string(frame_name(type)) + " of " +
                                         std::to_string(payload.size()) +
                                         " bytes; the protocol allows 1 GiB");
@@ -109,7 +110,7 @@ Status Link::send(FrameType type, std::string_view payload, std::span<const int>
         if (!queued.fds.back().valid()) return Status::system("duplicating a descriptor to send");
       }
       queued_bytes_ += queued.bytes.size();
-      if (queued_bytes_ > kMaxQueuedBytes) {
+      if (queued_bytes_ > limits_.queued_bytes) {
         return Status::bad(SEGUE_LIMIT, "the peer reads too slowly: 2 GiB wait");
       }
       queue_.push_back(std::move(queued));
@@ -207,7 +208,8 @@ Link::Got Link::receive(Message& message) {
     if (!more && !partial_type_) {
       message.payload = part;
     } else {
-      if (joined_.size() + part.size() > kMaxPayloadBytes) return broken("a frame beyond 1 GiB");
+      if (joined_.size() + part.size() > limits_.payload_bytes)
+        return broken("a frame beyond 1 GiB");
       joined_.append(part);
       message.payload = joined_;
     }

@@ -20,14 +20,17 @@ struct Message {
   std::vector<UniqueFd> fds;
 };
 
+struct LinkLimits {
+  size_t payload_bytes = kMaxPayloadBytes;
+  // At most so many bytes wait for a slow receiver; send() then fails with SEGUE_LIMIT. Producers
+  // of bulk look at congested() and wait for the socket to become writable.
+  size_t queued_bytes = size_t{2} << 30;
+};
+
 // One end of a SOCK_SEQPACKET Unix socket that carries frames. Never blocks.
 class Link {
  public:
-  // At most so many bytes wait for a slow receiver; send() then fails with SEGUE_LIMIT. Producers
-  // of bulk look at congested() and wait for the socket to become writable.
-  static constexpr size_t kMaxQueuedBytes = size_t{2} << 30;
-
-  explicit Link(UniqueFd fd);
+  explicit Link(UniqueFd fd, LinkLimits limits = {});
 
   [[nodiscard]] int fd() const { return fd_.get(); }
 
@@ -58,6 +61,7 @@ class Link {
   Got receive_part(FrameHeader& header, std::string_view& payload, std::vector<UniqueFd>& fds);
 
   UniqueFd fd_;
+  LinkLimits limits_;
   uint32_t next_out_ = 1;
   uint32_t next_in_ = 1;
   std::deque<Queued> queue_;
