@@ -16,10 +16,13 @@ import sys
 sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
-from harness import chain_run, peer_run, programs, targets
+from harness.chain_run import Chain, run_chain
+from harness.peer_run import PeerPlan, run_peer
 from harness.process import BenchError, raise_descriptor_limit
+from harness.programs import BUILD
 from harness.progress import Progress
 from harness.report import Report
+from harness.targets import judge, judge_chain, judge_growth
 from peers.haproxy import HaproxyHttp, HaproxyTcp
 from peers.nginx import NginxUsr2
 from peers.segue import RespkvUnderKeeper, respkv
@@ -52,11 +55,11 @@ class Bench:
         self.quick, self._only = quick, only
         self.report = Report("handoff")
         self.failures = []
-        self.plan = peer_run.Plan()
+        self.plan = PeerPlan()
         self.rounds = 3
         self.sizes, self.hops, self.before_s = (100, 1000, 15000), 50, 5
         if quick:
-            self.plan = peer_run.Plan(upgrade_at_s=0.8, seconds=3.2)
+            self.plan = PeerPlan(upgrade_at_s=0.8, seconds=3.2)
             self.rounds, self.sizes, self.hops, self.before_s = 1, (100, 1000), 20, 0.8
         self.peer_results = {}  # {case: [PeerResult, ...]}, one per round
 
@@ -76,7 +79,7 @@ class Bench:
     def chain_cases(self):
         for size in self.sizes:
             for layout, versions in LAYOUTS.items():
-                yield f"chain/{size}-{layout}", chain_run.Chain(
+                yield f"chain/{size}-{layout}", Chain(
                     connections=size, versions=versions, hops=self.hops, before_s=self.before_s,
                     period_ms=PERIODS_MS[size])
 
@@ -117,14 +120,14 @@ class Bench:
             self.failures.append(f"{case}: {error}")
 
     def _run_peer(self, case, make, upgrade):
-        result = peer_run.run(make(), self.plan, upgrade)
+        result = run_peer(make(), self.plan, upgrade)
         if upgrade and result.handoff and not result.handoff.done:
             self.failures.append(f"{case}: {result.handoff.outcome}: {result.handoff.why}")
         self.peer_results.setdefault(case, []).append(result)
 
     def _run_chain(self, case, chain, progress):
         service = respkv({"probation-ms": PROBATION_MS["chain"]})
-        result = chain_run.run(service, chain,
+        result = run_chain(service, chain,
                                lambda done: progress.within(case, done, chain.hops))
         for number, handoff in enumerate(result.handoffs, start=1):
             if not handoff.done:
@@ -177,14 +180,14 @@ class Bench:
         report = self.report
         if report.has("peers/segue") and report.has("peers/control"):
             control_ms = report.value("peers/control", "stall_ms_p999")
-            targets.judge(report, "peers/segue", control_ms)
+            judge(report, "peers/segue", control_ms)
         for case, _ in self.chain_cases():
             if report.has(case):
-                targets.judge(report, case, report.value(case, "stall_ms_p999_before"))
-                targets.judge_chain(report, case)
+                judge(report, case, report.value(case, "stall_ms_p999_before"))
+                judge_chain(report, case)
         for layout in LAYOUTS:
             few, many = (f"chain/{size}-{layout}" for size in (self.sizes[0], self.sizes[-1]))
-            targets.judge_growth(report, few, many)
+            judge_growth(report, few, many)
 
     def print_tables(self):
         plan, report = self.plan, self.report
@@ -208,7 +211,7 @@ class Bench:
              "writes lost": "writes_lost", "on new": "on_new_share",
              "blackout ms median": "blackout_ms_median", "p90": "blackout_ms_p90",
              "p99": "blackout_ms_p99", "max": "blackout_ms_max", "frozen max": "frozen_ms_max",
-             "aborts": "abort_share", "over budget": "over_budget",
+             "aborts": "abort_share", "taken back": "taken_back", "over budget": "over_budget",
              "stall p99.9 ms": "stall_ms_p999", "(before)": "stall_ms_p999_before",
              "stall max": "stall_ms_max", "wake-up p99": "wakeup_ms_p99",
              "timer max": "timer_ms_max"})
@@ -226,6 +229,7 @@ def handoff_metrics(handoffs):
     frozen = [handoff.frozen_max_ms for handoff in handoffs]
     metrics = {"handoffs": len(handoffs),
                "abort_share": sum(not handoff.done for handoff in handoffs) / len(handoffs),
+               "taken_back": sum(handoff.freezes - 1 for handoff in handoffs),
                "over_budget": sum(interval > BUDGET_MS for interval in frozen),
                "frozen_ms_max": max(frozen)}
     if blackouts:
@@ -240,7 +244,7 @@ def print_conditions():
     host = os.uname()
     print(f"\n{os.cpu_count()} CPUs, Linux {host.release}, load "
           f"{os.getloadavg()[0]:.1f} / {os.getloadavg()[1]:.1f} / {os.getloadavg()[2]:.1f}; "
-          f"programs of {programs.BUILD}", file=sys.stderr)
+          f"programs of {BUILD}", file=sys.stderr)
 
 
 def main():

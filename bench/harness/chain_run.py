@@ -29,7 +29,7 @@ class ChainResult:
     handoffs: list  # of peers.segue.Handoff
 
 
-def run(service, chain, step=lambda done: None):
+def run_chain(service, chain, step=lambda done: None):
     """Starts `service` (not started yet), and stops it. `step` is told the handoffs done so far."""
     with service, Load(service.port, connections=chain.connections, period_ms=chain.period_ms,
                        new_per_second=chain.new_per_second,

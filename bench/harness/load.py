@@ -7,8 +7,8 @@ import subprocess
 import threading
 import time
 
-from harness import programs
 from harness.process import BenchError
+from harness.programs import find_program
 
 
 END_S = 8  # it drains what is unanswered, and reads the writes back
@@ -24,7 +24,7 @@ class Load:
                    "writes-per-second": writes_per_second, "seconds": seconds}
         if write_keys:
             options["write-keys"] = write_keys
-        argv = [programs.find("segue-load")]
+        argv = [find_program("segue-load")]
         argv += [f"--{name}={value}" for name, value in options.items()]
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                          stderr=subprocess.PIPE, text=True, bufsize=1)

@@ -9,7 +9,7 @@ from harness.process import Departure, sleep_until
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class PeerPlan:
     """The load of a peer run. The full bench takes the one that the peers were measured on before."""
 
     connections: int = 1000
@@ -27,7 +27,7 @@ class PeerResult:
     handoff: object = None   # Segue: what the CLI said
 
 
-def run(server, plan, upgrade):
+def run_peer(server, plan, upgrade):
     """Starts `server` (not started yet), and stops it."""
     with server, Load(server.port, protocol=server.protocol, connections=plan.connections,
                       period_ms=plan.period_ms, new_per_second=plan.new_per_second,

@@ -15,7 +15,7 @@ FOLDERS_OF_HOST = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @functools.lru_cache(maxsize=None)
-def lookup(name):
+def lookup_program(name):
     """Its path, or None."""
     for folder in ("bench/load", "bin", ".", "src/cli", "src/keeper", "examples/respkv"):
         path = BUILD / folder / name
@@ -27,8 +27,8 @@ def lookup(name):
     return shutil.which(name, path=FOLDERS_OF_HOST)
 
 
-def find(name):
-    path = lookup(name)
+def find_program(name):
+    path = lookup_program(name)
     if path is None:
         raise BenchError(f"'{name}' is neither in {BUILD} nor installed: build the preset release, "
                          "and install what packaging/apt-packages.txt names")

@@ -6,7 +6,7 @@ import sys
 
 UNITS = {"lost": "connections", "cut": "connections", "new_failed": "connections",
          "reconnect_failed": "connections", "on_new_share": "share", "abort_share": "share",
-         "over_budget": "handoffs", "handoffs": "handoffs", "wrong": "answers",
+         "over_budget": "handoffs", "handoffs": "handoffs", "taken_back": "freezes", "wrong": "answers",
          "writes_lost": "writes", "writes_acknowledged": "writes", "unanswered": "requests",
          "overruns": "requests"}
 

@@ -112,7 +112,7 @@ void Traffic::take_answer(Connection& connection, const Answer& answer) {
   connection.queue.pop();
   --outstanding_;
   ++results_.counters.answers;
-  results_.record_held(now - pending.intended);
+  results_.record_held(now - pending.intended, now);
   if (request.kind == RequestKind::probe && connection.is_original) {
     connection.probe_answered = results_.probe.number;
     take_probe(answer);

@@ -66,7 +66,8 @@ class Run {
       if (!verified) verification = verified.error().to_string();
     }
     traffic_.close_all();
-    print_line(report(options_, results_, wakeup_.result(), stopped - started_, verification));
+    print_line(
+        report(options_, results_, wakeup_.result(), started_, stopped - started_, verification));
     return {};
   }
 

@@ -73,8 +73,8 @@ void write_probe(base::JsonWriter& json, const Probe& probe, std::uint32_t conne
 }  // namespace
 
 std::string report(const Options& options, const Results& results,
-                   const WakeupControl::Result& wakeup, base::Duration run_time,
-                   std::string_view verification_error) {
+                   const WakeupControl::Result& wakeup, base::MonotonicTime started,
+                   base::Duration run_time, std::string_view verification_error) {
   base::JsonWriter json;
   json.begin_object().field("event", "result");
   json.field("protocol", to_string(options.protocol)).field("connections", options.connections);
@@ -89,6 +89,7 @@ std::string report(const Options& options, const Results& results,
     write_latency(json, interval.name, interval.latency);
   }
   json.end();
+  json.field("stall_max_at_s", to_s(results.worst_at - started));
   json.field("run_s", to_s(run_time)).field("cpu_s", cpu_s());
   json.field("first_wrong", results.first_wrong).field("verification_error", verification_error);
   json.end();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/time.h"
 #include "load/histogram.h"
 
 namespace segue::load {
@@ -48,7 +49,10 @@ class Results {
   Histogram fresh;          // connect, request, answer
   std::string first_wrong;  // the first wrong answer, for people
 
-  void record_held(Histogram::Duration latency) {
+  base::MonotonicTime worst_at{};  // when the answer came that was awaited longest
+
+  void record_held(base::Duration latency, base::MonotonicTime now) {
+    if (latency > held.max()) worst_at = now;
     held.record(latency);
     if (current_ < intervals_.size()) intervals_[current_].latency.record(latency);
   }

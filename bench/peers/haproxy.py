@@ -4,8 +4,8 @@ the listening sockets of the old ones and tells these to finish."""
 
 import signal
 
-from harness import programs
 from harness.process import accepts, children_of, free_port
+from harness.programs import find_program
 from peers.server import Server
 
 COMMON = """
@@ -35,7 +35,7 @@ class HaproxyReload(Server):
 
     def start(self):
         self._write_config(1)
-        self._master = self.work.start([programs.find("haproxy"), "-W", "-f", "haproxy.cfg"])
+        self._master = self.work.start([find_program("haproxy"), "-W", "-f", "haproxy.cfg"])
         self.wait_accepting()
 
     def old_pids(self):
@@ -65,7 +65,7 @@ class HaproxyTcp(HaproxyReload):
         self._redis_port = free_port()
 
     def start(self):
-        self.work.start([programs.find("redis-server"), "--port", str(self._redis_port),
+        self.work.start([find_program("redis-server"), "--port", str(self._redis_port),
                          "--bind", "127.0.0.1", "--protected-mode", "no", "--save", "",
                          "--appendonly", "no", "--maxclients", "18000"])
         self.wait_accepting(self._redis_port)

@@ -6,8 +6,8 @@ import os
 import signal
 import time
 
-from harness import programs
 from harness.process import Departure, children_of
+from harness.programs import find_program
 from peers.server import Server
 
 # Not `daemon off`: nginx takes USR2 only when it is not a child of the process that started it.
@@ -45,7 +45,7 @@ class NginxUsr2(Server):
     def start(self):
         self._write_config(1)
         directory = self.work.directory
-        self.work.start([programs.find("nginx"), "-p", str(directory), "-c",
+        self.work.start([find_program("nginx"), "-p", str(directory), "-c",
                          str(directory / "nginx.conf")])
         self.wait_accepting()
         self.wait_for(self._master_pid, "its pid file")

@@ -10,8 +10,9 @@ import os
 import subprocess
 import time
 
-from harness import programs, resp
 from harness.process import BenchError
+from harness.programs import find_program, lookup_program
+from harness.resp import info
 from peers.server import Server
 
 UPGRADE_S = 60
@@ -43,7 +44,7 @@ class SegueCli:
     def call(self, *words, timeout_s=UPGRADE_S):
         """(exit code, the last JSON object on stdout, stderr)."""
         try:
-            done = subprocess.run([programs.find("segue"), *words], env=self._environment,
+            done = subprocess.run([find_program("segue"), *words], env=self._environment,
                                   stdin=subprocess.DEVNULL, capture_output=True, text=True,
                                   timeout=timeout_s, check=False)
         except subprocess.TimeoutExpired:
@@ -53,18 +54,18 @@ class SegueCli:
         return done.returncode, answer, done.stderr.strip()
 
     def run(self, name, argv):
-        code, answer, errors = self.call("run", "--json", name, "--", *argv)
+        code, answer, errors = self.call("run", name, "--json", "--", *argv)
         if code != 0:
             raise BenchError(f"segue run: {errors or answer}")
 
     def upgrade(self, name, argv, options):
         began = time.monotonic()
         words = [f"--{key}={value}" for key, value in options.items()]
-        code, answer, errors = self.call("upgrade", "--json", *words, name, *argv)
+        code, answer, errors = self.call("upgrade", name, "--json", *words, "--", *argv)
         return handoff_of(code, answer, errors, time.monotonic() - began)
 
     def stop(self, name):
-        self.call("stop", "--json", name, timeout_s=30)
+        self.call("stop", name, "--json", timeout_s=30)
 
 
 def handoff_of(code, answer, errors, seconds):
@@ -95,10 +96,10 @@ class Respkv(Server):
         self._upgraded = False  # by the last handoff
 
     def _argv(self, version):
-        return [programs.find(f"respkv-v{version}"), "--listen", f"tcp:127.0.0.1:{self.port}"]
+        return [find_program(f"respkv-v{version}"), "--listen", f"tcp:127.0.0.1:{self.port}"]
 
     def _serving_pid(self):
-        return int(resp.info(self.port)["process_id"])
+        return int(info(self.port)["process_id"])
 
     def old_pids(self):
         return [self._pid]
@@ -173,12 +174,12 @@ class RespkvAlone(Respkv):
             return Handoff("failed", None, 0, 1, self.work.output_tail(),
                            time.monotonic() - began)
         self.work.wait_end(old, UPGRADE_S)
-        blackout_ms = int(resp.info(self.port)["last_blackout_ns"]) / 1e6
+        blackout_ms = int(info(self.port)["last_blackout_ns"]) / 1e6
         return Handoff("done", blackout_ms, blackout_ms, 1, "", time.monotonic() - began)
 
 
 def respkv(options=None):
     """The way to run it that this build has."""
-    if programs.lookup("segue") and not os.environ.get("SEGUE_BENCH_ALONE"):
+    if lookup_program("segue") and not os.environ.get("SEGUE_BENCH_ALONE"):
         return RespkvUnderKeeper(options)
     return RespkvAlone(options)
