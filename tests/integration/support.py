@@ -74,9 +74,15 @@ class RespError(Exception):
 class RespClient:
     """Sends what it is told, byte for byte, and reads one reply at a time."""
 
-    def __init__(self, port, deadline_s=DEADLINE_S):
-        self.socket = socket.create_connection(("127.0.0.1", port), deadline_s)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, address, deadline_s=DEADLINE_S):
+        """`address`: a port of 127.0.0.1, or the path of a Unix socket."""
+        if isinstance(address, int):
+            self.socket = socket.create_connection(("127.0.0.1", address), deadline_s)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        else:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(deadline_s)
+            self.socket.connect(str(address))
         self.buffer = b""
 
     @staticmethod
@@ -197,8 +203,8 @@ class Respkv:
         assert predecessor.wait() == 0
         return successor
 
-    def client(self):
-        client = RespClient(self.port)
+    def client(self, address=None):
+        client = RespClient(address or self.port)
         self.clients.append(client)
         return client
 

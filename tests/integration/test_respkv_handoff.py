@@ -341,8 +341,9 @@ def test_a_hundred_handoffs_agree_with_a_model(service):
 
     for number in range(100):
         predecessor = service.current
-        service.spawn(1 + (number + 1) % 3, "--probation-ms", "1")
+        successor = service.spawn(1 + (number + 1) % 3, "--probation-ms", "1")
         while "reason=committed" not in predecessor.text():
+            assert successor.is_running(), successor.text()
             for _ in range(20):
                 change()
         compare()
