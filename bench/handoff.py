@@ -25,9 +25,9 @@ from harness.report import Report
 from harness.targets import judge, judge_chain, judge_growth
 from peers.haproxy import HaproxyHttp, HaproxyTcp
 from peers.nginx import NginxUsr2
-from peers.segue import RespkvUnderKeeper, respkv
+from peers.segue import RespkvUnderKeeper, respkv_class
 
-PROBATION_MS = {"peers": 1000, "chain": 100}
+PROBATION_MS = {"peers": 1000, "chain": 50}
 BUDGET_MS = 10
 LAYOUTS = {"equal": (1, 1), "different": (1, 2)}
 # A request of each connection per so many ms: 15,000 connections shall not saturate two cores.
@@ -68,7 +68,7 @@ class Bench:
     def peer_cases(self):
         """(case, makes the server, whether it is upgraded), in the order of one round."""
         def segue():
-            return respkv({"probation-ms": PROBATION_MS["peers"]})
+            return respkv_class()({"probation-ms": PROBATION_MS["peers"]})
         yield "peers/control", segue, False
         yield "peers/segue", segue, True
         for server in (HaproxyTcp, HaproxyHttp, NginxUsr2):
@@ -126,7 +126,7 @@ class Bench:
         self.peer_results.setdefault(case, []).append(result)
 
     def _run_chain(self, case, chain, progress):
-        service = respkv({"probation-ms": PROBATION_MS["chain"]})
+        service = respkv_class()({"probation-ms": PROBATION_MS["chain"]})
         result = run_chain(service, chain,
                                lambda done: progress.within(case, done, chain.hops))
         for number, handoff in enumerate(result.handoffs, start=1):
@@ -199,11 +199,9 @@ class Bench:
              "on new": "on_new_share", "old gone s": "old_gone_s", "blackout ms": "blackout_ms_max",
              "stall p99.9 ms": "stall_ms_p999", "stall max": "stall_ms_max",
              "wake-up p99 ms": "wakeup_ms_p99", "timer max": "timer_ms_max"})
-        service = respkv()
-        for server in (service, HaproxyTcp(), HaproxyHttp(), NginxUsr2()):
+        for server in (respkv_class(), HaproxyTcp, HaproxyHttp, NginxUsr2):
             print(f"    {server.name}: {server.serves}", file=sys.stderr)
-            server.stop()
-        way = "under the keeper" if isinstance(service, RespkvUnderKeeper) else (
+        way = "under the keeper" if respkv_class() is RespkvUnderKeeper else (
             "alone (attempts taken back cannot be seen)")
         report.print_table(
             f"Chains of {self.hops} handoffs of respkv {way}, under 10,000 writes/s", "chain/",

@@ -20,7 +20,7 @@ class Chain:
     period_ms: int
     writes_per_second: int = 10_000
     new_per_second: int = 50
-    pause_s: float = 0.05  # between the end of a handoff and the next request for one
+    pause_s: float = 0.02  # between the end of a handoff and the next request for one
 
 
 @dataclasses.dataclass

@@ -178,8 +178,7 @@ class RespkvAlone(Respkv):
         return Handoff("done", blackout_ms, blackout_ms, 1, "", time.monotonic() - began)
 
 
-def respkv(options=None):
+def respkv_class():
     """The way to run it that this build has."""
-    if lookup_program("segue") and not os.environ.get("SEGUE_BENCH_ALONE"):
-        return RespkvUnderKeeper(options)
-    return RespkvAlone(options)
+    alone = os.environ.get("SEGUE_BENCH_ALONE") or not lookup_program("segue")
+    return RespkvAlone if alone else RespkvUnderKeeper
