@@ -106,6 +106,17 @@ def test_a_dead_successor_is_reclaimed(service, kind):
     assert blocked.read() == [b"queue", b"x"]
 
 
+def test_a_successor_that_votes_against_itself_is_taken_back(service):
+    idle, busy = service.client(), service.client()
+    busy("SET", "key", "value")
+    predecessor = service.current
+    successor = service.start(2, *OPTIONS, "--break", "vote")
+    predecessor.wait_for_log("reason=reclaimed")
+    successor.wait()
+    assert idle("GET", "key") == b"value" and busy("GET", "key") == b"value"
+    assert idle.info()["segue_closed_on_reclaim"] == "0"
+
+
 def test_after_a_reclaim_the_next_version_takes_over(service):
     idle, _, blocked, subscribed = reclaimed(service, "crash-in-probation")
     service.instances.pop()
