@@ -68,7 +68,7 @@ class Bench:
     def peer_cases(self):
         """(case, makes the server, whether it is upgraded), in the order of one round."""
         def segue():
-            return respkv_class()({"probation-ms": PROBATION_MS["peers"]})
+            return respkv_class()(PROBATION_MS["peers"])
         yield "peers/control", segue, False
         yield "peers/segue", segue, True
         for server in (HaproxyTcp, HaproxyHttp, NginxUsr2):
@@ -126,7 +126,7 @@ class Bench:
         self.peer_results.setdefault(case, []).append(result)
 
     def _run_chain(self, case, chain, progress):
-        service = respkv_class()({"probation-ms": PROBATION_MS["chain"]})
+        service = respkv_class()(PROBATION_MS["chain"])
         result = run_chain(service, chain,
                                lambda done: progress.within(case, done, chain.hops))
         for number, handoff in enumerate(result.handoffs, start=1):

@@ -54,18 +54,18 @@ class SegueCli:
         return done.returncode, answer, done.stderr.strip()
 
     def run(self, name, argv):
-        code, answer, errors = self.call("run", name, "--json", "--", *argv)
+        code, answer, errors = self.call("run", "--json", name, "--", *argv)
         if code != 0:
             raise BenchError(f"segue run: {errors or answer}")
 
-    def upgrade(self, name, argv, options):
+    def upgrade(self, name, argv, probation_ms):
         began = time.monotonic()
-        words = [f"--{key}={value}" for key, value in options.items()]
-        code, answer, errors = self.call("upgrade", name, "--json", *words, "--", *argv)
+        code, answer, errors = self.call("upgrade", "--json", "--probation-s",
+                                         str(probation_ms / 1000), name, "--", *argv)
         return handoff_of(code, answer, errors, time.monotonic() - began)
 
     def stop(self, name):
-        self.call("stop", name, "--json", timeout_s=30)
+        self.call("stop", "--json", name, timeout_s=30)
 
 
 def handoff_of(code, answer, errors, seconds):
@@ -89,9 +89,9 @@ class Respkv(Server):
     serves = "respkv under Segue's keeper"
     protocol = "resp"
 
-    def __init__(self, options=None):
+    def __init__(self, probation_ms):
         super().__init__()
-        self._options = options or {}
+        self._probation_ms = probation_ms
         self._pid = None
         self._upgraded = False  # by the last handoff
 
@@ -125,8 +125,8 @@ class Respkv(Server):
 class RespkvUnderKeeper(Respkv):
     COMPONENT = "bench"
 
-    def __init__(self, options=None):
-        super().__init__(options)
+    def __init__(self, probation_ms):
+        super().__init__(probation_ms)
         self._cli = SegueCli(self.work.directory)
 
     def start(self):
@@ -135,7 +135,7 @@ class RespkvUnderKeeper(Respkv):
         self._pid = self._serving_pid()
 
     def _hand_over(self, version):
-        return self._cli.upgrade(self.COMPONENT, self._argv(version), self._options)
+        return self._cli.upgrade(self.COMPONENT, self._argv(version), self._probation_ms)
 
     def stop(self):
         try:
@@ -153,11 +153,9 @@ class RespkvAlone(Respkv):
     serves = "respkv, predecessor and successor alone"
 
     def _launch(self, version):
-        words = []
-        for key, value in self._options.items():
-            words += [f"--{key}", str(value)]
         directory = str(self.work.directory / "meeting")
-        return self.work.start(self._argv(version) + ["--directory", directory] + words)
+        return self.work.start(self._argv(version) + ["--directory", directory,
+                                                      "--probation-ms", str(self._probation_ms)])
 
     def start(self):
         self._pid = self._launch(1).pid
