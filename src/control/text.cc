@@ -43,6 +43,11 @@ std::string bytes_text(std::uint64_t bytes) {
   return fmt::format("{:.1f} {}", amount, kUnits.at(unit));
 }
 
+std::string version_text(const std::string& version) {
+  const bool is_number = !version.empty() && version.front() >= '0' && version.front() <= '9';
+  return is_number ? "v" + version : version;
+}
+
 std::string counted(std::uint64_t n, const char* noun) {
   return fmt::format("{} {}{}", with_thousands(n), noun, n == 1 ? "" : "s");
 }

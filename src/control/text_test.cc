@@ -27,6 +27,14 @@ TEST(Text, bytes_have_binary_units) {
   EXPECT_EQ(bytes_text(1'048'575), "1.0 MiB");
 }
 
+TEST(Text, versions_that_are_numbers_get_a_v) {
+  EXPECT_EQ(version_text("1"), "v1");
+  EXPECT_EQ(version_text("2.10-rc"), "v2.10-rc");
+  EXPECT_EQ(version_text("v3"), "v3");
+  EXPECT_EQ(version_text("tip"), "tip");
+  EXPECT_EQ(version_text(""), "");
+}
+
 TEST(Text, nouns_follow_their_number) {
   EXPECT_EQ(counted(1, "round"), "1 round");
   EXPECT_EQ(counted(1'000, "connection"), "1,000 connections");

@@ -53,7 +53,7 @@ void Component::on(const RunRequested& event) {
   step("run", {{"program", event.launch.argv.front()}}, true);
   set_phase(Phase::starting);
   set_deadline(std::chrono::milliseconds(settings_.run.start_ms));
-  spawn(event.launch);
+  starting_ = spawn(event.launch);
 }
 
 void Component::on(const UpgradeRequested& event) {
@@ -225,14 +225,12 @@ void Component::on(const ChannelClosed& event) {
   if (instance->role == Role::ending) return;
   step("instance.channel_closed", {{"generation", fmt::to_string(event.generation)},
                                    {"why", event.why}});
-  // Whether the process lives decides, not its channel; but who cannot be talked to cannot go on in
-  // an attempt, and never becomes the first owner.
-  if (phase_ == Phase::starting) {
-    kill_instance(event.generation);
-  } else if (in_attempt() && event.generation == attempt_->successor &&
-             (phase_ == Phase::preparing || phase_ == Phase::attempting)) {
-    end_attempt_early(instance->label() + " closed its channel to the keeper", WhyEnd::final);
-  }
+  // Whether the process lives decides, not its channel: mostly it has just ended. But who cannot be
+  // talked to neither becomes the first owner nor goes on in an attempt.
+  const bool starts = phase_ == Phase::starting && event.generation == starting_;
+  const bool takes_over = (phase_ == Phase::preparing || phase_ == Phase::attempting) &&
+                          event.generation == attempt_->successor && event.generation != page_.owner;
+  if (starts || takes_over) end_instance(event.generation, EndPolicy::refused, 0, false);
 }
 
 // ---- Time
@@ -270,7 +268,7 @@ void Component::phase_deadline_passed() {
     case Phase::backoff:
       set_phase(Phase::starting);
       set_deadline(std::chrono::milliseconds(settings_.run.start_ms));
-      spawn(owner_launch_);
+      starting_ = spawn(owner_launch_);
       return;
     case Phase::preparing:
       end_attempt_early(

@@ -23,6 +23,7 @@ class Component {
     std::string name;
     std::string output_prefix;  // of the files with the instances' output, for people
     control::RunOptions run;
+    Generation last_generation = 0;  // of an earlier keeper: the numbers go on from there
   };
 
   // Bounds. Beyond the first of each the operator may go on asking; nothing is dropped silently.
@@ -43,7 +44,8 @@ class Component {
   static constexpr base::Duration kGoneLimit = std::chrono::seconds(15);  // then it is answered
   static constexpr std::uint32_t kUndoRetries = 2;
 
-  explicit Component(Settings settings) : settings_(std::move(settings)) {}
+  explicit Component(Settings settings)
+      : settings_(std::move(settings)), last_generation_(settings_.last_generation) {}
 
   Commands handle(const Event& event, const Ownership& page, MonotonicTime now);
   // When TimePassed is due; nothing is lost if it comes late.
@@ -178,9 +180,10 @@ class Component {
   MonotonicTime phase_since_{};
   std::optional<MonotonicTime> deadline_;  // of the phase
   std::map<Generation, Instance> instances_;
-  Generation last_generation_ = 0;
+  Generation last_generation_;
   AttemptId last_attempt_ = 0;
   Generation owner_ = 0;
+  Generation starting_ = 0;  // who is to be the first owner, the last one that was started
   std::string service_;  // as the first instance named it
   control::Launch owner_launch_;  // to be restarted after a crash
   std::deque<Previous> previous_;

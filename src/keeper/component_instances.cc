@@ -146,7 +146,7 @@ void Component::on(const Exited& event) {
   const std::string how = fmt::format("{} {}", gone.label(), event.how);
   switch (phase_) {
     case Phase::starting:
-      if (gone.role != Role::ending) first_instance_failed(how + output_hint(gone.generation));
+      if (gone.generation == starting_) first_instance_failed(how + output_hint(gone.generation));
       break;
     case Phase::serving:
       if (was_owner) owner_lost(how);

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/assert.h"
+#include "control/text.h"
 #include "segue/segue.h"
 
 namespace segue::keeper {
@@ -52,7 +53,7 @@ std::string_view attempt_phase_name(std::uint32_t segue_phase) {
 }
 
 std::string Instance::label() const {
-  return version.empty() ? fmt::format("generation {}", generation) : version;
+  return version.empty() ? fmt::format("generation {}", generation) : control::version_text(version);
 }
 
 }  // namespace segue::keeper

@@ -190,6 +190,14 @@ Result<Child> spawn(const SpawnOptions& options) {
   return fail(std::move(started).error());
 }
 
+Result<void> detach_from_terminal() {
+  const pid_t pid = ::fork();
+  if (pid < 0) return fail(errno_error("fork", errno));
+  if (pid > 0) ::_exit(0);
+  if (::setsid() < 0) return fail(errno_error("begin a session", errno));
+  return {};
+}
+
 std::string ExitStatus::to_string() const {
   if (signal == 0) return fmt::format("exited with {}", exit_code);
   const char* description = ::sigdescr_np(signal);

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/arguments.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <map>
+
+namespace segue::cli {
+namespace {
+
+using control::ExitCode;
+
+constexpr const char* kRestOfLine =
+    "Everything behind PROGRAM belongs to it. Options of segue stand before NAME.";
+
+// Numbers that people give in seconds and the keeper takes in milliseconds.
+CLI::Option* add_seconds(CLI::App& app, const std::string& name, std::uint32_t& milliseconds,
+                         const std::string& text) {
+  return app
+      .add_option_function<double>(
+          name, [&milliseconds](double s) { milliseconds = static_cast<std::uint32_t>(s * 1000); },
+          text)
+      ->check(CLI::Range(0.0, 86'400.0))
+      ->type_name("S");
+}
+
+void add_number(CLI::App& app, const std::string& name, std::optional<std::uint32_t>& place,
+                std::uint32_t min, std::uint32_t max, const std::string& text) {
+  app.add_option_function<std::uint32_t>(name, [&place](std::uint32_t n) { place = n; }, text)
+      ->check(CLI::Range(min, max))
+      ->type_name("N");
+}
+
+class Parser {
+ public:
+  Parser() : app_("Upgrades running services without dropping a connection.", "segue") {
+    app_.require_subcommand(1);
+    app_.set_version_flag("--version", "segue 0.1.0");
+    add_run();
+    add_change(Command::upgrade, "upgrade", "Hand NAME over to PROGRAM, the next version of it");
+    add_change(Command::rehearse, "rehearse",
+               "Try the handoff up to the switch, with the live state, and change nothing");
+    add_undo();
+    add_plain(Command::stop, "stop", "End NAME and its keeper", true)
+        ->add_flag("--dry-run", arguments_.dry_run, "Say what would be done, and do nothing");
+    CLI::App* status = add_plain(Command::status, "status", "What runs, and how an upgrade goes", false);
+    status->add_flag("-w,--watch", arguments_.watch, "Go on showing it");
+    add_plain(Command::history, "history", "The upgrades of NAME, and what they came to", true);
+    CLI::App* events = add_plain(Command::events, "events", "What the keeper of NAME did", true);
+    events->add_flag("-f,--follow", arguments_.follow, "Go on as more happens");
+    add_plain(Command::doctor, "doctor", "What this host lacks, and the remedy", false, false);
+  }
+
+  ParsedArguments parse(std::vector<std::string> words) {
+    // `--` may stand before PROGRAM; CLI11 does not see what is behind it.
+    const auto mark = std::find(words.begin(), words.end(), "--");
+    std::vector<std::string> behind;
+    const bool marked = mark != words.end();
+    if (marked) {
+      behind.assign(mark + 1, words.end());
+      words.erase(mark, words.end());
+    }
+    ParsedArguments parsed;
+    parsed.json = std::find(words.begin(), words.end(), "--json") != words.end();
+    try {
+      std::reverse(words.begin(), words.end());
+      app_.parse(words);
+    } catch (const CLI::Success& asked) {  // --help, --version
+      parsed.usage = {ExitCode::done, help_for(asked)};
+      return parsed;
+    } catch (const CLI::ParseError& error) {
+      parsed.usage = {ExitCode::usage, usage_error(error.what())};
+      return parsed;
+    }
+    CLI::App* chosen = app_.get_subcommands().front();
+    arguments_.command = commands_.at(chosen);
+    const auto problem = take_program(*chosen, marked, behind);
+    if (!problem.empty()) {
+      parsed.usage = {ExitCode::usage, usage_error(problem)};
+      return parsed;
+    }
+    parsed.arguments = arguments_;
+    return parsed;
+  }
+
+ private:
+  CLI::App* add_plain(Command command, const std::string& name, const std::string& text,
+                      bool name_required, bool has_name = true) {
+    CLI::App* app = app_.add_subcommand(name, text);
+    commands_[app] = command;
+    app->add_flag("--json", arguments_.json, "Answer with JSON, one object per line");
+    if (has_name) {
+      CLI::Option* option = app->add_option("NAME", arguments_.name, "The component");
+      if (name_required) option->required();
+    }
+    return app;
+  }
+
+  void add_launch(CLI::App& app) {
+    app.prefix_command();
+    app.footer(kRestOfLine);
+    app.add_option("--cwd", arguments_.cwd, "Working directory of PROGRAM (default: this one)");
+    app.add_option("--env", arguments_.env, "One more variable of its environment, NAME=value")
+        ->take_last()
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->expected(1)
+        ->type_name("NAME=value");
+    app.add_flag("--dry-run", arguments_.dry_run, "Check, say what would be done, and do nothing");
+  }
+
+  void add_run() {
+    CLI::App* app = add_plain(Command::run, "run", "Start PROGRAM as component NAME, with a keeper", true);
+    add_launch(*app);
+    app->add_flag("--foreground", arguments_.foreground, "Stay, and print what PROGRAM prints");
+    add_seconds(*app, "--timeout", arguments_.run.start_ms, "How long it may take to be ready (30)");
+    app->add_option("--max-restarts", arguments_.run.max_restarts,
+                    "Given up after so many crashes in a row (10)");
+    add_seconds(*app, "--grace-s", arguments_.run.grace_ms,
+                "stop: asked, then SIGTERM, and after as long again SIGKILL (5)");
+    app->add_option("--unsafe-fault", arguments_.run.unsafe_fault,
+                    "UNSAFE, for tests: the keeper fails at a point (POINT:kill|stop|error)");
+  }
+
+  void add_attempt_options(CLI::App& app) {
+    control::AttemptOptions& options = arguments_.attempt;
+    add_number(app, "--budget-us", options.budget_us, 10, 60'000'000,
+               "The longest blackout in microseconds (10,000)");
+    app.add_option_function<double>(
+           "--budget-ms",
+           [&options](double ms) { options.budget_us = static_cast<std::uint32_t>(ms * 1000); },
+           "… in milliseconds (10)")
+        ->check(CLI::Range(0.01, 60'000.0))
+        ->type_name("MS");
+    add_number(app, "--max-rounds", options.max_rounds, 1, 10'000, "Background rounds (30)");
+    add_number(app, "--max-attempts", options.max_attempts, 1, 1'000, "Freezes (5)");
+    add_number(app, "--background-ms", options.background_ms, 1, 86'400'000,
+               "Limit of the background phase (300,000)");
+    add_number(app, "--rehearsal-ms", options.rehearsal_ms, 1, 86'400'000, "… of the rehearsal (60,000)");
+    add_number(app, "--answer-ms", options.answer_ms, 1, 86'400'000, "… of one answer (5,000)");
+    add_number(app, "--hang-ms", options.hang_ms, 8, 86'400'000,
+               "A successor silent for so long in probation is ended (3,000)");
+    add_seconds(app, "--start-s", options.start_ms, "How long PROGRAM may take to be ready (30)");
+    add_seconds(app, "--timeout", options.timeout_ms, "Give up if it is not active within S seconds");
+    app.add_option("--retries", options.retries, "Try again so often, where the failure may pass (0)")
+        ->check(CLI::Range(0, 100))
+        ->type_name("N");
+    app.add_flag("--no-rehearsal", options.no_rehearsal, "Leave the rehearsal out");
+    app.add_flag("--queue", options.queue, "Wait for an upgrade under way");
+    app.add_flag("--relay", options.relay, "Let the state go through the keeper");
+  }
+
+  void add_probation_options(CLI::App& app) {
+    control::AttemptOptions& options = arguments_.attempt;
+    add_seconds(app, "--probation-s", options.probation_ms,
+                "How long the predecessor waits, frozen, to take over again (2)");
+    app.add_option("--health-cmd", options.health_cmd,
+                   "A shell command that has to exit with 0, again and again, in probation");
+    app.add_option("--health-tcp", options.health_tcp, "HOST:PORT that has to accept, likewise");
+    add_number_ms(app, "--health-timeout-ms", options.health_timeout_ms);
+    app.add_flag("--vote", options.vote, "The program itself has to vote for itself");
+  }
+
+  static void add_number_ms(CLI::App& app, const std::string& name, std::uint32_t& place) {
+    app.add_option(name, place, "Limit of one health check (5,000)")
+        ->check(CLI::Range(1U, 600'000U))
+        ->type_name("N");
+  }
+
+  void add_change(Command command, const std::string& name, const std::string& text) {
+    CLI::App* app = add_plain(command, name, text, true);
+    add_launch(*app);
+    add_attempt_options(*app);
+    if (command == Command::upgrade) add_probation_options(*app);
+  }
+
+  void add_undo() {
+    CLI::App* app = add_plain(Command::undo, "undo", "Hand NAME back to its previous version", true);
+    app->alias("rollback");
+    app->add_flag("--dry-run", arguments_.dry_run, "Say what would be done, and do nothing");
+    add_attempt_options(*app);
+    add_probation_options(*app);
+  }
+
+  std::string help_for(const CLI::Success& asked) const {
+    if (dynamic_cast<const CLI::CallForVersion*>(&asked) != nullptr) return asked.what();
+    const auto chosen = app_.get_subcommands();
+    return chosen.empty() ? app_.help() : chosen.front()->help();
+  }
+
+  std::string usage_error(const std::string& what) const {
+    const auto chosen = app_.get_subcommands();
+    const std::string command = chosen.empty() ? "" : " " + chosen.front()->get_name();
+    return fmt::format("{}; see `segue{} --help`", what, command);
+  }
+
+  // What is wrong, or "".
+  std::string take_program(const CLI::App& app, bool marked, const std::vector<std::string>& behind) {
+    const bool takes_one = arguments_.command == Command::run ||
+                           arguments_.command == Command::upgrade ||
+                           arguments_.command == Command::rehearse;
+    std::vector<std::string> words = app.remaining();
+    if (!takes_one) {
+      if (!words.empty()) return "'" + words.front() + "' is one word too many";
+      return marked ? "'--' and what follows do not belong here" : "";
+    }
+    if (marked && words.empty()) {
+      words = behind;
+    } else if (marked) {
+      words.emplace_back("--");  // it belongs to the program
+      words.insert(words.end(), behind.begin(), behind.end());
+    }
+    if (words.empty()) return "PROGRAM is missing";
+    if (words.front().starts_with('-')) return "there is no option " + words.front();
+    arguments_.program = std::move(words);
+    return "";
+  }
+
+  Arguments arguments_;
+  CLI::App app_;
+  std::map<CLI::App*, Command> commands_;
+};
+
+}  // namespace
+
+ParsedArguments parse_arguments(std::vector<std::string> words) {
+  return Parser().parse(std::move(words));
+}
+
+}  // namespace segue::cli

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/exit_code.h"
+#include "control/options.h"
+
+namespace segue::cli {
+
+enum class Command { run, upgrade, rehearse, undo, status, history, stop, events, doctor };
+
+// What the command line says.
+struct Arguments {
+  Command command = Command::status;
+  std::string name;
+  std::vector<std::string> program;  // as it was typed
+  std::string cwd;                   // empty: this process's
+  std::vector<std::string> env;
+  control::AttemptOptions attempt;
+  control::RunOptions run;
+  bool json = false;
+  bool dry_run = false;
+  bool foreground = false;
+  bool watch = false;
+  bool follow = false;
+};
+
+struct Usage {
+  control::ExitCode exit;  // done where help was asked for
+  std::string text;
+};
+// Either the arguments, or what to print instead of doing anything.
+struct ParsedArguments {
+  std::optional<Arguments> arguments;
+  Usage usage{control::ExitCode::done, ""};
+  bool json = false;
+};
+// Without argv[0].
+ParsedArguments parse_arguments(std::vector<std::string> words);
+
+}  // namespace segue::cli

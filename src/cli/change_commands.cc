@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+// segue upgrade, rehearse, undo, stop: asks the keeper and shows how it goes.
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netdb.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/keeper_client.h"
+#include "cli/program_file.h"
+#include "cli/progress_text.h"
+#include "control/reply.h"
+#include "control/text.h"
+
+namespace segue::cli {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+using control::ExitCode;
+using std::chrono::milliseconds;
+
+constexpr std::uint32_t kDefaultBackgroundMs = 300'000;
+constexpr std::uint32_t kDefaultRehearsalMs = 60'000;
+constexpr base::Duration kSilenceMargin = std::chrono::seconds(120);
+
+// The keeper does not ask name servers; this process may.
+Result<std::string> numeric_target(const std::string& text) {
+  SEGUE_ASSIGN(const auto target, control::parse_host_port(text));
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* raw = nullptr;
+  const int error =
+      ::getaddrinfo(target.host.c_str(), fmt::to_string(target.port).c_str(), &hints, &raw);
+  if (error != 0) {
+    return fail(ErrorCode::invalid_argument, "--health-tcp {}: {}", text, ::gai_strerror(error));
+  }
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> found(raw, &::freeaddrinfo);
+  std::array<char, NI_MAXHOST> host{};
+  ::getnameinfo(found->ai_addr, found->ai_addrlen, host.data(), host.size(), nullptr, 0,
+                NI_NUMERICHOST);
+  const bool v6 = found->ai_family == AF_INET6;
+  return fmt::format("{}{}{}:{}", v6 ? "[" : "", host.data(), v6 ? "]" : "", target.port);
+}
+
+std::string_view word_of(Command command) {
+  switch (command) {
+    case Command::upgrade:
+      return "upgrade";
+    case Command::rehearse:
+      return "rehearse";
+    case Command::undo:
+      return "undo";
+    default:
+      return "stop";
+  }
+}
+
+Result<control::Request> make_request(const Arguments& arguments) {
+  control::Request request{std::string(word_of(arguments.command)), {}, {}};
+  if (arguments.command == Command::stop) return request;
+  control::AttemptOptions options = arguments.attempt;
+  if (!options.health_tcp.empty()) {
+    SEGUE_ASSIGN(options.health_tcp, numeric_target(options.health_tcp));
+  }
+  control::append_options(request, options);
+  if (arguments.command == Command::undo) return request;
+  SEGUE_ASSIGN(const auto launch, make_launch(arguments.program, arguments.cwd, arguments.env));
+  control::append_launch(request, launch);
+  return request;
+}
+
+// Longer than any phase lasts without a word from the keeper.
+base::Duration silence_limit(const Arguments& arguments) {
+  const auto& options = arguments.attempt;
+  const std::uint32_t longest =
+      std::max({options.background_ms.value_or(kDefaultBackgroundMs),
+                options.rehearsal_ms.value_or(kDefaultRehearsalMs), options.probation_ms,
+                options.start_ms, arguments.run.grace_ms * 2});
+  return milliseconds(longest) + kSilenceMargin;
+}
+
+class ProgressView {
+ public:
+  explicit ProgressView(Output& output) : output_(output) {}
+
+  void show(const Json& reply) {
+    output_.print_json(reply);
+    if (const auto queued = reply.find(control::reply::kQueued); queued != reply.end()) {
+      output_.note("waiting: " + queued->get<std::string>());
+      return;
+    }
+    const auto progress = reply.find(control::reply::kProgress);
+    if (progress == reply.end() || !progress->is_object()) return;
+    const std::string phase = progress->value("keeper_phase", "");
+    if (output_.is_terminal()) return output_.live(progress_line(*progress, phase));
+    const std::string key = progress_key(*progress, phase);
+    if (key != last_key_) output_.note(progress_line(*progress, phase));
+    last_key_ = key;
+  }
+
+ private:
+  Output& output_;
+  std::string last_key_;
+};
+
+void print_handoff_plan(const Context& context, const Json& status, const std::string& program,
+                        bool switches) {
+  const auto& options = context.arguments.attempt;
+  Output& output = context.output;
+  const std::string from = control::version_text(status.value("version", "?"));
+  int step = 0;
+  const auto line = [&](const std::string& text) { output.print(fmt::format("{}. {}", ++step, text)); };
+  line(fmt::format("{} starts beside {} (pid {})", program, from, status.value("pid", 0)));
+  line(fmt::format("background: {} and the state travel while {} serves",
+                   control::counted(status.value("connections", 0U), "connection"), from));
+  if (!options.no_rehearsal) {
+    line("rehearsal: the state is decoded, encoded again and compared");
+  }
+  if (!switches) return line("the new process ends; nothing was changed");
+  line(fmt::format("foreground: {} freezes, the rest travels, the new version serves; blackout at "
+                   "most {} us, or {} goes on",
+                   from, options.budget_us.value_or(10'000), from));
+  line(fmt::format("probation: {} ms{}{}; {} waits frozen, to take over again", options.probation_ms,
+                   options.health_cmd.empty() ? "" : ", --health-cmd has to be content",
+                   options.health_tcp.empty() ? "" : ", " + options.health_tcp + " has to accept", from));
+  line(fmt::format("commit: {} ends", from));
+}
+
+ExitCode dry_run(const Context& context, const control::Request& request, const Json& status) {
+  const Arguments& arguments = context.arguments;
+  Output& output = context.output;
+  const std::string& name = arguments.name;
+  const std::string phase = status.value("phase", "");
+  if (arguments.command == Command::stop) {
+    output.print(fmt::format("1. {} (pid {}) is told to end, after {} ms with SIGTERM, then SIGKILL",
+                             control::version_text(status.value("version", "?")),
+                             status.value("pid", 0),
+                             arguments.run.grace_ms));
+    output.print(fmt::format("2. the keeper (pid {}) ends", status.value("keeper_pid", 0)));
+    return output.finish(ExitCode::done, name + " would be stopped");
+  }
+  if (phase != "serving" && !(arguments.command == Command::undo && phase == "probation")) {
+    return output.finish(ExitCode::refused, fmt::format("{} could not be changed now: it is {}", name, phase));
+  }
+  std::string program = "the previous version";
+  if (arguments.command != Command::undo) {
+    program = request.program.front();
+  } else if (phase == "serving") {
+    if (!status.contains("previous") || !status.at("previous").is_string()) {
+      return output.finish(ExitCode::refused, name + " has nothing to go back to");
+    }
+    program = status.at("previous").get<std::string>();
+  }
+  print_handoff_plan(context, status, program, arguments.command != Command::rehearse);
+  return output.finish(ExitCode::done,
+                       fmt::format("{} would be {}", name,
+                                   arguments.command == Command::undo       ? "handed back"
+                                   : arguments.command == Command::rehearse ? "rehearsed"
+                                                                            : "upgraded"));
+}
+
+}  // namespace
+
+Result<Json> ask_status(const ComponentFolders& folders, const std::string& name) {
+  SEGUE_ASSIGN(auto socket, folders.connect(name));
+  SEGUE_ASSIGN(const Json reply, KeeperClient(std::move(socket)).ask({"status", {}, {}}));
+  if (!reply.contains("status")) {
+    return fail(ErrorCode::internal, "{}", reply.value("text", "the keeper did not say its status"));
+  }
+  return reply.at("status");
+}
+
+ExitCode change(const Context& context) {
+  const Arguments& arguments = context.arguments;
+  Output& output = context.output;
+  auto socket = context.folders.connect(arguments.name);
+  if (!socket) return output.fail(socket.error());
+  const auto request = make_request(arguments);
+  if (!request) return output.fail(request.error());
+  if (arguments.dry_run) {
+    const auto status = ask_status(context.folders, arguments.name);
+    return status ? dry_run(context, *request, *status) : output.fail(status.error());
+  }
+  KeeperClient client(*std::move(socket));
+  if (auto sent = client.send(*request); !sent) return output.fail(sent.error());
+  ProgressView view(output);
+  const auto reply =
+      client.receive(silence_limit(arguments), [&](const Json& part) { view.show(part); });
+  if (!reply) return output.fail(reply.error());
+  return output.finish(*reply);
+}
+
+}  // namespace segue::cli

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// What each command does. All return the exit code; what they say goes through `output`.
+#pragma once
+
+#include "cli/arguments.h"
+#include "cli/component_folder.h"
+#include "cli/output.h"
+
+namespace segue::cli {
+
+struct Context {
+  const Arguments& arguments;
+  const ComponentFolders& folders;
+  Output& output;
+};
+
+control::ExitCode run(const Context& context);
+control::ExitCode change(const Context& context);  // upgrade, rehearse, undo, stop
+control::ExitCode show_status(const Context& context);
+control::ExitCode show_history(const Context& context);
+control::ExitCode show_events(const Context& context);
+control::ExitCode doctor(const Context& context);
+
+// The state of one component, for checks before a change.
+base::Result<Json> ask_status(const ComponentFolders& folders, const std::string& name);
+
+}  // namespace segue::cli

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/component_folder.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <filesystem>
+#include <numeric>
+#include <sstream>
+#include <system_error>
+
+#include "control/name.h"
+#include "os/files.h"
+#include "os/unix_socket.h"
+
+namespace segue::cli {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+
+constexpr std::size_t kMaxSuggestions = 3;
+constexpr std::size_t kMaxInstancesBytes = 64 * 1024;
+
+// Insertions, deletions and replacements between two names (Levenshtein).
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = row[0]++;
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+// Whoever could change this folder could put a socket of their own there.
+Result<void> check_private(const std::string& folder) {
+  struct stat status {};
+  if (::lstat(folder.c_str(), &status) != 0) {
+    return fail(base::errno_error("look at " + folder, errno));
+  }
+  if (!S_ISDIR(status.st_mode)) {
+    return fail(ErrorCode::failed_precondition, "{} is not a directory: remove it", folder);
+  }
+  if (status.st_uid != ::geteuid()) {
+    return fail(ErrorCode::permission_denied,
+                "{} belongs to user {}: run this as that user", folder, status.st_uid);
+  }
+  if ((status.st_mode & 077U) != 0) {
+    return fail(ErrorCode::failed_precondition,
+                "others can enter {} (mode {:04o}), so its socket cannot be trusted: chmod 700 it",
+                folder, status.st_mode & 07777U);
+  }
+  return {};
+}
+
+// The processes that a dead keeper has left behind.
+std::vector<std::string> living_instances(const std::string& folder) {
+  const auto text = os::read_file(folder + "/" + std::string(control::kInstances), kMaxInstancesBytes);
+  std::istringstream lines(text.value_or(""));
+  std::vector<std::string> pids;
+  std::string pid;
+  std::string generation;
+  while (lines >> pid >> generation) {
+    std::error_code ignored;
+    if (std::filesystem::exists("/proc/" + pid, ignored)) pids.push_back(pid);
+  }
+  return pids;
+}
+
+}  // namespace
+
+Result<ComponentFolders> ComponentFolders::of_this_user() {
+  SEGUE_ASSIGN(auto directories, os::directories());
+  return ComponentFolders(std::move(directories));
+}
+
+std::string ComponentFolders::runtime(std::string_view name) const {
+  return fmt::format("{}/{}", directories_.runtime, name);
+}
+
+std::string ComponentFolders::state(std::string_view name) const {
+  return fmt::format("{}/{}", directories_.state, name);
+}
+
+std::vector<std::string> ComponentFolders::names() const {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(directories_.runtime, error), end;
+       !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    std::error_code ignored;
+    if (entry->is_directory(ignored) && control::check_name(name)) names.push_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+Result<os::UniqueFd> ComponentFolders::connect(const std::string& name) const {
+  SEGUE_TRY(control::check_name(name));
+  const std::string folder = runtime(name);
+  std::error_code ignored;
+  if (!std::filesystem::exists(folder, ignored)) return fail(why_not_connected(name));
+  SEGUE_TRY(check_private(folder));
+  auto socket = os::connect_unix(folder + "/" + std::string(control::kControlSocket),
+                                 os::SocketType::seqpacket, os::Blocking::yes);
+  if (!socket) {
+    if (socket.error().code() != ErrorCode::unavailable) return socket;
+    return fail(why_not_connected(name));
+  }
+  SEGUE_ASSIGN(const auto peer, os::peer_credentials(*socket));
+  if (peer.uid != ::geteuid()) {
+    return fail(ErrorCode::permission_denied, "the keeper of {} runs as user {}, not as this one",
+                name, peer.uid);
+  }
+  return socket;
+}
+
+base::Error ComponentFolders::why_not_connected(const std::string& name) const {
+  const auto known = names();
+  if (std::find(known.begin(), known.end(), name) == known.end()) {
+    const auto near = near_names(name, known);
+    if (!near.empty()) {
+      return {ErrorCode::not_found, fmt::format("there is no component '{}'; did you mean {}?", name,
+                                                fmt::join(near, " or "))};
+    }
+    return {ErrorCode::not_found,
+            fmt::format("there is no component '{}': start one with `segue run {} -- PROGRAM`", name,
+                        name)};
+  }
+  const auto pids = living_instances(runtime(name));
+  if (!pids.empty()) {
+    return {ErrorCode::unavailable,
+            fmt::format("the keeper of {} has died; process {} still serves. It cannot be upgraded "
+                        "or stopped from here: end it (kill {}), then `segue run {}` again",
+                        name, fmt::join(pids, ", "), fmt::join(pids, " "), name)};
+  }
+  return {ErrorCode::unavailable,
+          fmt::format("{} does not run: start it with `segue run {} -- PROGRAM`", name, name)};
+}
+
+std::vector<std::string> near_names(std::string_view meant, const std::vector<std::string>& names) {
+  std::vector<std::pair<std::size_t, std::string>> near;
+  for (const auto& name : names) {
+    const std::size_t edits = distance(meant, name);
+    if (edits <= std::max<std::size_t>(1, meant.size() / 3)) near.emplace_back(edits, name);
+  }
+  std::sort(near.begin(), near.end());
+  if (near.size() > kMaxSuggestions) near.resize(kMaxSuggestions);
+  std::vector<std::string> result;
+  for (auto& [edits, name] : near) result.push_back(std::move(name));
+  return result;
+}
+
+}  // namespace segue::cli

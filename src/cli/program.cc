@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/program.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "cli/commands.h"
+
+namespace segue::cli {
+namespace {
+
+using control::ExitCode;
+
+ExitCode dispatch(const Context& context) {
+  switch (context.arguments.command) {
+    case Command::run:
+      return run(context);
+    case Command::upgrade:
+    case Command::rehearse:
+    case Command::undo:
+    case Command::stop:
+      return change(context);
+    case Command::status:
+      return show_status(context);
+    case Command::history:
+      return show_history(context);
+    case Command::events:
+      return show_events(context);
+    case Command::doctor:
+      return doctor(context);
+  }
+  return ExitCode::usage;
+}
+
+// What redraws itself does so where it prints: the status on stdout, the progress on stderr.
+bool draws_on_terminal(const Arguments& arguments) {
+  return ::isatty(arguments.command == Command::status ? STDOUT_FILENO : STDERR_FILENO) == 1;
+}
+
+}  // namespace
+
+int run_program(int argc, char** argv) {
+  ::signal(SIGPIPE, SIG_IGN);
+  const ParsedArguments parsed = parse_arguments(std::vector<std::string>(argv + 1, argv + argc));
+  if (!parsed.arguments) {
+    if (parsed.usage.exit == ExitCode::done) {
+      fmt::print("{}\n", parsed.usage.text);
+      return 0;
+    }
+    return static_cast<int>(Output({.json = parsed.json}).finish(parsed.usage.exit, parsed.usage.text));
+  }
+  const Arguments& arguments = *parsed.arguments;
+  Output output({.json = arguments.json, .is_terminal = draws_on_terminal(arguments)});
+  const auto folders = ComponentFolders::of_this_user();
+  if (!folders) return static_cast<int>(output.fail(folders.error()));
+  return static_cast<int>(dispatch({arguments, *folders, output}));
+}
+
+}  // namespace segue::cli

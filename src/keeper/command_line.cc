@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keeper/command_line.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <string_view>
+#include <utility>
+
+#include "control/name.h"
+
+namespace segue::keeper {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+
+constexpr std::array<std::string_view, 9> kFaultPoints = {
+    "spawn",      "hello",     "attempt-sent", "background", "rehearsal",
+    "foreground", "activated", "probation",    "commit"};
+
+Result<int> parse_fd(const std::string& text) {
+  int fd = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), fd);
+  if (error != std::errc() || end != text.data() + text.size() || fd < 3) {
+    return fail(ErrorCode::invalid_argument, "client-fd: '{}' is not a descriptor from 3 up", text);
+  }
+  return fd;
+}
+
+}  // namespace
+
+Result<CommandLine> parse_command_line(const std::vector<std::string>& words) {
+  CommandLine line;
+  const auto is_help = [](const std::string& word) { return word == "--help" || word == "-h"; };
+  if (words.empty() || is_help(words.front())) {
+    line.help = true;
+    return line;
+  }
+  line.name = words.front();
+  SEGUE_TRY(control::check_name(line.name));
+
+  std::vector<std::string> rest;
+  auto word = words.begin() + 1;
+  for (; word != words.end() && *word != "--"; ++word) {
+    if (*word == "--foreground") {
+      line.foreground = true;
+    } else if (word->starts_with("--client-fd=")) {
+      SEGUE_ASSIGN(line.client_fd, parse_fd(word->substr(word->find('=') + 1)));
+    } else {
+      rest.push_back(*word);
+    }
+  }
+  rest.insert(rest.end(), word, words.end());
+  SEGUE_ASSIGN(const auto request, control::parse_words("run", rest));
+  SEGUE_ASSIGN(auto parsed, control::parse_options(request));
+  if (request.program.empty()) {
+    return fail(ErrorCode::invalid_argument, "no program: write it after '--'");
+  }
+  if (!parsed.run.unsafe_fault.empty()) SEGUE_TRY(parse_fault(parsed.run.unsafe_fault));
+  line.run = std::move(parsed.run);
+  line.launch = std::move(parsed.launch);
+  return line;
+}
+
+std::string usage_text() {
+  return "segue-keeper NAME [--KEY=VALUE...] -- PROGRAM ARGUMENT...\n"
+         "Keeps one component running and hands it over to its next version. `segue run` starts it.\n"
+         "\n"
+         "  --cwd=DIR              the program's working directory (default /)\n"
+         "  --env=NAME=VALUE       one more variable of its environment; may be repeated\n"
+         "  --start-ms=N           how long it may take to be ready (30000)\n"
+         "  --max-restarts=N       after so many crashes in a row it is given up (10)\n"
+         "  --grace-ms=N           stop: asked, then SIGTERM, after as long again SIGKILL (5000)\n"
+         "  --foreground           stay in the foreground, print what the program prints\n"
+         "  --client-fd=N          who waits for the start is connected there\n"
+         "  --unsafe-fault=P:A     UNSAFE, for tests only: at point P (spawn, hello, attempt-sent,\n"
+         "                         background, rehearsal, foreground, activated, probation, commit)\n"
+         "                         do A to this process (kill, stop, error), once\n";
+}
+
+Result<Fault> parse_fault(const std::string& text) {
+  const std::size_t colon = text.find(':');
+  const std::string point = text.substr(0, colon);
+  const std::string action = colon == std::string::npos ? "" : text.substr(colon + 1);
+  Fault fault{point, Fault::Action::error};
+  if (action == "kill") {
+    fault.action = Fault::Action::kill;
+  } else if (action == "stop") {
+    fault.action = Fault::Action::stop;
+  } else if (action != "error") {
+    return fail(ErrorCode::invalid_argument, "unsafe-fault: '{}' is not POINT:kill|stop|error", text);
+  }
+  if (std::find(kFaultPoints.begin(), kFaultPoints.end(), point) == kFaultPoints.end()) {
+    return fail(ErrorCode::invalid_argument, "unsafe-fault: there is no point '{}'", point);
+  }
+  return fault;
+}
+
+}  // namespace segue::keeper

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "control/options.h"
+
+namespace segue::keeper {
+
+struct CommandLine {
+  std::string name;
+  control::RunOptions run;
+  control::Launch launch;
+  int client_fd = -1;      // whoever asked for the start waits there, connected
+  bool foreground = false;  // stay, and let the instances print where this process does
+  bool help = false;
+};
+
+// segue-keeper NAME [--KEY=VALUE...] -- PROGRAM ARGUMENT...; without argv[0].
+base::Result<CommandLine> parse_command_line(const std::vector<std::string>& words);
+
+std::string usage_text();
+
+// Where a test lets this process fail: POINT:ACTION.
+struct Fault {
+  enum class Action { kill, stop, error };
+  std::string point;
+  Action action = Action::error;
+};
+base::Result<Fault> parse_fault(const std::string& text);
+
+}  // namespace segue::keeper

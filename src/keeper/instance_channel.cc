@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keeper/instance_channel.h"
+
+#include "handoff/fields.h"
+#include "segue/segue.h"
+
+namespace segue::keeper {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+using handoff::FrameType;
+using handoff::get_bytes;
+using handoff::get_number;
+
+constexpr std::size_t kMaxTextBytes = 1'024;  // of what an instance says to people
+
+std::string text_of(std::string_view record, std::uint32_t tag) {
+  return std::string(get_bytes(record, tag).substr(0, kMaxTextBytes));
+}
+
+Event hello_of(Generation generation, std::string_view record) {
+  return HelloReceived{generation, get_number(record, 1, 0), get_number(record, 2, 0),
+                       text_of(record, 3), text_of(record, 4)};
+}
+
+Event progress_of(Generation generation, std::string_view record) {
+  const auto small = [&](std::uint32_t tag) {
+    return static_cast<std::uint32_t>(get_number(record, tag, 0));
+  };
+  return ProgressReceived{generation,
+                          small(1),
+                          {.phase = small(3),
+                           .rounds = small(4),
+                           .freezes = small(5),
+                           .records = get_number(record, 6, 0),
+                           .bytes = get_number(record, 7, 0),
+                           .fds = get_number(record, 8, 0),
+                           .connections = get_number(record, 9, 0),
+                           .predicted_ns = get_number(record, 10, 0),
+                           .blackout_ns = get_number(record, 11, 0),
+                           .frozen_max_ns = get_number(record, 12, 0)}};
+}
+
+Result<Event> event_of(Generation generation, std::string_view record) {
+  const std::uint64_t said = get_number(record, 3, 0);
+  if (said < 1 || said > kSaidCount) {
+    return fail(ErrorCode::invalid_argument, "it reported an event of unknown number {}", said);
+  }
+  return EventReceived{generation, static_cast<AttemptId>(get_number(record, 1, 0)),
+                       static_cast<Said>(said), text_of(record, 4), get_number(record, 5, 0)};
+}
+
+Result<std::vector<Stored>> stored_of(handoff::Message& message) {
+  std::string_view names = get_bytes(message.payload, 1);
+  std::vector<Stored> stored;
+  for (auto& fd : message.fds) {
+    const auto entry = names.empty() ? std::nullopt : handoff::take_batch_entry(names);
+    if (!entry || entry->key.empty() || entry->key.size() > 63) {
+      return fail(ErrorCode::invalid_argument, "it stored {} listeners under malformed names",
+                  message.fds.size());
+    }
+    stored.push_back({std::string(entry->key), std::move(fd)});
+  }
+  return stored;
+}
+
+}  // namespace
+
+Result<FrameContent> read_frame(Generation generation, handoff::Message message) {
+  const std::string_view record = message.payload;
+  const auto malformed = [&] {
+    return fail(ErrorCode::invalid_argument, "it sent a malformed {}",
+                handoff::frame_name(message.type));
+  };
+  if (!handoff::is_record(record)) return malformed();
+  if (message.type != FrameType::keeper_store && !message.fds.empty()) return malformed();
+  switch (message.type) {
+    case FrameType::keeper_hello:
+      return FrameContent(hello_of(generation, record));
+    case FrameType::keeper_progress:
+      return FrameContent(progress_of(generation, record));
+    case FrameType::keeper_event: {
+      SEGUE_ASSIGN(auto event, event_of(generation, record));
+      return FrameContent(std::move(event));
+    }
+    case FrameType::keeper_pong:
+      return FrameContent(Event(PongReceived{generation, get_number(record, 3, 0)}));
+    case FrameType::keeper_store: {
+      SEGUE_ASSIGN(auto stored, stored_of(message));
+      return FrameContent(std::move(stored));
+    }
+    case FrameType::keeper_unstore:
+      return FrameContent(Unstored{text_of(record, 1)});
+    default:
+      return fail(ErrorCode::invalid_argument, "it sent {}, which is not for a keeper",
+                  handoff::frame_name(message.type));
+  }
+}
+
+std::string start_payload(handoff::OwnerName owner, std::span<const std::string> listeners) {
+  std::string batch;
+  for (const auto& name : listeners) handoff::append_batch_entry(batch, name, {});
+  segue_writer out;
+  handoff::put_number(out, 1, owner);
+  handoff::put_field(out, 2, batch);
+  return std::move(out.fields);
+}
+
+std::string attempt_payload(const AttemptOrder& order, const control::AttemptOptions& options) {
+  segue_writer out;
+  const auto optional = [&](std::uint32_t tag, const std::optional<std::uint32_t>& number) {
+    if (number) handoff::put_number(out, tag, *number);
+  };
+  const auto role =
+      order.is_successor ? handoff::AttemptRole::successor : handoff::AttemptRole::predecessor;
+  const auto mode = order.kind == Kind::rehearse ? handoff::AttemptMode::rehearse
+                                                 : handoff::AttemptMode::upgrade;
+  handoff::put_number(out, 1, static_cast<std::uint64_t>(role));
+  handoff::put_number(out, 2, order.attempt);
+  handoff::put_field(out, 3, order.nonce);
+  handoff::put_number(out, 4, static_cast<std::uint64_t>(mode));
+  optional(5, options.budget_us);
+  optional(6, options.max_rounds);
+  optional(7, options.max_attempts);
+  optional(8, options.background_ms);
+  optional(9, options.rehearsal_ms);
+  optional(10, options.answer_ms);
+  handoff::put_number(out, 11, options.probation_ms);
+  optional(12, options.hang_ms);
+  handoff::put_number(out, 13, options.vote ? 1 : 0);
+  handoff::put_number(out, 14, options.no_rehearsal ? 1 : 0);
+  handoff::put_number(out, 15, order.successor);
+  return std::move(out.fields);
+}
+
+std::string number_payload(std::uint64_t number) {
+  segue_writer out;
+  handoff::put_number(out, 1, number);
+  return std::move(out.fields);
+}
+
+std::string abort_payload(AttemptId attempt, std::string_view text) {
+  segue_writer out;
+  handoff::put_number(out, 1, attempt);
+  handoff::put_field(out, 2, text.substr(0, kMaxTextBytes));
+  return std::move(out.fields);
+}
+
+}  // namespace segue::keeper

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "handoff/link.h"
+#include "handoff/owner_page.h"
+#include "keeper/command_line.h"
+#include "keeper/component.h"
+#include "keeper/control_server.h"
+#include "keeper/health_check.h"
+#include "keeper/instance_channel.h"
+#include "keeper/output_files.h"
+#include "keeper/relay.h"
+#include "keeper/report.h"
+#include "keeper/rotating_log.h"
+#include "os/clock.h"
+#include "os/epoll_loop.h"
+#include "os/process.h"
+
+namespace segue::keeper {
+
+// The locks that say whether a keeper, and whether an instance, of the component is alive.
+struct ComponentLocks {
+  os::UniqueFd keeper;     // held by this process
+  os::UniqueFd instances;  // shared with every instance
+};
+struct ComponentPaths {
+  std::string runtime;  // the component's own folders
+  std::string state;
+};
+// Makes and checks the folders; failed_precondition when another keeper, or an instance of one that
+// has died, is alive: the text says which, and what to do.
+base::Result<ComponentLocks> lock_component(const ComponentPaths& paths, const std::string& name);
+
+// Carries out what Component decides: processes, sockets, files, timers.
+class Keeper {
+ public:
+  static base::Result<std::unique_ptr<Keeper>> create(const os::Clock& clock, CommandLine line,
+                                                      ComponentPaths paths, ComponentLocks locks,
+                                                      std::vector<std::string> environment);
+  ~Keeper();
+  Keeper(const Keeper&) = delete;
+  Keeper& operator=(const Keeper&) = delete;
+
+  // Until the component has stopped.
+  base::Result<control::ExitCode> run();
+
+ private:
+  static constexpr std::size_t kMaxListeners = 252;  // K_START: one message, with the page
+  static constexpr std::size_t kMaxEvents = 1'000;   // remembered for `segue events`
+  static constexpr std::size_t kMaxHistory = 200;    // … and for `segue history`
+  static constexpr base::Duration kProgressInterval = std::chrono::milliseconds(100);
+  static constexpr base::Duration kHousekeepingInterval = std::chrono::seconds(5);
+  static constexpr base::Duration kFarewellLimit = std::chrono::seconds(2);
+
+  struct Process {
+    handoff::Link channel;
+    os::Child child;
+    handoff::OwnerName owner_name = handoff::kNobody;
+    bool channel_open = true;
+    bool wants_write = false;
+  };
+
+  Keeper(const os::Clock& clock, CommandLine line, ComponentPaths paths, ComponentLocks locks,
+         std::vector<std::string> environment, os::EpollLoop loop);
+  base::Result<void> prepare();
+
+  // Events
+  void post(Event event) { events_.push_back(std::move(event)); }
+  void settle();
+  void schedule();
+  [[nodiscard]] Ownership ownership() const;
+  [[nodiscard]] Now now() const { return {clock_.monotonic_now(), clock_.realtime_now()}; }
+
+  // Instances
+  void on_channel(Generation generation);
+  void read_channel(Generation generation);
+  void close_channel(Generation generation, const std::string& why);
+  void on_exit(Generation generation);
+  void store(std::vector<Stored> listeners);
+  void send(Generation generation, handoff::FrameType type, std::string_view payload,
+            std::span<const int> fds = {});
+  base::Result<void> spawn(const Spawn& command);
+  base::Result<void> send_attempt(const SendAttempt& command);
+  void write_instances_file() const;
+  [[nodiscard]] handoff::OwnerName name_owner(Generation generation);
+
+  // Commands
+  void execute(const Spawn& command);
+  void execute(const SendStart& command);
+  void execute(const SendAttempt& command);
+  void execute(const SendCommit& command);
+  void execute(const SendAbort& command);
+  void execute(const SendEnd& command);
+  void execute(const SendPing& command);
+  void execute(const Signal& command);
+  void execute(const RaisePriority& command);
+  void execute(const Vacate& command);
+  void execute(const CheckHealth& command);
+  void execute(const Finish& command);
+  void execute(const ShowProgress& command);
+  void execute(const ShowQueued& command);
+  void execute(const Step& command);
+  void execute(const Record& command);
+  void execute(const FaultPoint& command);
+  void execute(const Leave& command);
+
+  // Requests
+  void on_request(RequestId id, base::Result<control::Request> request);
+  void answer_status(RequestId id);
+  void answer_history(RequestId id);
+  void answer_events(RequestId id, const control::ParsedRequest& request);
+  void end_request(RequestId id, control::ExitCode exit, const std::string& text);
+  void show_progress();
+  void load_history();
+  void housekeeping();
+
+  const os::Clock& clock_;
+  CommandLine line_;
+  ComponentPaths paths_;
+  ComponentLocks locks_;
+  std::vector<std::string> environment_;
+  os::EpollLoop loop_;
+  os::UniqueFd signals_;
+  base::MonotonicTime since_;
+  handoff::OwnerPage page_;
+  OutputFiles output_;
+  RotatingLog step_log_;
+  RotatingLog history_log_;
+  ControlServer server_;
+  Component component_;
+
+  std::map<Generation, Process> processes_;
+  std::map<handoff::OwnerName, Generation> owner_names_;
+  std::map<std::string, handoff::UniqueFd> listeners_;
+  std::vector<std::unique_ptr<Relay>> relays_;
+  std::unique_ptr<HealthCheck> health_;
+  std::deque<Event> events_;
+  std::deque<Command> commands_;
+  std::optional<os::EpollLoop::TimerId> timer_;
+  std::optional<os::EpollLoop::TimerId> progress_timer_;
+  base::MonotonicTime last_progress_{};
+
+  struct Remembered {
+    std::uint64_t number;
+    std::string json;
+  };
+  std::deque<Remembered> steps_;
+  std::uint64_t last_step_ = 0;
+  std::deque<std::string> history_;
+  std::vector<RequestId> followers_;
+  std::uint64_t last_ping_ = 0;
+  std::optional<Fault> fault_;
+  std::optional<control::ExitCode> leave_;
+};
+
+}  // namespace segue::keeper

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the keeper does with processes: spawning, talking, listening, burying.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/ioprio.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "control/name.h"
+#include "handoff/entropy.h"
+#include "keeper/keeper.h"
+#include "os/files.h"
+
+namespace segue::keeper {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+using handoff::FrameType;
+
+constexpr int kKeeperFdOfInstance = 3;
+constexpr int kLockFdOfInstance = 4;
+constexpr int kMaxFramesPerTurn = 256;  // then other instances have their turn
+constexpr int kMaxLastFrames = 100'000;  // that an instance sent before it ended
+
+handoff::UniqueFd as_handoff(os::UniqueFd fd) { return handoff::UniqueFd(fd.release()); }
+
+// NAME=value lists: later ones win.
+std::vector<std::string> merged(std::vector<std::string> base, const std::vector<std::string>& more) {
+  for (const auto& variable : more) {
+    const std::string head = variable.substr(0, variable.find('=') + 1);
+    std::erase_if(base, [&](const std::string& old) { return old.starts_with(head); });
+    base.push_back(variable);
+  }
+  return base;
+}
+
+}  // namespace
+
+// ---- Spawning
+
+void Keeper::execute(const Spawn& command) {
+  if (auto spawned = spawn(command); !spawned) {
+    post(SpawnFailed{command.generation, spawned.error().to_string()});
+  }
+}
+
+Result<void> Keeper::spawn(const Spawn& command) {
+  const Generation generation = command.generation;
+  SEGUE_ASSIGN(auto ends, os::socket_pair(os::SocketType::seqpacket, os::Blocking::no));
+  os::SpawnOptions options;
+  options.argv = command.launch.argv;
+  options.cwd = command.launch.cwd;
+  options.env = merged(merged(environment_, command.launch.env),
+                       {fmt::format("SEGUE_KEEPER_FD={}", kKeeperFdOfInstance),
+                        "SEGUE_NAME=" + line_.name, fmt::format("SEGUE_GENERATION={}", generation)});
+  const os::UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (!null) return fail(base::errno_error("open /dev/null", errno));
+  options.fds = {{null.get(), 0},
+                 {ends.second.get(), kKeeperFdOfInstance},
+                 {locks_.instances.get(), kLockFdOfInstance}};
+  os::UniqueFd output;
+  if (!line_.foreground) {
+    // A full disk keeps nobody from serving; what is printed is lost then.
+    auto opened = output_.open(generation);
+    output = opened ? *std::move(opened) : os::UniqueFd(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+    options.fds.push_back({output.get(), 1});
+    options.fds.push_back({output.get(), 2});
+  }
+  SEGUE_ASSIGN(os::Child child, os::spawn(options));
+
+  const std::int32_t pid = child.pid;
+  auto [entry, is_new] = processes_.emplace(
+      generation, Process{.channel = handoff::Link(as_handoff(std::move(ends.first))),
+                          .child = std::move(child)});
+  const Process& process = entry->second;
+  const auto watched = loop_.watch(process.channel.fd(), EPOLLIN,
+                                   [this, generation](std::uint32_t) { on_channel(generation); });
+  const auto buried = loop_.watch(process.child.pidfd.get(), EPOLLIN,
+                                  [this, generation](std::uint32_t) { on_exit(generation); });
+  if (!watched || !buried) {
+    if (watched) loop_.unwatch(process.channel.fd());
+    (void)os::send_signal(process.child.pidfd, SIGKILL);
+    processes_.erase(entry);
+    return fail(ErrorCode::resource_exhausted, "too many descriptors are watched");
+  }
+  post(Spawned{generation, pid});
+  write_instances_file();
+  return {};
+}
+
+// For people, when the keeper has died and its instances have not.
+void Keeper::write_instances_file() const {
+  std::string lines;
+  for (const auto& [generation, process] : processes_) {
+    lines += fmt::format("{} {}\n", process.child.pid, generation);
+  }
+  (void)os::write_file_atomically(paths_.runtime + "/" + std::string(control::kInstances), lines);
+}
+
+// ---- Listening
+
+void Keeper::on_channel(Generation generation) {
+  read_channel(generation);
+  const auto found = processes_.find(generation);
+  if (found != processes_.end() && found->second.channel_open) {
+    Process& process = found->second;
+    if (!process.channel.flush().ok()) {
+      close_channel(generation, "it cannot be written to");
+    } else if (process.channel.congested() != process.wants_write) {
+      process.wants_write = process.channel.congested();
+      (void)loop_.change(process.channel.fd(),
+                         process.wants_write ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    }
+  }
+  settle();
+}
+
+void Keeper::read_channel(Generation generation) {
+  Process& process = processes_.at(generation);
+  for (int i = 0; i < kMaxFramesPerTurn && process.channel_open; ++i) {
+    handoff::Message message;
+    switch (process.channel.receive(message)) {
+      case handoff::Link::Got::nothing:
+        return;
+      case handoff::Link::Got::ended:
+        return close_channel(generation, "");
+      case handoff::Link::Got::broken:
+        return close_channel(generation, process.channel.error());
+      case handoff::Link::Got::message:
+        break;
+    }
+    auto content = read_frame(generation, std::move(message));
+    if (!content) return close_channel(generation, content.error().message());
+    if (auto* event = std::get_if<Event>(&*content)) {
+      post(std::move(*event));
+    } else if (auto* stored = std::get_if<std::vector<Stored>>(&*content)) {
+      store(std::move(*stored));
+    } else {
+      listeners_.erase(std::get<Unstored>(*content).name);
+    }
+  }
+}
+
+void Keeper::close_channel(Generation generation, const std::string& why) {
+  Process& process = processes_.at(generation);
+  if (!std::exchange(process.channel_open, false)) return;
+  loop_.unwatch(process.channel.fd());
+  post(ChannelClosed{generation, why});
+}
+
+void Keeper::store(std::vector<Stored> stored) {
+  for (auto& listener : stored) {
+    if (listeners_.size() >= kMaxListeners && !listeners_.contains(listener.name)) {
+      execute(Step{"listener.not_stored", {{"listener", listener.name}}, false});
+      continue;
+    }
+    listeners_.insert_or_assign(listener.name, std::move(listener.fd));
+  }
+}
+
+// What it said before it ended comes first.
+void Keeper::on_exit(Generation generation) {
+  Process& process = processes_.at(generation);
+  const auto status = os::wait_for_exit(process.child.pidfd, base::Duration(0));
+  if (status && !*status) return;
+  for (int i = 0; i < kMaxLastFrames / kMaxFramesPerTurn && process.channel_open; ++i) {
+    const std::size_t before = events_.size();
+    read_channel(generation);
+    if (events_.size() == before) break;
+  }
+  if (process.channel_open) loop_.unwatch(process.channel.fd());
+  loop_.unwatch(process.child.pidfd.get());
+  processes_.erase(generation);
+  write_instances_file();
+  if (status) {
+    post(Exited{generation, (*status)->to_string(), (*status)->signal});
+  } else {
+    post(Exited{generation, "ended", 0});
+  }
+  settle();
+}
+
+// ---- Talking
+
+void Keeper::send(Generation generation, FrameType type, std::string_view payload,
+                  std::span<const int> fds) {
+  const auto found = processes_.find(generation);
+  if (found == processes_.end() || !found->second.channel_open) return;
+  Process& process = found->second;
+  if (const auto status = process.channel.send(type, payload, fds); !status.ok()) {
+    return close_channel(generation, status.text);
+  }
+  if (process.channel.congested() && !std::exchange(process.wants_write, true)) {
+    (void)loop_.change(process.channel.fd(), EPOLLIN | EPOLLOUT);
+  }
+}
+
+handoff::OwnerName Keeper::name_owner(Generation generation) {
+  const handoff::OwnerName name = page_.new_name();
+  owner_names_[name] = generation;
+  if (const auto found = processes_.find(generation); found != processes_.end()) {
+    found->second.owner_name = name;
+  }
+  std::erase_if(owner_names_, [&](const auto& entry) {
+    return !processes_.contains(entry.second) && entry.first != page_.look().owner;
+  });
+  return name;
+}
+
+void Keeper::execute(const SendStart& command) {
+  // A killed instance may have become the owner in its last moment.
+  const handoff::Ownership held = page_.look();
+  const Generation holder = ownership().owner;
+  if (held.state != handoff::OwnerState::vacant && !processes_.contains(holder)) {
+    page_.vacate(held.owner);
+  }
+  std::vector<std::string> names;
+  std::vector<int> fds = {page_.fd()};
+  for (const auto& [name, fd] : listeners_) {
+    names.push_back(name);
+    fds.push_back(fd.get());
+  }
+  send(command.generation, FrameType::keeper_start,
+       start_payload(name_owner(command.generation), names), fds);
+}
+
+void Keeper::execute(const SendAttempt& command) {
+  if (auto sent = send_attempt(command); !sent) {
+    execute(Step{"attempt.not_sent", {{"why", sent.error().to_string()}}, false});
+    post(FaultInjected{"attempt-sent: " + sent.error().to_string()});
+  }
+}
+
+Result<void> Keeper::send_attempt(const SendAttempt& command) {
+  const auto predecessor = processes_.find(command.predecessor);
+  const auto successor = processes_.find(command.successor);
+  if (predecessor == processes_.end() || successor == processes_.end()) {
+    return fail(ErrorCode::failed_precondition, "an instance has ended");
+  }
+  Relay::Ends ends;
+  if (command.options.relay) {
+    SEGUE_ASSIGN(ends, Relay::create(loop_));
+    relays_.push_back(std::move(ends.relay));
+  } else {
+    SEGUE_ASSIGN(auto pair, os::socket_pair(os::SocketType::seqpacket, os::Blocking::no));
+    ends.predecessor = std::move(pair.first);
+    ends.successor = std::move(pair.second);
+  }
+  const std::string nonce = handoff::make_nonce();
+  AttemptOrder order{.is_successor = true,
+                     .attempt = command.attempt,
+                     .kind = command.kind,
+                     .nonce = nonce,
+                     .successor = name_owner(command.successor)};
+  const std::array to_successor = {ends.successor.get(), page_.fd(),
+                                   predecessor->second.child.pidfd.get()};
+  send(command.successor, FrameType::keeper_attempt, attempt_payload(order, command.options),
+       to_successor);
+  order.is_successor = false;
+  const std::array to_predecessor = {ends.predecessor.get(), page_.fd(),
+                                     successor->second.child.pidfd.get()};
+  send(command.predecessor, FrameType::keeper_attempt, attempt_payload(order, command.options),
+       to_predecessor);
+  return {};
+}
+
+void Keeper::execute(const SendCommit& command) {
+  send(command.generation, FrameType::keeper_commit, number_payload(command.attempt));
+}
+
+void Keeper::execute(const SendAbort& command) {
+  send(command.generation, FrameType::keeper_abort, abort_payload(command.attempt, command.text));
+}
+
+void Keeper::execute(const SendEnd& command) {
+  send(command.generation, FrameType::keeper_end, number_payload(command.reason));
+}
+
+void Keeper::execute(const SendPing& command) {
+  send(command.generation, FrameType::keeper_ping, number_payload(++last_ping_));
+}
+
+// ---- Processes
+
+void Keeper::execute(const Signal& command) {
+  const auto found = processes_.find(command.generation);
+  if (found != processes_.end()) (void)os::send_signal(found->second.child.pidfd, command.signal);
+}
+
+void Keeper::execute(const RaisePriority& command) {
+  const auto found = processes_.find(command.generation);
+  if (found == processes_.end()) return;
+  const int pid = found->second.child.pid;
+  (void)os::set_priority(pid, os::Priority::normal);
+  ::syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, pid, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, IOPRIO_NORM));
+}
+
+void Keeper::execute(const Vacate& command) {
+  // The process is dead and buried; its name may still stand in the page.
+  if (ownership().owner != command.generation) return;
+  page_.vacate(page_.look().owner);
+}
+
+void Keeper::execute(const CheckHealth& command) {
+  std::vector<std::string> environment = merged(environment_, {"SEGUE_NAME=" + line_.name});
+  if (const Instance* owner = component_.find(component_.owner())) {
+    environment = merged(std::move(environment),
+                         {fmt::format("SEGUE_PID={}", owner->pid),
+                          fmt::format("SEGUE_GENERATION={}", owner->generation)});
+  }
+  const AttemptId attempt = command.attempt;
+  health_ = std::make_unique<HealthCheck>(
+      loop_, clock_, command.options, std::move(environment),
+      [this, attempt](const HealthCheck::Result& result) {
+        post(HealthChecked{attempt, result.good, result.text});
+        // Not from within the decider's commands: a check can have its result at once.
+        (void)loop_.call_at(clock_.monotonic_now(), [this] { settle(); });
+      });
+  health_->start();
+}
+
+}  // namespace segue::keeper
