@@ -39,6 +39,15 @@ LoneMeeting::~LoneMeeting() {
 
 Status LoneMeeting::check_directory() {
   const std::string& directory = options_.directory;
+  for (const char* name : {kPredecessorSocket, kSuccessorSocket}) {
+    sockaddr_un address{};
+    if (!name_of(path(name), address)) {
+      return Status::bad(SEGUE_INVALID,
+                         path(name) +
+                             " exceeds the 107 bytes of a socket's path: take a directory "
+                             "with a shorter name");
+    }
+  }
   if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
     return Status::system("making the directory " + directory);
   }
@@ -202,6 +211,10 @@ void LoneMeeting::meet(UniqueFd link) {
   if (role_ == Role::seeking && !read_nonce()) {
     error_ = "the nonce in " + options_.directory + " cannot be read";
     return;
+  }
+  if (role_ == Role::seeking) {  // it waits no more: the next successor may
+    stop_listening();
+    successor_lock_.reset();
   }
   rest();
   met_(std::move(link), std::move(pidfd), nonce_);

@@ -71,7 +71,7 @@ class LoneMeeting {
   Met met_;
   Role role_ = Role::none;
   UniqueFd lock_;
-  UniqueFd successor_lock_;  // held by the one successor that listens
+  UniqueFd successor_lock_;  // held by the one successor that waits
   UniqueFd listener_;
   uint64_t listener_serial_ = 0;
   std::string listening_name_;

@@ -361,7 +361,8 @@ bool Successor::inherit() {
 }
 
 bool Successor::start_clean() {
-  const Ownership now = host_.page().valid() ? host_.page().look() : Ownership{};
+  if (!host_.page().valid()) return false;
+  const Ownership now = host_.page().look();
   if (now.owner != predecessor_ || !host_.inventory().clear()) return false;
   if (!host_.provide_missing(true).ok() || !host_.acquire() ||
       !host_.page().inherit(now.epoch, predecessor_, host_.me()))
