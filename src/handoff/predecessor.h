@@ -74,6 +74,7 @@ class Predecessor {
 
   void enter_foreground();
   Status offer();
+  [[nodiscard]] uint64_t offer_deadline() const;
   // Serves again. The epoch rises, so nothing that was offered can be taken any more.
   bool withdraw();
   bool take_back(segue_resume_reason reason);

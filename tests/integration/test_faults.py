@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every row of faults.tsv: a fault strikes one process in one state of an upgrade under load.
+
+Outcomes
+  upgraded   the successor serves; every client was answered, nothing is lost
+  kept       the predecessor goes on; every client was answered, nothing is lost
+  undone     handed back to the previous version; every client was answered, nothing is lost
+  restarted  the predecessor died before it had handed over: the keeper starts its program again,
+             as it would without an upgrade; clients connect again, the state is gone
+  reclaimed  the successor died or hung in probation: the predecessor goes on from its freeze;
+             what was acknowledged in between may be gone, connections used in between are closed
+Everywhere: at most one process serves at any time, and one does within the deadline.
+The keeper stands outside the blackout, so its word may come too late there: a|b|c allows each.
+SEGUE_FAULTS=victim or victim:state:fault runs these rows only; SEGUE_SEED repeats a run's load.
+"""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import threading
+
+import pytest
+
+from support import DEADLINE_S, RespClient, wait_until
+
+TABLE = pathlib.Path(__file__).with_name("faults.tsv")
+BOUNDS = ("--answer-ms", "700", "--hang-ms", "600", "--rehearsal-ms", "1000",
+          "--background-ms", "1000", "--probation-s", "0.3", "--budget-ms", "100")
+CLIENTS = 4
+NOTHING_LOST = ("upgraded", "kept", "undone")
+SERVING_VERSION = {"upgraded": "2", "kept": "1", "undone": "1", "restarted": "1", "reclaimed": "1"}
+
+
+def rows():
+    lines = [line.split("\t") for line in TABLE.read_text().splitlines() if not line.startswith("#")]
+    only = os.environ.get("SEGUE_FAULTS")
+    return [tuple(line) for line in lines
+            if only in (None, line[1], f"{line[1]}:{line[0]}:{line[2]}")]
+
+
+class Load(threading.Thread):
+    """One client that increments a key of its own and knows what every answer has to be."""
+
+    def __init__(self, port, number, seed):
+        super().__init__(daemon=True)
+        self.port, self.key = port, f"client:{number}"
+        self.random = random.Random(seed * 1000 + number)
+        self.acknowledged = 0
+        self.answers_since_mark = 0
+        self.wrong, self.broken = [], 0
+        self.servers = []  # process ids in the order in which they answered
+        self.stopping = threading.Event()
+
+    def run(self):
+        client = None
+        while not self.stopping.is_set():
+            try:
+                client = client or RespClient(self.port, DEADLINE_S)
+                self.step(client)
+            except OSError:
+                self.broken += 1
+                client = None
+                self.stopping.wait(0.01)
+
+    def step(self, client):
+        if self.random.random() < 0.2:
+            server = int(client.info()["process_id"])
+            if not self.servers or self.servers[-1] != server:
+                self.servers.append(server)
+            return
+        answer = client("INCR", self.key)
+        if answer != self.acknowledged + 1:
+            self.wrong.append((self.acknowledged, answer))
+        self.acknowledged = answer if isinstance(answer, int) else self.acknowledged
+        self.answers_since_mark += 1
+
+
+class Rig:
+    """A component under a keeper of its own, and a load on it."""
+
+    def __init__(self, build_dir, directory, port, seed):
+        self.build_dir, self.port = build_dir, port
+        self.program = build_dir / "src/cli/segue"
+        self.environment = dict(os.environ, SEGUE_RUNTIME_DIR=str(directory / "r"),
+                                SEGUE_STATE_DIR=str(directory / "s"))
+        self.loads = [Load(port, number, seed) for number in range(CLIENTS)]
+        self.pids = set()
+
+    def respkv(self, version):
+        return [str(self.build_dir / f"examples/respkv/respkv-v{version}"),
+                "--listen", f"tcp:127.0.0.1:{self.port}"]
+
+    def start_segue(self, *words):
+        return subprocess.Popen([str(self.program), *words], env=self.environment, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def segue(self, *words):
+        process = self.start_segue(*words)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
+
+    def status(self):
+        code, out, _ = self.segue("status", "svc", "--json")
+        if code != 0:
+            return {}
+        answer = json.loads(out.splitlines()[-1])
+        status = answer.get("status", answer)
+        self.pids.update(instance["pid"] for instance in status["instances"])
+        self.pids.add(status["keeper_pid"])
+        return status
+
+    def run(self, run_options=(), environment=()):
+        variables = [word for pair in environment for word in ("--env", pair)]
+        code, out, err = self.segue("run", "svc", "--json", *run_options, *variables, "--",
+                                    *self.respkv(1))
+        assert code == 0, out + err
+        self.status()
+        for load in self.loads:
+            load.start()
+
+    def upgrade(self, environment=()):
+        variables = [word for pair in environment for word in ("--env", pair)]
+        return self.start_segue("upgrade", "svc", "--json", *BOUNDS, *variables, "--",
+                                *self.respkv(2))
+
+    def stopped_processes(self):
+        """Those of ours that a fault has stopped."""
+        pids = set(self.pids)
+        for pid in list(pids):
+            children = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
+            if children.exists():
+                pids.update(int(child) for child in children.read_text().split())
+        self.pids = pids
+        return [pid for pid in pids if state_of(pid) == "T"]
+
+    def answered_by_one(self):
+        """The process that answers new clients, once the same one answers twice."""
+        try:
+            answers = {tuple(RespClient(self.port, 2.0).info()[name]
+                             for name in ("process_id", "respkv_version")) for _ in range(2)}
+        except OSError:
+            return None
+        return answers.pop() if len(answers) == 1 else None
+
+    def stop(self):
+        for load in self.loads:
+            load.stopping.set()
+        for load in self.loads:
+            if load.is_alive():
+                load.join(DEADLINE_S)
+        self.stopped_processes()
+        self.segue("stop", "svc", "--json")
+        for pid in self.pids:
+            if state_of(pid) not in (None, "Z"):
+                os.kill(pid, signal.SIGKILL)
+
+
+def state_of(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return None
+
+
+@pytest.fixture
+def rig(build_dir, short_dir, free_port):
+    seed = int(os.environ.get("SEGUE_SEED", random.SystemRandom().randrange(1 << 30)))
+    print(f"SEGUE_SEED={seed}")
+    rig = Rig(build_dir, short_dir, free_port, seed)
+    yield rig
+    rig.stop()
+
+
+def strike(rig, state, victim, fault):
+    """Starts the component and an upgrade in which the fault strikes; returns the upgrade."""
+    instance_fault = (f"SEGUE_UNSAFE_FAULT={victim}:{state}:{fault}",)
+    if victim == "keeper":
+        rig.run(run_options=("--unsafe-fault", f"{state}:{fault}"))
+        return rig.upgrade()
+    rig.run(environment=instance_fault if victim == "predecessor" else ())
+    return rig.upgrade(environment=instance_fault if victim == "successor" else ())
+
+
+def wait_for_end(rig, upgrade, fault):
+    """Continues what the fault stopped once all deadlines have passed, and awaits the upgrade."""
+    try:
+        upgrade.wait(8.0 if fault == "stop" else 30.0)
+    except subprocess.TimeoutExpired:
+        for pid in rig.stopped_processes():
+            os.kill(pid, signal.SIGCONT)
+        upgrade.wait(30.0)
+    for pid in rig.stopped_processes():
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("state, victim, fault, outcome", rows())
+def test_outcome(rig, state, victim, fault, outcome):
+    upgrade = strike(rig, state, victim, fault)
+    wait_for_end(rig, upgrade, fault)
+    text = upgrade.stdout.read() + upgrade.stderr.read()
+
+    outcomes = outcome.split("|")
+    versions = {SERVING_VERSION[name] for name in outcomes}
+    served = []
+
+    def settled():
+        answer = rig.answered_by_one()
+        if answer is not None and answer[1] in versions:
+            served[:] = [answer]
+        return bool(served)
+
+    wait_until(settled, f"version {versions} serves; segue said: {text}")
+    for load in rig.loads:
+        load.answers_since_mark = 0
+    wait_until(lambda: all(load.answers_since_mark > 5 for load in rig.loads),
+               f"every client is answered again; segue said: {text}")
+    for load in rig.loads:
+        load.stopping.set()
+    for load in rig.loads:
+        load.join(DEADLINE_S)
+
+    servers = max((load.servers for load in rig.loads), key=len)
+    returns = len(servers) - len(set(servers))
+    if set(outcomes) <= set(NOTHING_LOST):
+        assert [load.broken for load in rig.loads] == [0] * CLIENTS, text
+        assert [load.wrong for load in rig.loads] == [[]] * CLIENTS, text
+        assert returns == 0, f"{servers}: a process served again after another had"
+    client = RespClient(rig.port)
+    for load in rig.loads:
+        assert int(client("GET", load.key) or 0) == load.acknowledged, text
+    if victim != "keeper":
+        status = wait_until(lambda: settled_status(rig), f"the keeper comes to rest: {rig.status()}")
+        assert status["pid"] == int(served[0][0])
+
+
+def settled_status(rig):
+    status = rig.status()
+    return status if status.get("attempt") is None and status.get("old_processes") == 0 else None
