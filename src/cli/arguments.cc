@@ -28,7 +28,8 @@ CLI::Option* add_seconds(CLI::App& app, const std::string& name, std::uint32_t& 
 
 void add_number(CLI::App& app, const std::string& name, std::optional<std::uint32_t>& place,
                 std::uint32_t min, std::uint32_t max, const std::string& text) {
-  app.add_option_function<std::uint32_t>(name, [&place](std::uint32_t n) { place = n; }, text)
+  app.add_option_function<std::uint32_t>(
+         name, [&place](std::uint32_t n) { place = n; }, text)
       ->check(CLI::Range(min, max))
       ->type_name("N");
 }
@@ -45,7 +46,8 @@ class Parser {
     add_undo();
     add_plain(Command::stop, "stop", "End NAME and its keeper", true)
         ->add_flag("--dry-run", arguments_.dry_run, "Say what would be done, and do nothing");
-    CLI::App* status = add_plain(Command::status, "status", "What runs, and how an upgrade goes", false);
+    CLI::App* status =
+        add_plain(Command::status, "status", "What runs, and how an upgrade goes", false);
     status->add_flag("-w,--watch", arguments_.watch, "Go on showing it");
     add_plain(Command::history, "history", "The upgrades of NAME, and what they came to", true);
     CLI::App* events = add_plain(Command::events, "events", "What the keeper of NAME did", true);
@@ -111,10 +113,12 @@ class Parser {
   }
 
   void add_run() {
-    CLI::App* app = add_plain(Command::run, "run", "Start PROGRAM as component NAME, with a keeper", true);
+    CLI::App* app =
+        add_plain(Command::run, "run", "Start PROGRAM as component NAME, with a keeper", true);
     add_launch(*app);
     app->add_flag("--foreground", arguments_.foreground, "Stay, and print what PROGRAM prints");
-    add_seconds(*app, "--timeout", arguments_.run.start_ms, "How long it may take to be ready (30)");
+    add_seconds(*app, "--timeout", arguments_.run.start_ms,
+                "How long it may take to be ready (30)");
     app->add_option("--max-restarts", arguments_.run.max_restarts,
                     "Given up after so many crashes in a row (10)");
     add_seconds(*app, "--grace-s", arguments_.run.grace_ms,
@@ -137,13 +141,16 @@ class Parser {
     add_number(app, "--max-attempts", options.max_attempts, 1, 1'000, "Freezes (5)");
     add_number(app, "--background-ms", options.background_ms, 1, 86'400'000,
                "Limit of the background phase (300,000)");
-    add_number(app, "--rehearsal-ms", options.rehearsal_ms, 1, 86'400'000, "… of the rehearsal (60,000)");
+    add_number(app, "--rehearsal-ms", options.rehearsal_ms, 1, 86'400'000,
+               "… of the rehearsal (60,000)");
     add_number(app, "--answer-ms", options.answer_ms, 1, 86'400'000, "… of one answer (5,000)");
     add_number(app, "--hang-ms", options.hang_ms, 8, 86'400'000,
                "A successor silent for so long in probation is ended (3,000)");
     add_seconds(app, "--start-s", options.start_ms, "How long PROGRAM may take to be ready (30)");
-    add_seconds(app, "--timeout", options.timeout_ms, "Give up if it is not active within S seconds");
-    app.add_option("--retries", options.retries, "Try again so often, where the failure may pass (0)")
+    add_seconds(app, "--timeout", options.timeout_ms,
+                "Give up if it is not active within S seconds");
+    app.add_option("--retries", options.retries,
+                   "Try again so often, where the failure may pass (0)")
         ->check(CLI::Range(0, 100))
         ->type_name("N");
     app.add_flag("--no-rehearsal", options.no_rehearsal, "Leave the rehearsal out");
@@ -176,7 +183,8 @@ class Parser {
   }
 
   void add_undo() {
-    CLI::App* app = add_plain(Command::undo, "undo", "Hand NAME back to its previous version", true);
+    CLI::App* app =
+        add_plain(Command::undo, "undo", "Hand NAME back to its previous version", true);
     app->alias("rollback");
     app->add_flag("--dry-run", arguments_.dry_run, "Say what would be done, and do nothing");
     add_attempt_options(*app);
@@ -196,7 +204,8 @@ class Parser {
   }
 
   // What is wrong, or "".
-  std::string take_program(const CLI::App& app, bool marked, const std::vector<std::string>& behind) {
+  std::string take_program(const CLI::App& app, bool marked,
+                           const std::vector<std::string>& behind) {
     const bool takes_one = arguments_.command == Command::run ||
                            arguments_.command == Command::upgrade ||
                            arguments_.command == Command::rehearse;

@@ -115,7 +115,9 @@ void print_handoff_plan(const Context& context, const Json& status, const std::s
   Output& output = context.output;
   const std::string from = control::version_text(status.value("version", "?"));
   int step = 0;
-  const auto line = [&](const std::string& text) { output.print(fmt::format("{}. {}", ++step, text)); };
+  const auto line = [&](const std::string& text) {
+    output.print(fmt::format("{}. {}", ++step, text));
+  };
   line(fmt::format("{} starts beside {} (pid {})", program, from, status.value("pid", 0)));
   line(fmt::format("background: {} and the state travel while {} serves",
                    control::counted(status.value("connections", 0U), "connection"), from));
@@ -123,12 +125,14 @@ void print_handoff_plan(const Context& context, const Json& status, const std::s
     line("rehearsal: the state is decoded, encoded again and compared");
   }
   if (!switches) return line("the new process ends; nothing was changed");
-  line(fmt::format("foreground: {} freezes, the rest travels, the new version serves; blackout at "
-                   "most {} us, or {} goes on",
-                   from, options.budget_us.value_or(10'000), from));
-  line(fmt::format("probation: {} ms{}{}; {} waits frozen, to take over again", options.probation_ms,
-                   options.health_cmd.empty() ? "" : ", --health-cmd has to be content",
-                   options.health_tcp.empty() ? "" : ", " + options.health_tcp + " has to accept", from));
+  line(
+      fmt::format("foreground: {} freezes, the rest travels, the new version serves; blackout at "
+                  "most {} us, or {} goes on",
+                  from, options.budget_us.value_or(10'000), from));
+  line(fmt::format(
+      "probation: {} ms{}{}; {} waits frozen, to take over again", options.probation_ms,
+      options.health_cmd.empty() ? "" : ", --health-cmd has to be content",
+      options.health_tcp.empty() ? "" : ", " + options.health_tcp + " has to accept", from));
   line(fmt::format("commit: {} ends", from));
 }
 
@@ -138,15 +142,16 @@ ExitCode dry_run(const Context& context, const control::Request& request, const 
   const std::string& name = arguments.name;
   const std::string phase = status.value("phase", "");
   if (arguments.command == Command::stop) {
-    output.print(fmt::format("1. {} (pid {}) is told to end, after {} ms with SIGTERM, then SIGKILL",
-                             control::version_text(status.value("version", "?")),
-                             status.value("pid", 0),
-                             arguments.run.grace_ms));
+    output.print(
+        fmt::format("1. {} (pid {}) is told to end, after {} ms with SIGTERM, then SIGKILL",
+                    control::version_text(status.value("version", "?")), status.value("pid", 0),
+                    arguments.run.grace_ms));
     output.print(fmt::format("2. the keeper (pid {}) ends", status.value("keeper_pid", 0)));
     return output.finish(ExitCode::done, name + " would be stopped");
   }
   if (phase != "serving" && !(arguments.command == Command::undo && phase == "probation")) {
-    return output.finish(ExitCode::refused, fmt::format("{} could not be changed now: it is {}", name, phase));
+    return output.finish(ExitCode::refused,
+                         fmt::format("{} could not be changed now: it is {}", name, phase));
   }
   std::string program = "the previous version";
   if (arguments.command != Command::undo) {
@@ -171,7 +176,8 @@ Result<Json> ask_status(const ComponentFolders& folders, const std::string& name
   SEGUE_ASSIGN(auto socket, folders.connect(name));
   SEGUE_ASSIGN(const Json reply, KeeperClient(std::move(socket)).ask({"status", {}, {}}));
   if (!reply.contains("status")) {
-    return fail(ErrorCode::internal, "{}", reply.value("text", "the keeper did not say its status"));
+    return fail(ErrorCode::internal, "{}",
+                reply.value("text", "the keeper did not say its status"));
   }
   return reply.at("status");
 }

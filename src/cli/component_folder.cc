@@ -45,7 +45,7 @@ std::size_t distance(std::string_view a, std::string_view b) {
 
 // Whoever could change this folder could put a socket of their own there.
 Result<void> check_private(const std::string& folder) {
-  struct stat status {};
+  struct stat status{};
   if (::lstat(folder.c_str(), &status) != 0) {
     return fail(base::errno_error("look at " + folder, errno));
   }
@@ -53,8 +53,8 @@ Result<void> check_private(const std::string& folder) {
     return fail(ErrorCode::failed_precondition, "{} is not a directory: remove it", folder);
   }
   if (status.st_uid != ::geteuid()) {
-    return fail(ErrorCode::permission_denied,
-                "{} belongs to user {}: run this as that user", folder, status.st_uid);
+    return fail(ErrorCode::permission_denied, "{} belongs to user {}: run this as that user",
+                folder, status.st_uid);
   }
   if ((status.st_mode & 077U) != 0) {
     return fail(ErrorCode::failed_precondition,
@@ -66,7 +66,8 @@ Result<void> check_private(const std::string& folder) {
 
 // The processes that a dead keeper has left behind.
 std::vector<std::string> living_instances(const std::string& folder) {
-  const auto text = os::read_file(folder + "/" + std::string(control::kInstances), kMaxInstancesBytes);
+  const auto text =
+      os::read_file(folder + "/" + std::string(control::kInstances), kMaxInstancesBytes);
   std::istringstream lines(text.value_or(""));
   std::vector<std::string> pids;
   std::string pid;
@@ -131,12 +132,12 @@ base::Error ComponentFolders::why_not_connected(const std::string& name) const {
   if (std::find(known.begin(), known.end(), name) == known.end()) {
     const auto near = near_names(name, known);
     if (!near.empty()) {
-      return {ErrorCode::not_found, fmt::format("there is no component '{}'; did you mean {}?", name,
-                                                fmt::join(near, " or "))};
+      return {ErrorCode::not_found, fmt::format("there is no component '{}'; did you mean {}?",
+                                                name, fmt::join(near, " or "))};
     }
     return {ErrorCode::not_found,
-            fmt::format("there is no component '{}': start one with `segue run {} -- PROGRAM`", name,
-                        name)};
+            fmt::format("there is no component '{}': start one with `segue run {} -- PROGRAM`",
+                        name, name)};
   }
   const auto pids = living_instances(runtime(name));
   if (!pids.empty()) {

@@ -40,13 +40,16 @@ Finding fine(std::string what, std::string found) {
   return {std::move(what), Health::ok, std::move(found), ""};
 }
 
-std::string reason() { return std::strerror(errno); }  // NOLINT(concurrency-mt-unsafe): one thread
+std::string reason() {
+  return std::strerror(errno);
+}  // NOLINT(concurrency-mt-unsafe): one thread
 
 Finding probe_memfd_seals() {
   const std::string what = "memfd seals";
   const os::UniqueFd fd(::memfd_create("segue-doctor", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  const bool sealed = fd && ::ftruncate(fd.get(), 4096) == 0 &&
-                      ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0;
+  const bool sealed =
+      fd && ::ftruncate(fd.get(), 4096) == 0 &&
+      ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0;
   if (!sealed) {
     return {what, Health::fail, "sealing a memfd failed: " + reason(),
             "no handoff works without: use a kernel with CONFIG_MEMFD_CREATE, and let the sandbox "
@@ -120,7 +123,7 @@ Finding probe_runtime_directory(const ComponentFolders& folders) {
   const std::string what = "runtime directory";
   const std::string path = folders.runtime("");
   const std::string folder = path.substr(0, path.size() - 1);
-  struct stat status {};
+  struct stat status{};
   if (::lstat(folder.c_str(), &status) == 0) {
     if (auto good = os::ensure_private_directory(folder); !good) {
       return {what, Health::fail, good.error().message(), "chmod 700 it, or chown it to yourself"};
@@ -202,9 +205,15 @@ Finding judge_memory(std::uint64_t available_bytes) {
 }
 
 std::vector<Finding> examine_host(const ComponentFolders& folders) {
-  return {probe_kernel(),           probe_memfd_seals(),      probe_pidfd(),
-          probe_peer_pidfd(),       probe_descriptor_passing(), probe_populate(),
-          probe_descriptor_limit(), probe_tcp_migrate(),      probe_runtime_directory(folders),
+  return {probe_kernel(),
+          probe_memfd_seals(),
+          probe_pidfd(),
+          probe_peer_pidfd(),
+          probe_descriptor_passing(),
+          probe_populate(),
+          probe_descriptor_limit(),
+          probe_tcp_migrate(),
+          probe_runtime_directory(folders),
           probe_memory()};
 }
 
@@ -216,19 +225,24 @@ ExitCode doctor(const Context& context) {
   for (const auto& finding : findings) {
     failures += finding.health == Health::fail ? 1 : 0;
     warnings += finding.health == Health::warn ? 1 : 0;
-    context.output.print(fmt::format("{:4}  {:20} {}", word_of(finding.health), finding.what, finding.found));
-    if (!finding.remedy.empty()) context.output.print(fmt::format("      {:20} → {}", "", finding.remedy));
+    context.output.print(
+        fmt::format("{:4}  {:20} {}", word_of(finding.health), finding.what, finding.found));
+    if (!finding.remedy.empty())
+      context.output.print(fmt::format("      {:20} → {}", "", finding.remedy));
     objects.push_back({{"what", finding.what},
                        {"health", word_of(finding.health)},
                        {"found", finding.found},
                        {"remedy", finding.remedy}});
   }
   const ExitCode exit = failures > 0 ? ExitCode::failed : ExitCode::done;
-  const std::string text = failures > 0
-                               ? fmt::format("this host cannot hand over: {} above", control::counted(static_cast<std::uint64_t>(failures), "failure"))
-                               : fmt::format("this host can hand over, with {}", control::counted(static_cast<std::uint64_t>(warnings), "warning"));
+  const std::string text =
+      failures > 0 ? fmt::format("this host cannot hand over: {} above",
+                                 control::counted(static_cast<std::uint64_t>(failures), "failure"))
+                   : fmt::format("this host can hand over, with {}",
+                                 control::counted(static_cast<std::uint64_t>(warnings), "warning"));
   if (context.output.json()) {
-    context.output.print_json(Json{{"done", true}, {"exit", static_cast<int>(exit)}, {"text", text}, {"findings", objects}});
+    context.output.print_json(Json{
+        {"done", true}, {"exit", static_cast<int>(exit)}, {"text", text}, {"findings", objects}});
     return exit;
   }
   return context.output.finish(exit, text);

@@ -21,7 +21,8 @@ class KeeperClient {
   base::Result<void> send(const control::Request& request);
   // Calls `on_reply` for each reply but the last, and returns that. deadline_exceeded when nothing
   // comes for `silence`; unknown_outcome when the keeper goes away first.
-  base::Result<Json> receive(base::Duration silence, const std::function<void(const Json&)>& on_reply);
+  base::Result<Json> receive(base::Duration silence,
+                             const std::function<void(const Json&)>& on_reply);
   // Both, for a query.
   base::Result<Json> ask(const control::Request& request);
 

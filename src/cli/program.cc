@@ -50,7 +50,8 @@ int run_program(int argc, char** argv) {
       fmt::print("{}\n", parsed.usage.text);
       return 0;
     }
-    return static_cast<int>(Output({.json = parsed.json}).finish(parsed.usage.exit, parsed.usage.text));
+    return static_cast<int>(
+        Output({.json = parsed.json}).finish(parsed.usage.exit, parsed.usage.text));
   }
   const Arguments& arguments = *parsed.arguments;
   Output output({.json = arguments.json, .is_terminal = draws_on_terminal(arguments)});

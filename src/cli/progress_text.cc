@@ -31,7 +31,9 @@ double real(const Json& object, const char* key) {
   return found != object.end() && found->is_number() ? found->get<double>() : 0;
 }
 
-std::uint64_t ns_of_seconds(double seconds) { return static_cast<std::uint64_t>(seconds * 1e9); }
+std::uint64_t ns_of_seconds(double seconds) {
+  return static_cast<std::uint64_t>(seconds * 1e9);
+}
 
 // Where the attempt stands, in one word: the keeper's phase, or within it the instances' own.
 std::string stage(const Json& attempt, const std::string& keeper_phase) {
@@ -43,7 +45,8 @@ std::string bar(const std::string& stage) {
   static constexpr std::array<std::string_view, 7> kStages = {
       "preparing", "meeting", "background", "rehearsal", "foreground", "probation", "committing"};
   const auto* const found = std::find(kStages.begin(), kStages.end(), stage);
-  const auto done = found == kStages.end() ? 0 : static_cast<std::size_t>(found - kStages.begin()) + 1;
+  const auto done =
+      found == kStages.end() ? 0 : static_cast<std::size_t>(found - kStages.begin()) + 1;
   return "[" + std::string(done, '#') + std::string(kStages.size() - done, '.') + "]";
 }
 
@@ -55,7 +58,9 @@ std::string duration_text(double seconds) {
   return fmt::format("{} d {:02} h", whole / 86'400, whole / 3'600 % 24);
 }
 
-std::string or_dash(const std::string& value) { return value.empty() ? "-" : value; }
+std::string or_dash(const std::string& value) {
+  return value.empty() ? "-" : value;
+}
 
 void attempt_lines(const Json& attempt, const std::string& keeper_phase,
                    std::vector<std::string>& lines) {
@@ -66,12 +71,11 @@ void attempt_lines(const Json& attempt, const std::string& keeper_phase,
       "  {:12} {}, {}, {}, {}", "moved", bytes_text(number(attempt, "bytes")),
       counted(number(attempt, "fds"), "descriptor"), counted(number(attempt, "records"), "record"),
       counted(number(attempt, "rounds"), "round")));
-  lines.push_back(fmt::format("  {:12} predicted {}, measured {}, longest freeze taken back {}",
-                              "blackout", milliseconds_text(number(attempt, "predicted_blackout_ns")),
-                              number(attempt, "blackout_ns") == 0
-                                  ? "-"
-                                  : milliseconds_text(number(attempt, "blackout_ns")),
-                              milliseconds_text(number(attempt, "frozen_max_ns"))));
+  lines.push_back(fmt::format(
+      "  {:12} predicted {}, measured {}, longest freeze taken back {}", "blackout",
+      milliseconds_text(number(attempt, "predicted_blackout_ns")),
+      number(attempt, "blackout_ns") == 0 ? "-" : milliseconds_text(number(attempt, "blackout_ns")),
+      milliseconds_text(number(attempt, "frozen_max_ns"))));
 }
 
 }  // namespace
@@ -123,10 +127,11 @@ std::vector<std::string> status_lines(const Json& status) {
 }
 
 std::string status_line(const Json& status) {
-  std::string line = fmt::format(
-      "{} {} {} generation {} pid {} connections {} old {}", text(status, "name"),
-      text(status, "phase"), or_dash(control::version_text(text(status, "version"))), number(status, "generation"),
-      real(status, "pid"), number(status, "connections"), number(status, "old_processes"));
+  std::string line =
+      fmt::format("{} {} {} generation {} pid {} connections {} old {}", text(status, "name"),
+                  text(status, "phase"), or_dash(control::version_text(text(status, "version"))),
+                  number(status, "generation"), real(status, "pid"), number(status, "connections"),
+                  number(status, "old_processes"));
   const auto attempt = status.find("attempt");
   if (attempt != status.end() && attempt->is_object()) {
     line += ": " + progress_line(*attempt, text(status, "phase"));
@@ -140,9 +145,10 @@ std::string history_line(const Json& attempt) {
                   text(attempt, "outcome"), text(attempt, "from"), or_dash(text(attempt, "to")),
                   control::seconds_text(ns_of_seconds(real(attempt, "duration_ms") / 1000)));
   if (attempt.contains("activated_ms") && !attempt.at("activated_ms").is_null()) {
-    line += fmt::format("  blackout {}, {}, {} lost", milliseconds_text(number(attempt, "blackout_ns")),
-                        counted(number(attempt, "connections_moved"), "connection"),
-                        number(attempt, "connections_lost"));
+    line +=
+        fmt::format("  blackout {}, {}, {} lost", milliseconds_text(number(attempt, "blackout_ns")),
+                    counted(number(attempt, "connections_moved"), "connection"),
+                    number(attempt, "connections_lost"));
   }
   if (const std::string why = text(attempt, "why"); !why.empty()) line += "  " + why;
   return line;
@@ -152,7 +158,8 @@ std::string event_line(const Json& event) {
   std::string line = fmt::format("{}  {}", text(event, "at"), text(event, "event"));
   for (const auto& [key, value] : event.items()) {
     if (key == "at" || key == "event" || key == "n") continue;
-    line += fmt::format("  {}={}", key, value.is_string() ? value.get<std::string>() : value.dump());
+    line +=
+        fmt::format("  {}={}", key, value.is_string() ? value.get<std::string>() : value.dump());
   }
   return line;
 }

@@ -33,7 +33,8 @@ std::vector<std::string> lines_for(const Json& status) {
 
 ExitCode show_all(const Context& context) {
   Json all = Json::array();
-  for (const auto& name : context.folders.names()) all.push_back(status_or_error(context.folders, name));
+  for (const auto& name : context.folders.names())
+    all.push_back(status_or_error(context.folders, name));
   Output& output = context.output;
   output.print_json(Json{{"done", true}, {"exit", 0}, {"components", all}});
   if (output.json()) return ExitCode::done;
@@ -148,7 +149,8 @@ ExitCode show_events(const Context& context) {
     output.print_json(reply.at("event"));
   });
   // Who follows sees the end of the component as the end of the events.
-  if (!last && context.arguments.follow && last.error().code() == base::ErrorCode::unknown_outcome) {
+  if (!last && context.arguments.follow &&
+      last.error().code() == base::ErrorCode::unknown_outcome) {
     return ExitCode::done;
   }
   if (!last) return output.fail(last.error());

@@ -33,7 +33,8 @@ std::vector<std::string> keeper_words(const std::string& keeper, const Arguments
   control::append_options(request, arguments.run);
   control::append_launch(request, launch);
   std::vector<std::string> words = {keeper, arguments.name};
-  for (const auto& option : request.options) words.push_back("--" + option.key + "=" + option.value);
+  for (const auto& option : request.options)
+    words.push_back("--" + option.key + "=" + option.value);
   words.push_back(arguments.foreground ? "--foreground" : fmt::format("--client-fd={}", kClientFd));
   words.emplace_back("--");
   words.insert(words.end(), request.program.begin(), request.program.end());
@@ -42,7 +43,8 @@ std::vector<std::string> keeper_words(const std::string& keeper, const Arguments
 
 std::vector<std::string> environment() {
   std::vector<std::string> variables;
-  for (char** variable = environ; *variable != nullptr; ++variable) variables.emplace_back(*variable);
+  for (char** variable = environ; *variable != nullptr; ++variable)
+    variables.emplace_back(*variable);
   return variables;
 }
 
@@ -59,10 +61,12 @@ Result<os::UniqueFd> open_keeper_log(const std::string& folder) {
   SEGUE_TRY(os::ensure_private_directory(folder));
   const std::string path = folder + "/" + std::string(control::kKeeperLog);
   std::error_code error;
-  if (const auto size = std::filesystem::file_size(path, error); !error && size > kMaxKeeperLogBytes) {
+  if (const auto size = std::filesystem::file_size(path, error);
+      !error && size > kMaxKeeperLogBytes) {
     std::filesystem::rename(path, path + ".1", error);
   }
-  os::UniqueFd log(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  os::UniqueFd log(
+      ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!log) return fail(base::errno_error("open " + path, errno));
   return log;
 }
@@ -96,7 +100,8 @@ Result<void> check_not_running(const Context& context) {
   const auto connected = context.folders.connect(name);
   if (connected) {
     return fail(ErrorCode::already_exists,
-                "{} runs already: to change its program, use `segue upgrade {} PROGRAM`", name, name);
+                "{} runs already: to change its program, use `segue upgrade {} PROGRAM`", name,
+                name);
   }
   switch (connected.error().code()) {
     case ErrorCode::not_found:
@@ -110,7 +115,8 @@ Result<void> check_not_running(const Context& context) {
 
 void print_plan(const Context& context, const control::Launch& launch, const std::string& keeper) {
   Output& output = context.output;
-  output.print(fmt::format("1. {} starts as the keeper of {}, in {}", keeper, context.arguments.name,
+  output.print(fmt::format("1. {} starts as the keeper of {}, in {}", keeper,
+                           context.arguments.name,
                            context.folders.runtime(context.arguments.name)));
   output.print(fmt::format("2. it starts {} in {}, and waits {} ms at most until it serves",
                            launch.argv.front(), launch.cwd, context.arguments.run.start_ms));

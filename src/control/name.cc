@@ -10,7 +10,9 @@ bool is_alphanumeric(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-bool is_name_char(char c) { return is_alphanumeric(c) || c == '.' || c == '_' || c == '-'; }
+bool is_name_char(char c) {
+  return is_alphanumeric(c) || c == '.' || c == '_' || c == '-';
+}
 
 }  // namespace
 

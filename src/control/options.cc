@@ -201,8 +201,8 @@ Result<HostPort> parse_host_port(const std::string& text) {
   } else if (result.host.find_first_of("[]:") != std::string::npos) {
     return refuse();
   }
-  const auto port =
-      parse_number<std::uint16_t>("health-tcp", std::string_view(text).substr(colon + 1), 1, 65'535);
+  const auto port = parse_number<std::uint16_t>(
+      "health-tcp", std::string_view(text).substr(colon + 1), 1, 65'535);
   if (!port) return refuse();
   result.port = *port;
   return result;

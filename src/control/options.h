@@ -34,8 +34,8 @@ struct AttemptOptions {
   std::uint32_t retries = 0;        // from the beginning, where the failure may pass
   bool vote = false;                // the service itself has to say that all is well
   bool no_rehearsal = false;
-  bool queue = false;  // wait for an upgrade under way instead of being refused
-  bool relay = false;  // the state goes through the keeper
+  bool queue = false;      // wait for an upgrade under way instead of being refused
+  bool relay = false;      // the state goes through the keeper
   std::string health_cmd;  // a shell command; good when it exits with 0
   std::string health_tcp;  // HOST:PORT that has to accept
   std::uint32_t health_timeout_ms = 5'000;  // of one check

@@ -70,7 +70,8 @@ TEST(HostPort, takes_names_and_addresses) {
 }
 
 TEST(HostPort, refuses_anything_else) {
-  for (const char* text : {"", ":80", "host", "host:", "host:0", "host:65536", "host:x", "::1:80"}) {
+  for (const char* text :
+       {"", ":80", "host", "host:", "host:0", "host:65536", "host:x", "::1:80"}) {
     EXPECT_FALSE(parse_host_port(text)) << text;
   }
 }

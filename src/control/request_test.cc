@@ -15,8 +15,7 @@ using namespace std::string_view_literals;
 
 TEST(Request, words_are_separated_by_nul) {
   const Request request{"upgrade", {{"budget-us", "500"}}, {"/bin/v2", "--port", "1"}};
-  EXPECT_EQ(encode(request).value(),
-            "segue/1\0upgrade\0budget-us=500\0--\0/bin/v2\0--port\0001"sv);
+  EXPECT_EQ(encode(request).value(), "segue/1\0upgrade\0budget-us=500\0--\0/bin/v2\0--port\0001"sv);
 }
 
 TEST(Request, comes_back_as_it_was_sent) {

@@ -16,9 +16,9 @@ using base::ErrorCode;
 using base::fail;
 using base::Result;
 
-constexpr std::array<std::string_view, 9> kFaultPoints = {
-    "spawn",      "hello",     "attempt-sent", "background", "rehearsal",
-    "foreground", "activated", "probation",    "commit"};
+constexpr std::array<std::string_view, 9> kFaultPoints = {"spawn",      "hello",     "attempt-sent",
+                                                          "background", "rehearsal", "foreground",
+                                                          "activated",  "probation", "commit"};
 
 Result<int> parse_fd(const std::string& text) {
   int fd = -1;
@@ -66,7 +66,8 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& words) {
 
 std::string usage_text() {
   return "segue-keeper NAME [--KEY=VALUE...] -- PROGRAM ARGUMENT...\n"
-         "Keeps one component running and hands it over to its next version. `segue run` starts it.\n"
+         "Keeps one component running and hands it over to its next version. `segue run` starts "
+         "it.\n"
          "\n"
          "  --cwd=DIR              the program's working directory (default /)\n"
          "  --env=NAME=VALUE       one more variable of its environment; may be repeated\n"
@@ -75,8 +76,10 @@ std::string usage_text() {
          "  --grace-ms=N           stop: asked, then SIGTERM, after as long again SIGKILL (5000)\n"
          "  --foreground           stay in the foreground, print what the program prints\n"
          "  --client-fd=N          who waits for the start is connected there\n"
-         "  --unsafe-fault=P:A     UNSAFE, for tests only: at point P (spawn, hello, attempt-sent,\n"
-         "                         background, rehearsal, foreground, activated, probation, commit)\n"
+         "  --unsafe-fault=P:A     UNSAFE, for tests only: at point P (spawn, hello, "
+         "attempt-sent,\n"
+         "                         background, rehearsal, foreground, activated, probation, "
+         "commit)\n"
          "                         do A to this process (kill, stop, error), once\n";
 }
 
@@ -90,7 +93,8 @@ Result<Fault> parse_fault(const std::string& text) {
   } else if (action == "stop") {
     fault.action = Fault::Action::stop;
   } else if (action != "error") {
-    return fail(ErrorCode::invalid_argument, "unsafe-fault: '{}' is not POINT:kill|stop|error", text);
+    return fail(ErrorCode::invalid_argument, "unsafe-fault: '{}' is not POINT:kill|stop|error",
+                text);
   }
   if (std::find(kFaultPoints.begin(), kFaultPoints.end(), point) == kFaultPoints.end()) {
     return fail(ErrorCode::invalid_argument, "unsafe-fault: there is no point '{}'", point);

@@ -12,7 +12,7 @@ struct CommandLine {
   std::string name;
   control::RunOptions run;
   control::Launch launch;
-  int client_fd = -1;      // whoever asked for the start waits there, connected
+  int client_fd = -1;       // whoever asked for the start waits there, connected
   bool foreground = false;  // stay, and let the instances print where this process does
   bool help = false;
 };

@@ -114,8 +114,11 @@ void Component::on(const UndoRequested& event) {
 }
 
 void Component::on(const StopRequested& event) {
+  if (phase_ == Phase::stopped) {
+    return finish(event.request, ExitCode::done, settings_.name + " is stopped");
+  }
   if (event.request != 0) stop_requests_.push_back(event.request);
-  if (phase_ == Phase::stopping || phase_ == Phase::stopped) return;
+  if (phase_ == Phase::stopping) return;
   step("stop", {{"phase", std::string(to_string(phase_))}}, true);
   stop_now("the component was stopped");
 }
@@ -140,12 +143,13 @@ std::string Component::busy_text() const {
       break;
   }
   const auto since = std::chrono::duration_cast<base::Duration>(now_ - attempt_->began);
-  return fmt::format("{} {} ({}) has been under way for {} ({})",
-                     attempt_->kind == Kind::upgrade ? "upgrade" : "the " + std::string(to_string(attempt_->kind)),
-                     attempt_->id, from_to_text(*attempt_),
-                     control::seconds_text(static_cast<std::uint64_t>(since.count())),
-                     phase_ == Phase::attempting ? attempt_phase_name(attempt_->reported_phase)
-                                                 : to_string(phase_));
+  return fmt::format(
+      "{} {} ({}) has been under way for {} ({})",
+      attempt_->kind == Kind::upgrade ? "upgrade" : "the " + std::string(to_string(attempt_->kind)),
+      attempt_->id, from_to_text(*attempt_),
+      control::seconds_text(static_cast<std::uint64_t>(since.count())),
+      phase_ == Phase::attempting ? attempt_phase_name(attempt_->reported_phase)
+                                  : to_string(phase_));
 }
 
 void Component::enqueue_or_refuse(const Request& request, bool may_wait) {
@@ -223,22 +227,24 @@ void Component::on(const ChannelClosed& event) {
   instance->channel_open = false;
   instance->awaits_pong = false;
   if (instance->role == Role::ending) return;
-  step("instance.channel_closed", {{"generation", fmt::to_string(event.generation)},
-                                   {"why", event.why}});
+  step("instance.channel_closed",
+       {{"generation", fmt::to_string(event.generation)}, {"why", event.why}});
   // Whether the process lives decides, not its channel: mostly it has just ended. But who cannot be
   // talked to neither becomes the first owner nor goes on in an attempt.
   const bool starts = phase_ == Phase::starting && event.generation == starting_;
   const bool takes_over = (phase_ == Phase::preparing || phase_ == Phase::attempting) &&
-                          event.generation == attempt_->successor && event.generation != page_.owner;
+                          event.generation == attempt_->successor &&
+                          event.generation != page_.owner;
   if (starts || takes_over) end_instance(event.generation, EndPolicy::refused, 0, false);
 }
 
 // ---- Time
 
 std::optional<MonotonicTime> Component::request_timeout() const {
-  if (!in_attempt() || attempt_->options.timeout_ms == 0 || attempt_->timed_out) return std::nullopt;
-  const bool waits = phase_ == Phase::preparing || phase_ == Phase::attempting ||
-                     phase_ == Phase::retrying;
+  if (!in_attempt() || attempt_->options.timeout_ms == 0 || attempt_->timed_out)
+    return std::nullopt;
+  const bool waits =
+      phase_ == Phase::preparing || phase_ == Phase::attempting || phase_ == Phase::retrying;
   if (!waits) return std::nullopt;
   return attempt_->began + std::chrono::milliseconds(attempt_->options.timeout_ms);
 }
@@ -249,9 +255,10 @@ void Component::on(const TimePassed& /*event*/) {
   answer_closing();
   if (const auto timeout = request_timeout(); timeout && now_ >= *timeout) {
     attempt_->timed_out = true;
-    end_attempt_early(fmt::format("it was not active within the {} that were given (--timeout)",
-                                  control::seconds_text(attempt_->options.timeout_ms * 1'000'000ULL)),
-                      WhyEnd::final);
+    end_attempt_early(
+        fmt::format("it was not active within the {} that were given (--timeout)",
+                    control::seconds_text(attempt_->options.timeout_ms * 1'000'000ULL)),
+        WhyEnd::final);
   }
   if (deadline_ && now_ >= *deadline_) {
     deadline_.reset();
@@ -262,8 +269,9 @@ void Component::on(const TimePassed& /*event*/) {
 void Component::phase_deadline_passed() {
   switch (phase_) {
     case Phase::starting:
-      first_instance_failed(fmt::format("it was not active within {}",
-                                        control::seconds_text(settings_.run.start_ms * 1'000'000ULL)));
+      first_instance_failed(
+          fmt::format("it was not active within {}",
+                      control::seconds_text(settings_.run.start_ms * 1'000'000ULL)));
       return;
     case Phase::backoff:
       set_phase(Phase::starting);

@@ -13,10 +13,10 @@
 
 namespace segue::keeper {
 
-// Decides everything that a keeper does about its component, and does nothing itself: given an event,
-// what the ownership page holds, and the time, it returns the commands to carry out, in order.
-// The ownership page and the deaths of processes are facts; what instances say is not, so whatever
-// does not fit the phase is ignored, and every wait has a deadline.
+// Decides everything that a keeper does about its component, and does nothing itself: given an
+// event, what the ownership page holds, and the time, it returns the commands to carry out, in
+// order. The ownership page and the deaths of processes are facts; what instances say is not, so
+// whatever does not fit the phase is ignored, and every wait has a deadline.
 class Component {
  public:
   struct Settings {
@@ -31,6 +31,7 @@ class Component {
   static constexpr base::Duration kPingInterval = std::chrono::seconds(1);
   static constexpr base::Duration kMinPingInterval = std::chrono::milliseconds(10);
   static constexpr base::Duration kHungAfter = std::chrono::seconds(5);
+  static constexpr base::Duration kAnswersWithin = std::chrono::seconds(3);
   static constexpr base::Duration kFirstBackoff = std::chrono::milliseconds(100);
   static constexpr base::Duration kMaxBackoff = std::chrono::seconds(10);
   static constexpr base::Duration kHealthyAfter = std::chrono::seconds(60);
@@ -39,7 +40,7 @@ class Component {
   static constexpr base::Duration kRecoverMargin = std::chrono::seconds(3);
   static constexpr base::Duration kRetryDelay = std::chrono::milliseconds(500);
   static constexpr base::Duration kHealthInterval = std::chrono::milliseconds(500);
-  static constexpr std::uint32_t kHealthFailuresAllowed = 1;  // in a row
+  static constexpr std::uint32_t kHealthFailuresAllowed = 1;              // in a row
   static constexpr base::Duration kVoteLimit = std::chrono::seconds(60);  // after the probation
   static constexpr base::Duration kGoneLimit = std::chrono::seconds(15);  // then it is answered
   static constexpr std::uint32_t kUndoRetries = 2;
@@ -183,8 +184,8 @@ class Component {
   Generation last_generation_;
   AttemptId last_attempt_ = 0;
   Generation owner_ = 0;
-  Generation starting_ = 0;  // who is to be the first owner, the last one that was started
-  std::string service_;  // as the first instance named it
+  Generation starting_ = 0;       // who is to be the first owner, the last one that was started
+  std::string service_;           // as the first instance named it
   control::Launch owner_launch_;  // to be restarted after a crash
   std::deque<Previous> previous_;
 

@@ -70,8 +70,8 @@ Generation Component::spawn(const control::Launch& launch) {
   if (instances_.empty()) next_ping_ = now_ + kPingInterval;
   instances_.emplace(generation, std::move(instance));
   fault_point("spawn");
-  step("instance.spawn", {{"generation", fmt::to_string(generation)},
-                          {"program", launch.argv.front()}});
+  step("instance.spawn",
+       {{"generation", fmt::to_string(generation)}, {"program", launch.argv.front()}});
   command(Spawn{generation, launch});
   return generation;
 }
@@ -122,9 +122,8 @@ void Component::first_owner_activated(Instance& instance) {
   instance.role = Role::serving;
   instance.active_since = now_;
   owner_ = instance.generation;
-  step("instance.active", {{"generation", fmt::to_string(instance.generation)},
-                           {"version", instance.version}},
-       true);
+  step("instance.active",
+       {{"generation", fmt::to_string(instance.generation)}, {"version", instance.version}}, true);
   set_phase(Phase::serving);
   finish(std::exchange(run_request_, 0), ExitCode::done,
          fmt::format("{} {} serves (pid {})", settings_.name, instance.label(), instance.pid));
@@ -137,9 +136,10 @@ void Component::on(const Exited& event) {
   found->signal = event.signal;
   const Instance gone = *found;
   instances_.erase(event.generation);
-  step("instance.ended", {{"generation", fmt::to_string(gone.generation)},
-                          {"how", event.how},
-                          {"role", std::string(to_string(gone.role))}},
+  step("instance.ended",
+       {{"generation", fmt::to_string(gone.generation)},
+        {"how", event.how},
+        {"role", std::string(to_string(gone.role))}},
        true);
   predecessor_gone(gone.generation);
   const bool was_owner = gone.generation == owner_;
@@ -241,7 +241,8 @@ void Component::drive_ending(Instance& instance) {
       end_steps(instance.end_policy, settings_.run, room)[instance.end_step++].action;
   const Step::Fields fields = {
       {"generation", fmt::to_string(instance.generation)},
-      {"after", control::seconds_text(static_cast<std::uint64_t>((now_ - instance.ending_since).count()))}};
+      {"after",
+       control::seconds_text(static_cast<std::uint64_t>((now_ - instance.ending_since).count()))}};
   switch (action) {
     case EndStep::Action::report:
       step("instance.ends_slowly", fields);

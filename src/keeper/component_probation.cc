@@ -80,7 +80,8 @@ void Component::enter_probation(std::uint64_t blackout_ns) {
   step_attempt("attempt.activated", attempt, {{"blackout_ns", fmt::to_string(blackout_ns)}});
   fault_point("activated");
   if (attempt.carried != 0) {
-    end_instance(std::exchange(attempt.carried, 0), EndPolicy::committed, SEGUE_END_COMMITTED, true);
+    end_instance(std::exchange(attempt.carried, 0), EndPolicy::committed, SEGUE_END_COMMITTED,
+                 true);
   }
   set_phase(Phase::probation);
   fault_point("probation");
@@ -118,7 +119,8 @@ void Component::review_probation() {
   }
   if (options.vote && attempt.vote != Verdict::good) {
     deadline_ = end + kVoteLimit;
-    if (now_ >= *deadline_) hand_back(attempt.to + " never voted for itself", 0, automatic_undo_options());
+    if (now_ >= *deadline_)
+      hand_back(attempt.to + " never voted for itself", 0, automatic_undo_options());
     return;
   }
   if (const Instance* successor = find(attempt.successor); successor->hung) {
@@ -160,7 +162,8 @@ void Component::commit_deadline_passed() {
   Attempt& attempt = *attempt_;
   const Instance* successor = find(attempt.successor);
   const bool answers = successor != nullptr && successor->last_pong &&
-                       *successor->last_pong > phase_since_ && page_.owner == attempt.successor;
+                       now_ - *successor->last_pong <= kAnswersWithin &&
+                       page_.owner == attempt.successor;
   const milliseconds hang(attempt.options.hang_ms.value_or(kHangMs));
   set_deadline(std::max(kCommitLimit, hang + kRecoverMargin));
   if (!attempt.commit_repeated || !answers) {
@@ -195,7 +198,7 @@ void Component::committed() {
   Attempt done = *std::exchange(attempt_, std::nullopt);
   std::optional<Attempt> undone = std::exchange(undone_, std::nullopt);
   done.committed = now_;
-  if (done.kind == Kind::upgrade) {
+  if (done.kind != Kind::undo) {
     previous_.push_back({owner_launch_, done.from});
     if (previous_.size() > kMaxPrevious) previous_.pop_front();
   } else if (!undone) {
@@ -228,7 +231,8 @@ void Component::predecessor_gone(Generation generation) {
     attempt.predecessor_gone = now_ - *attempt.committed;
     step("predecessor.gone",
          {{"generation", fmt::to_string(generation)},
-          {"after", control::seconds_text(static_cast<std::uint64_t>(attempt.predecessor_gone->count()))}});
+          {"after",
+           control::seconds_text(static_cast<std::uint64_t>(attempt.predecessor_gone->count()))}});
     if (!closing->answered) answer(*closing);
     closing_.erase(closing);
     return;
@@ -320,7 +324,8 @@ void Component::said_resumed(const EventReceived& event) {
     case Phase::probation:
     case Phase::committing:
     case Phase::recovering:
-      if (event.generation == attempt.predecessor || event.generation == attempt.carried) {
+      if (event.generation == attempt.carried ||
+          (event.generation == attempt.predecessor && attempt.sent)) {
         reclaimed(event.generation);
       }
       return;

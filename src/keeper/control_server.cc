@@ -34,7 +34,9 @@ void ControlServer::on_connection() {
   (void)add(std::move(fd), false);
 }
 
-Result<RequestId> ControlServer::adopt(os::UniqueFd client) { return add(std::move(client), true); }
+Result<RequestId> ControlServer::adopt(os::UniqueFd client) {
+  return add(std::move(client), true);
+}
 
 Result<RequestId> ControlServer::add(os::UniqueFd fd, bool asked) {
   if (clients_.size() >= kMaxClients) {

@@ -94,8 +94,8 @@ struct FaultInjected {
 
 using Event =
     std::variant<RunRequested, UpgradeRequested, UndoRequested, StopRequested, SpawnFailed, Spawned,
-                 HelloReceived, ProgressReceived, EventReceived, PongReceived, ChannelClosed, Exited,
-                 HealthChecked, TimePassed, FaultInjected>;
+                 HelloReceived, ProgressReceived, EventReceived, PongReceived, ChannelClosed,
+                 Exited, HealthChecked, TimePassed, FaultInjected>;
 
 // ---- Commands
 
@@ -177,10 +177,9 @@ struct Leave {
   control::ExitCode exit = control::ExitCode::done;
 };
 
-using Command =
-    std::variant<Spawn, SendStart, SendAttempt, SendCommit, SendAbort, SendEnd, SendPing, Signal,
-                 RaisePriority, Vacate, CheckHealth, Finish, ShowProgress, ShowQueued, Step, Record,
-                 FaultPoint, Leave>;
+using Command = std::variant<Spawn, SendStart, SendAttempt, SendCommit, SendAbort, SendEnd,
+                             SendPing, Signal, RaisePriority, Vacate, CheckHealth, Finish,
+                             ShowProgress, ShowQueued, Step, Record, FaultPoint, Leave>;
 using Commands = std::vector<Command>;
 
 }  // namespace segue::keeper

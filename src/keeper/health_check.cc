@@ -60,7 +60,9 @@ HealthCheck::HealthCheck(os::EpollLoop& loop, const os::Clock& clock,
       environment_(std::move(environment)),
       on_result_(std::move(on_result)) {}
 
-HealthCheck::~HealthCheck() { release(); }
+HealthCheck::~HealthCheck() {
+  release();
+}
 
 void HealthCheck::start() {
   auto timer = loop_.call_at(clock_.monotonic_now() + limit_, [this] { timed_out(); });
@@ -71,11 +73,13 @@ void HealthCheck::start() {
 }
 
 void HealthCheck::run_command() {
-  os::SpawnOptions options{.argv = {"/bin/sh", "-c", command_}, .env = environment_, .cwd = "/", .fds = {}};
+  os::SpawnOptions options{
+      .argv = {"/bin/sh", "-c", command_}, .env = environment_, .cwd = "/", .fds = {}};
   auto child = os::spawn(options);
   if (!child) return done(false, child.error().to_string());
   child_ = *std::move(child);
-  auto watched = loop_.watch(child_.pidfd.get(), EPOLLIN, [this](std::uint32_t) { command_ended(); });
+  auto watched =
+      loop_.watch(child_.pidfd.get(), EPOLLIN, [this](std::uint32_t) { command_ended(); });
   if (!watched) done(false, watched.error().message());
 }
 
@@ -97,10 +101,11 @@ void HealthCheck::connect() {
   if (!target) return done(false, target.error().message());
   const auto address = numeric_address(*target);
   if (!address) return done(false, fmt::format("'{}' is not an IP address", target->host));
-  socket_.reset(::socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  socket_.reset(
+      ::socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket_) return done(false, base::errno_error("make a socket", errno).to_string());
-  const int connected_now = ::connect(
-      socket_.get(), reinterpret_cast<const sockaddr*>(&address->storage), address->size);
+  const int connected_now =
+      ::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address->storage), address->size);
   if (connected_now == 0) return done(true, address_ + " accepts connections");
   if (errno != EINPROGRESS) {
     return done(false, base::errno_error("connect to " + address_, errno).to_string());

@@ -115,8 +115,8 @@ std::string attempt_payload(const AttemptOrder& order, const control::AttemptOpt
   };
   const auto role =
       order.is_successor ? handoff::AttemptRole::successor : handoff::AttemptRole::predecessor;
-  const auto mode = order.kind == Kind::rehearse ? handoff::AttemptMode::rehearse
-                                                 : handoff::AttemptMode::upgrade;
+  const auto mode =
+      order.kind == Kind::rehearse ? handoff::AttemptMode::rehearse : handoff::AttemptMode::upgrade;
   handoff::put_number(out, 1, static_cast<std::uint64_t>(role));
   handoff::put_number(out, 2, order.attempt);
   handoff::put_field(out, 3, order.nonce);

@@ -149,9 +149,8 @@ void Keeper::housekeeping() {
 // ---- Commands that concern people
 
 void Keeper::execute(const Finish& command) {
-  server_.finish(command.request,
-                 last_reply(line_.name, command.exit, command.text,
-                            command.attempt ? &*command.attempt : nullptr, now()));
+  server_.finish(command.request, last_reply(line_.name, command.exit, command.text,
+                                             command.attempt ? &*command.attempt : nullptr, now()));
 }
 
 void Keeper::execute(const ShowProgress& /*command*/) {
@@ -195,8 +194,9 @@ void Keeper::execute(const Step& command) {
   if (steps_.size() > kMaxEvents) steps_.pop_front();
   if (lost_before == 0 && step_log_.lines_lost() > 0) {
     // Only in memory: it cannot be written, which is what it says.
-    steps_.push_back({++last_step_, step_json({"log.not_written", {{"path", step_log_.path()}}, false},
-                                              last_step_, now())});
+    steps_.push_back(
+        {++last_step_,
+         step_json({"log.not_written", {{"path", step_log_.path()}}, false}, last_step_, now())});
   }
 }
 
@@ -221,9 +221,8 @@ void Keeper::execute(const FaultPoint& command) {
     case Fault::Action::error:
       // The commit is lost on its way; everything else fails where it stands.
       if (fault.point == "commit") {
-        std::erase_if(commands_, [](const Command& next) {
-          return std::holds_alternative<SendCommit>(next);
-        });
+        std::erase_if(commands_,
+                      [](const Command& next) { return std::holds_alternative<SendCommit>(next); });
       } else {
         post(FaultInjected{fault.point});
       }

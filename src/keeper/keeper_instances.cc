@@ -27,13 +27,16 @@ using handoff::FrameType;
 
 constexpr int kKeeperFdOfInstance = 3;
 constexpr int kLockFdOfInstance = 4;
-constexpr int kMaxFramesPerTurn = 256;  // then other instances have their turn
+constexpr int kMaxFramesPerTurn = 256;   // then other instances have their turn
 constexpr int kMaxLastFrames = 100'000;  // that an instance sent before it ended
 
-handoff::UniqueFd as_handoff(os::UniqueFd fd) { return handoff::UniqueFd(fd.release()); }
+handoff::UniqueFd as_handoff(os::UniqueFd fd) {
+  return handoff::UniqueFd(fd.release());
+}
 
 // NAME=value lists: later ones win.
-std::vector<std::string> merged(std::vector<std::string> base, const std::vector<std::string>& more) {
+std::vector<std::string> merged(std::vector<std::string> base,
+                                const std::vector<std::string>& more) {
   for (const auto& variable : more) {
     const std::string head = variable.substr(0, variable.find('=') + 1);
     std::erase_if(base, [&](const std::string& old) { return old.starts_with(head); });
@@ -58,9 +61,10 @@ Result<void> Keeper::spawn(const Spawn& command) {
   os::SpawnOptions options;
   options.argv = command.launch.argv;
   options.cwd = command.launch.cwd;
-  options.env = merged(merged(environment_, command.launch.env),
-                       {fmt::format("SEGUE_KEEPER_FD={}", kKeeperFdOfInstance),
-                        "SEGUE_NAME=" + line_.name, fmt::format("SEGUE_GENERATION={}", generation)});
+  options.env =
+      merged(merged(environment_, command.launch.env),
+             {fmt::format("SEGUE_KEEPER_FD={}", kKeeperFdOfInstance), "SEGUE_NAME=" + line_.name,
+              fmt::format("SEGUE_GENERATION={}", generation)});
   const os::UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (!null) return fail(base::errno_error("open /dev/null", errno));
   options.fds = {{null.get(), 0},
@@ -116,8 +120,7 @@ void Keeper::on_channel(Generation generation) {
       close_channel(generation, "it cannot be written to");
     } else if (process.channel.congested() != process.wants_write) {
       process.wants_write = process.channel.congested();
-      (void)loop_.change(process.channel.fd(),
-                         process.wants_write ? EPOLLIN | EPOLLOUT : EPOLLIN);
+      (void)loop_.change(process.channel.fd(), process.wants_write ? EPOLLIN | EPOLLOUT : EPOLLIN);
     }
   }
   settle();
@@ -300,7 +303,8 @@ void Keeper::execute(const RaisePriority& command) {
   if (found == processes_.end()) return;
   const int pid = found->second.child.pid;
   (void)os::set_priority(pid, os::Priority::normal);
-  ::syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, pid, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, IOPRIO_NORM));
+  ::syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, pid,
+            IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, IOPRIO_NORM));
 }
 
 void Keeper::execute(const Vacate& command) {
@@ -312,18 +316,19 @@ void Keeper::execute(const Vacate& command) {
 void Keeper::execute(const CheckHealth& command) {
   std::vector<std::string> environment = merged(environment_, {"SEGUE_NAME=" + line_.name});
   if (const Instance* owner = component_.find(component_.owner())) {
-    environment = merged(std::move(environment),
-                         {fmt::format("SEGUE_PID={}", owner->pid),
-                          fmt::format("SEGUE_GENERATION={}", owner->generation)});
+    environment =
+        merged(std::move(environment), {fmt::format("SEGUE_PID={}", owner->pid),
+                                        fmt::format("SEGUE_GENERATION={}", owner->generation)});
   }
   const AttemptId attempt = command.attempt;
-  health_ = std::make_unique<HealthCheck>(
-      loop_, clock_, command.options, std::move(environment),
-      [this, attempt](const HealthCheck::Result& result) {
-        post(HealthChecked{attempt, result.good, result.text});
-        // Not from within the decider's commands: a check can have its result at once.
-        (void)loop_.call_at(clock_.monotonic_now(), [this] { settle(); });
-      });
+  health_ = std::make_unique<HealthCheck>(loop_, clock_, command.options, std::move(environment),
+                                          [this, attempt](const HealthCheck::Result& result) {
+                                            post(HealthChecked{attempt, result.good, result.text});
+                                            // Not from within the decider's commands: a check can
+                                            // have its result at once.
+                                            (void)loop_.call_at(clock_.monotonic_now(),
+                                                                [this] { settle(); });
+                                          });
   health_->start();
 }
 

@@ -17,7 +17,9 @@ using control::ExitCode;
 constexpr std::size_t kMaxHistoryBytes = std::size_t{2} << 20;
 
 // A line that was torn by a full disk is left out.
-bool is_whole(std::string_view line) { return line.starts_with('{') && line.ends_with('}'); }
+bool is_whole(std::string_view line) {
+  return line.starts_with('{') && line.ends_with('}');
+}
 
 base::Result<void> check_program(const control::Launch& launch) {
   if (launch.argv.empty()) {
@@ -28,7 +30,8 @@ base::Result<void> check_program(const control::Launch& launch) {
     return base::fail(base::ErrorCode::not_found, "there is no program {}", path);
   }
   if (::access(path.c_str(), X_OK) != 0) {
-    return base::fail(base::ErrorCode::permission_denied, "{} cannot be executed: chmod +x it", path);
+    return base::fail(base::ErrorCode::permission_denied, "{} cannot be executed: chmod +x it",
+                      path);
   }
   return {};
 }
@@ -50,13 +53,14 @@ void Keeper::on_request(RequestId id, base::Result<control::Request> request) {
   } else if (command == "upgrade" || command == "rehearse") {
     if (const auto fine = check_program(parsed->launch); !fine) {
       return end_request(id, ExitCode::refused,
-                    fmt::format("{} was not changed: {}", line_.name, fine.error().message()));
+                         fmt::format("{} was not changed: {}", line_.name, fine.error().message()));
     }
     const Kind kind = command == "rehearse" ? Kind::rehearse : Kind::upgrade;
     post(UpgradeRequested{id, kind, parsed->launch, parsed->attempt});
   } else {
-    return end_request(id, ExitCode::usage,
-                  fmt::format("this keeper does not know the command '{}'", command.substr(0, 80)));
+    return end_request(
+        id, ExitCode::usage,
+        fmt::format("this keeper does not know the command '{}'", command.substr(0, 80)));
   }
   settle();
 }

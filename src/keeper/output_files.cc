@@ -61,7 +61,8 @@ base::Result<os::UniqueFd> OutputFiles::open(Generation generation) {
     old.erase(old.begin());
   }
   const std::string path = path_of(generation);
-  os::UniqueFd fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  os::UniqueFd fd(
+      ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd) return base::fail(base::errno_error("open " + path, errno));
   return fd;
 }
@@ -69,13 +70,13 @@ base::Result<os::UniqueFd> OutputFiles::open(Generation generation) {
 void OutputFiles::trim(Generation generation) const {
   const std::string path = path_of(generation);
   const os::UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
-  struct stat status {};
+  struct stat status{};
   if (!fd || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) return;
   const auto size = static_cast<std::uint64_t>(status.st_size);
   if (size <= kMaxBytes) return;
   std::string newest(kMaxBytes / 2, '\0');
-  const ssize_t got = ::pread(fd.get(), newest.data(), newest.size(),
-                              static_cast<off_t>(size - newest.size()));
+  const ssize_t got =
+      ::pread(fd.get(), newest.data(), newest.size(), static_cast<off_t>(size - newest.size()));
   // Instances append, so what they write next begins at the start again.
   if (::ftruncate(fd.get(), 0) != 0) return;
   if (got <= 0) return;

@@ -9,9 +9,10 @@
 
 namespace segue::keeper {
 
-// What instances print, one file per generation: DIRECTORY/output.GENERATION.log. Instances write to
-// the file themselves, so they neither stall nor fail while the keeper is stopped or dead. At the
-// bound, the newer half moves to output.GENERATION.log.1; what is written at that moment may be lost.
+// What instances print, one file per generation: DIRECTORY/output.GENERATION.log. Instances write
+// to the file themselves, so they neither stall nor fail while the keeper is stopped or dead. At
+// the bound, the newer half moves to output.GENERATION.log.1; what is written at that moment may be
+// lost.
 class OutputFiles {
  public:
   static constexpr std::uint64_t kMaxBytes = std::uint64_t{8} << 20;  // each

@@ -32,7 +32,9 @@ Result<os::UniqueFd> open_lock(const std::string& path) {
   return fd;
 }
 
-bool take(const os::UniqueFd& fd) { return ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0; }
+bool take(const os::UniqueFd& fd) {
+  return ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0;
+}
 
 std::string pids_in(const std::string& path) {
   const auto text = os::read_file(path, kMaxPidFileBytes).value_or("");
@@ -47,7 +49,8 @@ std::string pids_in(const std::string& path) {
 
 std::vector<std::string> environment() {
   std::vector<std::string> variables;
-  for (char** variable = environ; *variable != nullptr; ++variable) variables.emplace_back(*variable);
+  for (char** variable = environ; *variable != nullptr; ++variable)
+    variables.emplace_back(*variable);
   return variables;
 }
 
@@ -95,7 +98,8 @@ Result<ComponentLocks> lock_component(const ComponentPaths& paths, const std::st
                 "{} runs already (keeper: pid {}): to change its program, use `segue upgrade {}`",
                 name, pids_in(pid_file), name);
   }
-  SEGUE_ASSIGN(locks.instances, open_lock(paths.runtime + "/" + std::string(control::kInstancesLock)));
+  SEGUE_ASSIGN(locks.instances,
+               open_lock(paths.runtime + "/" + std::string(control::kInstancesLock)));
   if (!take(locks.instances)) {
     const std::string pids = pids_in(paths.runtime + "/" + std::string(control::kInstances));
     return fail(ErrorCode::failed_precondition,
@@ -127,7 +131,8 @@ int run_program(int argc, char** argv) {
     }
   }
   const os::SystemClock clock;
-  const base::Log log({.fd = 2, .level = base::LogLevel::info, .now = [&] { return clock.realtime_now(); }});
+  const base::Log log(
+      {.fd = 2, .level = base::LogLevel::info, .now = [&] { return clock.realtime_now(); }});
   const std::string name = line->name;
   const int client_fd = line->client_fd;
   // A client that was adopted is answered by the keeper; a copy tells it of what fails before.

@@ -28,7 +28,9 @@ Relay::Relay(os::EpollLoop& loop, os::UniqueFd a, os::UniqueFd b) : loop_(loop) 
   sides_[1].fd = std::move(b);
 }
 
-Relay::~Relay() { end(); }
+Relay::~Relay() {
+  end();
+}
 
 base::Result<void> Relay::watch() {
   for (std::size_t i = 0; i < sides_.size(); ++i) {

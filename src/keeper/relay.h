@@ -11,9 +11,9 @@
 
 namespace segue::keeper {
 
-// Carries the messages of a link, with their descriptors, between a predecessor and a successor that
-// do not share a socket. Holds at most one message per direction: a side that reads slowly slows the
-// other one down. When one side ends, so does the other.
+// Carries the messages of a link, with their descriptors, between a predecessor and a successor
+// that do not share a socket. Holds at most one message per direction: a side that reads slowly
+// slows the other one down. When one side ends, so does the other.
 class Relay {
  public:
   struct Ends {

@@ -23,7 +23,9 @@ double seconds_between(base::MonotonicTime from, base::MonotonicTime to) {
   return static_cast<double>(duration_cast<milliseconds>(to - from).count()) / 1000;
 }
 
-double to_ms(base::Duration duration) { return static_cast<double>(duration.count()) / 1e6; }
+double to_ms(base::Duration duration) {
+  return static_cast<double>(duration.count()) / 1e6;
+}
 
 base::RealTime real_time_of(base::MonotonicTime then, const Now& now) {
   return now.real - (now.monotonic - then);
@@ -92,7 +94,8 @@ void write_attempt_fields(JsonWriter& json, const Attempt& attempt, const Now& n
 // Fields of steps that are numbers; everything else is text even if it looks like one.
 bool is_number_field(std::string_view key) {
   static constexpr std::array<std::string_view, 9> kNumbers = {
-      "generation", "attempt", "try", "round", "reason", "blackout_ns", "restart", "delay_ms", "good"};
+      "generation",  "attempt", "try",      "round", "reason",
+      "blackout_ns", "restart", "delay_ms", "good"};
   return std::find(kNumbers.begin(), kNumbers.end(), key) != kNumbers.end();
 }
 
@@ -128,7 +131,8 @@ std::string status_json(const Component& component, const Surroundings& surround
       .field("epoch", surroundings.epoch)
       .field("connections", owner != nullptr ? owner->connections : 0)
       .field("hung", owner != nullptr && owner->hung)
-      .field("uptime_s", owner != nullptr ? seconds_between(owner->active_since, now.monotonic) : 0.0)
+      .field("uptime_s",
+             owner != nullptr ? seconds_between(owner->active_since, now.monotonic) : 0.0)
       .field("restarts", component.restarts_in_row())
       .field("old_processes", old)
       .field("keeper_pid", surroundings.keeper_pid)

@@ -53,7 +53,8 @@ std::string_view attempt_phase_name(std::uint32_t segue_phase) {
 }
 
 std::string Instance::label() const {
-  return version.empty() ? fmt::format("generation {}", generation) : control::version_text(version);
+  return version.empty() ? fmt::format("generation {}", generation)
+                         : control::version_text(version);
 }
 
 }  // namespace segue::keeper
