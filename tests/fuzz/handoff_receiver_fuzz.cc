@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// Frames applied to a successor's inventory. Input: repetitions of u8 type, u8 descriptors, u16
+// size, payload. The items are those of the golden ACCEPT: a table, a class and an arena.
+#include <fcntl.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <string>
+
+#include "handoff/receiver.h"
+
+namespace {
+
+namespace handoff = segue::handoff;
+
+class Sink : public handoff::ArrivalSink {
+ public:
+  handoff::Status listener_arrived(const std::string&, int) override {
+    return handoff::Status::good();
+  }
+  handoff::Status descriptor_arrived(const std::string&, int) override {
+    return handoff::Status::good();
+  }
+};
+
+using Rows = std::map<std::string, std::string>;
+
+segue_table_ops table_ops() {
+  segue_table_ops ops{};
+  ops.size = sizeof ops;
+  ops.scan = [](void* rows, uint64_t*, uint32_t, segue_scan* out) {
+    for (const auto& [key, value] : *static_cast<Rows*>(rows)) {
+      segue_scan_key(out, key.data(), key.size());
+    }
+    return 0;
+  };
+  ops.encode = [](void* rows, const void* key, size_t size, segue_writer* out) {
+    const std::string& row = (*static_cast<Rows*>(rows))[{static_cast<const char*>(key), size}];
+    segue_put_fields(out, row.data(), row.size());
+    return 0;
+  };
+  ops.put = [](void* rows, const void* key, size_t size, const segue_record* record) {
+    (*static_cast<Rows*>(rows))[{static_cast<const char*>(key), size}] = record->bytes;
+    return 0;
+  };
+  ops.erase = [](void* rows, const void* key, size_t size) {
+    static_cast<Rows*>(rows)->erase({static_cast<const char*>(key), size});
+    return 0;
+  };
+  ops.clear = [](void* rows) { static_cast<Rows*>(rows)->clear(); };
+  return ops;
+}
+
+segue_class_ops class_ops() {
+  segue_class_ops ops{};
+  ops.size = sizeof ops;
+  ops.encode = [](void*, segue_conn*, segue_writer*) { return 0; };
+  ops.adopt = [](void*, segue_conn*, int, const segue_record*) { return 0; };
+  ops.update = [](void*, segue_conn*, const segue_record*) { return 0; };
+  return ops;
+}
+
+handoff::Form form(const char* name, uint32_t version) {
+  segue_form declared{};
+  declared.size = sizeof declared;
+  declared.version = version;
+  declared.oldest = version;
+  declared.name = name;
+  handoff::Form made;
+  if (!handoff::Form::make(declared, made).ok()) abort();
+  return made;
+}
+
+void declare(handoff::Inventory& inventory, Rows& rows) {
+  auto table = std::make_unique<segue_table>();
+  table->name = "data";
+  table->inventory = &inventory;
+  table->form = form("kv.entry", 2);
+  table->ops = table_ops();
+  table->user = &rows;
+  inventory.tables.push_back(std::move(table));
+  auto cls = std::make_unique<segue_class>();
+  cls->name = "clients";
+  cls->inventory = &inventory;
+  cls->form = form("kv.client", 1);
+  cls->ops = class_ops();
+  inventory.classes.push_back(std::move(cls));
+  auto arena = std::make_unique<segue_arena>();
+  arena->name = "heap";
+  arena->form_version = 3;
+  inventory.arenas.push_back(std::move(arena));
+}
+
+std::string item(handoff::ItemKind kind, uint32_t version, uint64_t max_size) {
+  segue_writer out;
+  handoff::put_number(out, 1, static_cast<uint64_t>(kind));
+  handoff::put_number(out, 2, version);
+  handoff::put_number(out, 3, max_size);
+  return out.fields;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  constexpr int kMaxFrames = 64;
+  constexpr int kMaxFds = 8;
+  Rows rows;
+  handoff::Inventory inventory;
+  declare(inventory, rows);
+  Sink sink;
+  handoff::Receiver receiver(inventory, sink);
+  std::string items;
+  handoff::append_batch_entry(items, "data", item(handoff::ItemKind::table, 2, 0));
+  handoff::append_batch_entry(items, "clients", item(handoff::ItemKind::connection_class, 1, 0));
+  handoff::append_batch_entry(items, "heap", item(handoff::ItemKind::arena, 3, 65'536));
+  if (!receiver.agree_items(items).ok()) abort();
+  for (int i = 0; i < kMaxFrames && size >= 4; ++i) {
+    handoff::Message message;
+    message.type = static_cast<handoff::FrameType>(data[0]);
+    for (int fd = 0; fd < data[1] % kMaxFds; ++fd) {
+      message.fds.emplace_back(open("/dev/null", O_RDWR | O_CLOEXEC));
+    }
+    std::uint16_t length = 0;
+    memcpy(&length, data + 2, 2);
+    data += 4;
+    size -= 4;
+    if (length > size) length = static_cast<std::uint16_t>(size);
+    const std::string payload(reinterpret_cast<const char*>(data), length);
+    message.payload = payload;
+    data += length;
+    size -= length;
+    if (!handoff::Receiver::handles(message.type)) continue;
+    const handoff::Status status = receiver.apply(message);
+    if (!status.ok() && status.text.empty()) abort();
+  }
+  handoff::Receiver::Difference difference;
+  (void)receiver.compare(difference);
+  return 0;
+}
