@@ -268,7 +268,7 @@ TEST_F(Connections, full_buffers_both_ways_arrive_whole_and_in_order) {
     EXPECT_EQ(errno, EAGAIN);
     return sent;
   };
-  std::string to_client = fill(server_end(first, "c"));
+  const std::string to_client = fill(server_end(first, "c"));
   const std::string to_server = fill(client.get());
   EXPECT_GT(to_client.size(), 100'000U);
   Service second(options());
