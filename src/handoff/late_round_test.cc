@@ -34,14 +34,16 @@ TEST_F(LateRound, changes_that_a_final_round_could_not_send_arrive_with_the_next
   Service second(options());
   ASSERT_EQ(second.start(), SEGUE_OK) << second.error();
   int step = 0;
-  ASSERT_TRUE(run({&first, &second}, [&] {
-    if (!first.active()) return first.ended() && second.active();
-    ++step;
-    for (int i = 0; i < 60; ++i) {
-      first.put("k" + std::to_string(i), std::to_string(step));
-    }
-    return false;
-  })) << first.error() << " / " << second.error();
+  ASSERT_TRUE(run({&first, &second},
+                  [&] {
+                    if (!first.active()) return first.ended() && second.active();
+                    ++step;
+                    for (int i = 0; i < 60; ++i) {
+                      first.put("k" + std::to_string(i), std::to_string(step));
+                    }
+                    return false;
+                  }))
+      << first.error() << " / " << second.error();
   EXPECT_GE(first.count("resume 1"), 1U) << "no final round was cut short: the test proves nothing";
   EXPECT_EQ(second.data, first.data);
   EXPECT_EQ(second.connections, first.connections);

@@ -51,8 +51,8 @@ struct ExitStatus {
 base::Result<std::optional<ExitStatus>> wait_for_exit(const UniqueFd& pidfd,
                                                       base::Duration max_wait);
 
-// Goes on as a child in a session of its own, which no terminal controls; the process that called ends
-// with 0. Only before any thread was started.
+// Goes on as a child in a session of its own, which no terminal controls; the process that called
+// ends with 0. Only before any thread was started.
 base::Result<void> detach_from_terminal();
 
 // A process by its pid that need not be a child. Look at its start time to know that it is the one
