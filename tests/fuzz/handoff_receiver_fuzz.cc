@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Frames applied to a successor's inventory. Input: repetitions of u8 type, u8 descriptors, u16
-// size, payload. The items are those of the golden ACCEPT: a table, a class and an arena.
+// Frames applied to a successor's inventory. Input: repetitions of u8 type, u8 descriptors (of
+// /dev/null; with the highest bit the first is a sealed memfd), u16 size, payload. The items are
+// those of the golden ACCEPT: a table, a class and an arena.
 #include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -9,6 +12,7 @@
 #include <cstring>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "handoff/receiver.h"
 
@@ -102,11 +106,29 @@ std::string item(handoff::ItemKind kind, uint32_t version, uint64_t max_size) {
   return out.fields;
 }
 
+constexpr uint64_t kArenaBytes = 65'536;
+
+handoff::UniqueFd sealed_memory() {
+  handoff::UniqueFd fd(memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (ftruncate(fd.get(), static_cast<off_t>(kArenaBytes)) != 0) abort();
+  if (fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) abort();
+  return fd;
+}
+
+std::vector<handoff::UniqueFd> descriptors(uint8_t how) {
+  constexpr int kMaxFds = 8;
+  std::vector<handoff::UniqueFd> fds;
+  if ((how & 0x80) != 0) fds.push_back(sealed_memory());
+  for (int fd = 0; fd < how % kMaxFds; ++fd) {
+    fds.emplace_back(open("/dev/null", O_RDWR | O_CLOEXEC));
+  }
+  return fds;
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   constexpr int kMaxFrames = 64;
-  constexpr int kMaxFds = 8;
   Rows rows;
   handoff::Inventory inventory;
   declare(inventory, rows);
@@ -115,14 +137,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::string items;
   handoff::append_batch_entry(items, "data", item(handoff::ItemKind::table, 2, 0));
   handoff::append_batch_entry(items, "clients", item(handoff::ItemKind::connection_class, 1, 0));
-  handoff::append_batch_entry(items, "heap", item(handoff::ItemKind::arena, 3, 65'536));
+  handoff::append_batch_entry(items, "heap", item(handoff::ItemKind::arena, 3, kArenaBytes));
   if (!receiver.agree_items(items).ok()) abort();
   for (int i = 0; i < kMaxFrames && size >= 4; ++i) {
     handoff::Message message;
     message.type = static_cast<handoff::FrameType>(data[0]);
-    for (int fd = 0; fd < data[1] % kMaxFds; ++fd) {
-      message.fds.emplace_back(open("/dev/null", O_RDWR | O_CLOEXEC));
-    }
+    message.fds = descriptors(data[1]);
     std::uint16_t length = 0;
     memcpy(&length, data + 2, 2);
     data += 4;
