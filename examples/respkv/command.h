@@ -29,12 +29,11 @@ struct Call {
   void wrong_arity();
 };
 
-enum CommandFlags : std::uint8_t {
-  kNone = 0,
-  kWrites = 1,
-  kImmediate = 2,        // executed, not queued, inside MULTI
-  kWhileSubscribed = 4,  // allowed for a subscriber with protocol 2
-};
+// Flags of a command.
+inline constexpr std::uint8_t kNone = 0;
+inline constexpr std::uint8_t kWrites = 1;
+inline constexpr std::uint8_t kImmediate = 2;        // executed, not queued, inside MULTI
+inline constexpr std::uint8_t kWhileSubscribed = 4;  // allowed for a subscriber with protocol 2
 
 struct Command {
   std::string_view name;  // lower case

@@ -74,8 +74,8 @@ void answer_wait(Session& session, std::string_view key, std::string_view elemen
 
 }  // namespace
 
-Engine::Engine(Host& host_, std::uint64_t random_seed)
-    : host(host_), keys(*this), random_state_(random_seed | 1U) {}
+Engine::Engine(Host& the_host, std::uint64_t random_seed)
+    : host(the_host), keys(*this), random_state_(random_seed | 1U) {}
 
 void Engine::execute(Session& session, Arguments arguments) {
   ++statistics.commands;

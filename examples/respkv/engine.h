@@ -45,7 +45,7 @@ struct Statistics {
 // output.
 class Engine final : public KeyspaceObserver {
  public:
-  explicit Engine(Host& host, std::uint64_t random_seed);
+  Engine(Host& the_host, std::uint64_t random_seed);
 
   // Executes one request, with all that follows from it: on return nothing is half done.
   void execute(Session& session, Arguments arguments);

@@ -31,7 +31,7 @@ segue_callbacks callbacks() {
     return server.set_listener(name, fd) ? SEGUE_OK : SEGUE_SYSTEM;
   };
   calls.freeze = [](void* user) -> int {
-    self(user).server().stop_serving();
+    self(user).server().freeze();
     return SEGUE_OK;
   };
   calls.resume = [](void* user, segue_resume_reason reason, int /*released*/) {
@@ -166,7 +166,6 @@ void Handoff::resume(segue_resume_reason reason) {
 }
 
 void Handoff::terminate(segue_end_reason reason) {
-  server_->stop_serving();
   server_->stop();
   const bool refused = reason == SEGUE_END_REFUSED;
   exit_code_ = refused ? 1 : 0;

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 namespace respkv {
 
 Item* Keyspace::find(std::string_view key) {
@@ -27,7 +29,7 @@ void Keyspace::changed(Item& item) {
 
 void Keyspace::erase(Item& item) {
   set_expiry(item, 0);
-  const std::string key = item.key;
+  const std::string key = std::move(item.key);
   items_.erase(item);
   observer_->key_erased(key);
 }

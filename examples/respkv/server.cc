@@ -108,6 +108,7 @@ void Server::start_serving() {
   activated_at_ms = engine.keys.now_ms();
   service_changed_ = true;
   serving_ = true;
+  frozen_ = false;
 }
 
 void Server::run() {
@@ -116,8 +117,11 @@ void Server::run() {
     if (serving_) {
       serve_turn();
     } else {
-      pollfd only{segue_fd(tables_.handle), POLLIN, 0};
-      if (poll(&only, 1, -1) > 0) segue_dispatch(tables_.handle);
+      // Frozen, nothing but libsegue counts; a successor that waits can still be told to end.
+      std::array<pollfd, 2> fds{{{segue_fd(tables_.handle), POLLIN, 0}, {signals_, POLLIN, 0}}};
+      if (poll(fds.data(), frozen_ ? 1 : 2, -1) < 0) continue;
+      if (fds[1].revents != 0) stop();
+      if (fds[0].revents != 0) segue_dispatch(tables_.handle);
     }
   }
 }
@@ -224,8 +228,7 @@ void Server::add_client(int fd) {
   engine.add(*connection);
   service_changed_ = true;
   Connection& added = *connection.release();
-  if (!watch_events(added)) return close(added, SEGUE_CLOSE_RST);
-  segue_conn_touch(added.handle);
+  if (!watch_events(added)) close(added, SEGUE_CLOSE_RST);
 }
 
 bool Server::attach(std::unique_ptr<Connection> connection) {

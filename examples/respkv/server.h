@@ -40,7 +40,10 @@ class Server final : public Host {
   bool set_listener(std::string_view name, int fd);
 
   void start_serving();
-  void stop_serving() { serving_ = false; }
+  void freeze() {
+    serving_ = false;
+    frozen_ = true;
+  }
   // The successor was active and is dead: closes the connections that it used, or may have used.
   void close_used_by_successor();
 
@@ -95,6 +98,7 @@ class Server final : public Host {
   int signals_ = -1;
   int reserve_ = -1;  // given up to accept, and refuse, a client when descriptors run out
   bool serving_ = false;
+  bool frozen_ = false;  // has served, and may serve again
   bool stopped_ = false;
   bool service_changed_ = false;
   std::function<void()> action_;  // due at action_at_ms_
