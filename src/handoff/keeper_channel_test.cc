@@ -126,8 +126,7 @@ class Keeper : public testing::Test {
     const auto words = [&](uint64_t role) {
       std::vector<Value> fields = {{1, role}, {2, kAttempt}, {3, nonce}};
       fields.insert(fields.end(), terms.begin(), terms.end());
-      fields.push_back({15, uint64_t{successor_}});
-      return record(fields);
+      return record(fields) + record({{15, uint64_t{successor_}}});
     };
     to.say(FrameType::keeper_attempt, words(2), {link.there.get(), page_.fd(), pidfd.get()});
     from.say(FrameType::keeper_attempt, words(1), {link.here.get(), page_.fd(), pidfd.get()});
