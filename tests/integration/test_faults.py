@@ -153,9 +153,20 @@ class Rig:
                 load.join(DEADLINE_S)
         self.stopped_processes()
         self.segue("stop", "svc", "--json")
+        self.pids.update(self.listeners())  # a dead keeper told nobody of its last instance
         for pid in self.pids:
             if state_of(pid) not in (None, "Z"):
                 os.kill(pid, signal.SIGKILL)
+
+    def listeners(self):
+        """Processes that were started to listen at this rig's port."""
+        mark = f"tcp:127.0.0.1:{self.port}".encode()
+        for folder in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (folder / "cmdline").read_bytes().split(b"\0"):
+                    yield int(folder.name)
+            except OSError:
+                continue  # it has ended
 
 
 def state_of(pid):
