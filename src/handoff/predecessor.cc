@@ -276,7 +276,8 @@ uint64_t Predecessor::predict(size_t changes) const {
 }
 
 bool Predecessor::few_enough_to_send_at_once(size_t changes) const {
-  return changes <= kFewChanges || changes * ns_per_record_ <= 2 * terms_.slice_ns;
+  // Serving pauses for it as it would for a blackout, so it may take what a blackout may.
+  return changes <= kFewChanges || changes * ns_per_record_ <= terms_.budget_ns / 2;
 }
 
 void Predecessor::after_round() {
