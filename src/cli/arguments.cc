@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <map>
 
+#include "cli/near_names.h"
+
 namespace segue::cli {
 namespace {
 
@@ -66,6 +68,10 @@ class Parser {
     }
     ParsedArguments parsed;
     parsed.json = std::find(words.begin(), words.end(), "--json") != words.end();
+    if (!words.empty() && !words.front().starts_with('-') && !is_command(words.front())) {
+      parsed.usage = {ExitCode::usage, unknown_command(words.front())};
+      return parsed;
+    }
     try {
       std::reverse(words.begin(), words.end());
       app_.parse(words);
@@ -98,6 +104,20 @@ class Parser {
       if (name_required) option->required();
     }
     return app;
+  }
+
+  [[nodiscard]] bool is_command(const std::string& word) const {
+    return word == "rollback" ||
+           std::any_of(commands_.begin(), commands_.end(),
+                       [&](auto& command) { return command.first->get_name() == word; });
+  }
+
+  [[nodiscard]] std::string unknown_command(const std::string& word) const {
+    std::vector<std::string> names;
+    for (const auto& [app, command] : commands_) names.push_back(app->get_name());
+    const auto near = near_names(word, names);
+    return fmt::format("there is no command '{}'{}; see `segue --help`", word,
+                       near.empty() ? "" : ", did you mean " + near.front() + "?");
   }
 
   void add_launch(CLI::App& app) {
@@ -210,10 +230,7 @@ class Parser {
                            arguments_.command == Command::upgrade ||
                            arguments_.command == Command::rehearse;
     std::vector<std::string> words = app.remaining();
-    if (!takes_one) {
-      if (!words.empty()) return "'" + words.front() + "' is one word too many";
-      return marked ? "'--' and what follows do not belong here" : "";
-    }
+    if (!takes_one) return marked ? "'--' and what follows do not belong here" : "";
     if (marked && words.empty()) {
       words = behind;
     } else if (marked) {

@@ -8,12 +8,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdint>
 #include <filesystem>
-#include <numeric>
 #include <sstream>
 #include <system_error>
 
+#include "cli/near_names.h"
 #include "control/name.h"
 #include "os/files.h"
 #include "os/unix_socket.h"
@@ -25,23 +24,7 @@ using base::ErrorCode;
 using base::fail;
 using base::Result;
 
-constexpr std::size_t kMaxSuggestions = 3;
 constexpr std::size_t kMaxInstancesBytes = 64 * 1024;
-
-// Insertions, deletions and replacements between two names (Levenshtein).
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0]++;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row.back();
-}
 
 // Whoever could change this folder could put a socket of their own there.
 Result<void> check_private(const std::string& folder) {
@@ -148,19 +131,6 @@ base::Error ComponentFolders::why_not_connected(const std::string& name) const {
   }
   return {ErrorCode::unavailable,
           fmt::format("{} does not run: start it with `segue run {} -- PROGRAM`", name, name)};
-}
-
-std::vector<std::string> near_names(std::string_view meant, const std::vector<std::string>& names) {
-  std::vector<std::pair<std::size_t, std::string>> near;
-  for (const auto& name : names) {
-    const std::size_t edits = distance(meant, name);
-    if (edits <= std::max<std::size_t>(1, meant.size() / 3)) near.emplace_back(edits, name);
-  }
-  std::sort(near.begin(), near.end());
-  if (near.size() > kMaxSuggestions) near.resize(kMaxSuggestions);
-  std::vector<std::string> result;
-  for (auto& [edits, name] : near) result.push_back(std::move(name));
-  return result;
 }
 
 }  // namespace segue::cli

@@ -33,7 +33,4 @@ class ComponentFolders {
   os::Directories directories_;
 };
 
-// The names that a person may have meant, nearest first, at most three.
-std::vector<std::string> near_names(std::string_view meant, const std::vector<std::string>& names);
-
 }  // namespace segue::cli

@@ -62,10 +62,14 @@ std::string or_dash(const std::string& value) {
   return value.empty() ? "-" : value;
 }
 
+std::string version(const Json& object, const char* key) {
+  return or_dash(control::version_text(text(object, key)));
+}
+
 void attempt_lines(const Json& attempt, const std::string& keeper_phase,
                    std::vector<std::string>& lines) {
   lines.push_back(fmt::format("  {:12} {} {} → {}  {} {}", "attempt", text(attempt, "kind"),
-                              text(attempt, "from"), or_dash(text(attempt, "to")),
+                              version(attempt, "from"), version(attempt, "to"),
                               bar(stage(attempt, keeper_phase)), stage(attempt, keeper_phase)));
   lines.push_back(fmt::format(
       "  {:12} {}, {}, {}, {}", "moved", bytes_text(number(attempt, "bytes")),
@@ -83,8 +87,8 @@ void attempt_lines(const Json& attempt, const std::string& keeper_phase,
 std::string progress_line(const Json& attempt, const std::string& keeper_phase) {
   const std::string where = stage(attempt, keeper_phase);
   std::string line = fmt::format(
-      "{} {:10} {} → {}  {}  {}  {}", bar(where), where, text(attempt, "from"),
-      or_dash(text(attempt, "to")), counted(number(attempt, "rounds"), "round"),
+      "{} {:10} {} → {}  {}  {}  {}", bar(where), where, version(attempt, "from"),
+      version(attempt, "to"), counted(number(attempt, "rounds"), "round"),
       bytes_text(number(attempt, "bytes")), counted(number(attempt, "fds"), "descriptor"));
   if (const auto blackout = number(attempt, "blackout_ns"); blackout != 0) {
     line += "  blackout " + milliseconds_text(blackout);
@@ -108,8 +112,7 @@ std::vector<std::string> status_lines(const Json& status) {
   };
   lines.push_back(fmt::format("{}: {}{}", text(status, "name"), phase,
                               status.value("hung", false) ? ", but it does not answer" : ""));
-  row("version", fmt::format("{} of {}, generation {}, pid {}",
-                             or_dash(control::version_text(text(status, "version"))),
+  row("version", fmt::format("{} of {}, generation {}, pid {}", version(status, "version"),
                              or_dash(text(status, "service")), number(status, "generation"),
                              real(status, "pid")));
   row("up", duration_text(real(status, "uptime_s")));
@@ -119,7 +122,7 @@ std::vector<std::string> status_lines(const Json& status) {
     listeners += (listeners.empty() ? "" : ", ") + name.get<std::string>();
   }
   row("listeners", or_dash(listeners));
-  row("previous", or_dash(control::version_text(text(status, "previous"))));
+  row("previous", version(status, "previous"));
   row("old left", with_thousands(number(status, "old_processes")));
   const auto attempt = status.find("attempt");
   if (attempt != status.end() && attempt->is_object()) attempt_lines(*attempt, phase, lines);
@@ -127,11 +130,10 @@ std::vector<std::string> status_lines(const Json& status) {
 }
 
 std::string status_line(const Json& status) {
-  std::string line =
-      fmt::format("{} {} {} generation {} pid {} connections {} old {}", text(status, "name"),
-                  text(status, "phase"), or_dash(control::version_text(text(status, "version"))),
-                  number(status, "generation"), real(status, "pid"), number(status, "connections"),
-                  number(status, "old_processes"));
+  std::string line = fmt::format(
+      "{} {} {} generation {} pid {} connections {} old {}", text(status, "name"),
+      text(status, "phase"), version(status, "version"), number(status, "generation"),
+      real(status, "pid"), number(status, "connections"), number(status, "old_processes"));
   const auto attempt = status.find("attempt");
   if (attempt != status.end() && attempt->is_object()) {
     line += ": " + progress_line(*attempt, text(status, "phase"));
@@ -142,7 +144,7 @@ std::string status_line(const Json& status) {
 std::string history_line(const Json& attempt) {
   std::string line =
       fmt::format("{}  {:8} {:8} {} → {}  in {}", text(attempt, "began"), text(attempt, "kind"),
-                  text(attempt, "outcome"), text(attempt, "from"), or_dash(text(attempt, "to")),
+                  text(attempt, "outcome"), version(attempt, "from"), version(attempt, "to"),
                   control::seconds_text(ns_of_seconds(real(attempt, "duration_ms") / 1000)));
   if (attempt.contains("activated_ms") && !attempt.at("activated_ms").is_null()) {
     line +=

@@ -205,7 +205,7 @@ void Component::on(const EventReceived& event) {
                            {"round", fmt::to_string(event.number)}});
       return;
     case Said::frozen:
-      step("frozen", {{"generation", fmt::to_string(event.generation)}});
+      said_frozen(event);
       return;
   }
 }
@@ -225,7 +225,6 @@ void Component::on(const ChannelClosed& event) {
   Instance* instance = find_mutable(event.generation);
   if (instance == nullptr || !instance->channel_open) return;
   instance->channel_open = false;
-  instance->awaits_pong = false;
   if (instance->role == Role::ending) return;
   step("instance.channel_closed",
        {{"generation", fmt::to_string(event.generation)}, {"why", event.why}});
@@ -324,7 +323,8 @@ void Component::on(const FaultInjected& event) {
       end_attempt_early(why, WhyEnd::final);
       return;
     case Phase::probation:
-      hand_back(why, 0, {});
+    case Phase::committing:  // the word to commit was held back
+      hand_back(why, 0, automatic_undo_options());
       return;
     default:
       step("fault.ignored", {{"point", event.point}});
@@ -359,7 +359,8 @@ void Component::finish(RequestId request, ExitCode exit, std::string text,
 
 std::string Component::label_of(Generation generation) const {
   const Instance* instance = find(generation);
-  return instance != nullptr ? instance->label() : fmt::format("generation {}", generation);
+  return instance != nullptr ? control::version_text(instance->label())
+                             : fmt::format("generation {}", generation);
 }
 
 std::string Component::output_hint(Generation generation) const {

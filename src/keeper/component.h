@@ -43,6 +43,7 @@ class Component {
   static constexpr std::uint32_t kHealthFailuresAllowed = 1;              // in a row
   static constexpr base::Duration kVoteLimit = std::chrono::seconds(60);  // after the probation
   static constexpr base::Duration kGoneLimit = std::chrono::seconds(15);  // then it is answered
+  static constexpr std::uint32_t kDefaultHangMs = 3'000;  // the library's own default
   static constexpr std::uint32_t kUndoRetries = 2;
 
   explicit Component(Settings settings)
@@ -129,6 +130,7 @@ class Component {
   void send_attempt(Instance& successor);
   [[nodiscard]] base::Duration phase_limit() const;
   void attempt_phase_changed();
+  void said_frozen(const EventReceived& event);
   void said_failed(const EventReceived& event);
   void end_attempt_early(const std::string& why, WhyEnd kind);
   void tell_abort();
@@ -139,6 +141,7 @@ class Component {
   void exited_in_attempt(const Instance& gone, const std::string& how);
   void successor_exited(const Instance& gone, const std::string& how);
   void predecessor_exited(const std::string& how);
+  [[nodiscard]] bool was_silent(const Instance& gone) const;
 
   // … and from the activation on (component_probation.cc)
   void said_activated(const EventReceived& event);

@@ -5,11 +5,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "control/text.h"
 #include "keeper/component.h"
 #include "keeper/outcome_text.h"
 #include "segue/segue.h"
 
 namespace segue::keeper {
+
+using control::version_text;
+
 namespace {
 
 using std::chrono::milliseconds;
@@ -24,7 +28,7 @@ constexpr std::uint32_t kAnswerMs = 5'000;
 
 void Component::begin_attempt(Attempt attempt) {
   attempt.began = now_;
-  attempt.from = label_of(owner_);
+  attempt.from = find(owner_)->label();
   attempt_ = std::move(attempt);
   begin_try();
 }
@@ -43,7 +47,9 @@ void Component::begin_try() {
   step_attempt("attempt.begin", attempt, {{"try", fmt::to_string(attempt.tries)}});
   set_phase(Phase::preparing);
   set_deadline(milliseconds(attempt.options.start_ms));
+  next_ping_ = std::min(next_ping_, now_ + ping_interval());
   attempt.successor = spawn(attempt.launch);
+  attempt.to = find(attempt.successor)->label();
 }
 
 void Component::send_attempt(Instance& successor) {
@@ -101,12 +107,22 @@ void Component::attempt_phase_changed() {
   switch (attempt_->reported_phase) {
     case SEGUE_PHASE_BACKGROUND:
     case SEGUE_PHASE_REHEARSAL:
-    case SEGUE_PHASE_FOREGROUND:
       fault_point(std::string(name));
       return;
     default:
       return;
   }
+}
+
+// The foreground phase; often the successor's word that it is active comes first.
+void Component::said_frozen(const EventReceived& event) {
+  step("frozen", {{"generation", fmt::to_string(event.generation)}});
+  if (!in_attempt() || event.attempt != attempt_->id) return;
+  if (phase_ == Phase::attempting) {
+    attempt_->reported_phase = attempt_->furthest_phase = SEGUE_PHASE_FOREGROUND;
+    set_deadline(phase_limit());
+  }
+  fault_point("foreground");
 }
 
 // ---- Ending early
@@ -232,7 +248,6 @@ void Component::conclude(Attempt attempt, Outcome outcome, const std::string& wh
   attempt.outcome = outcome;
   attempt.ended = now_;
   if (!why.empty()) attempt.why = why;
-  if (attempt.to.empty()) attempt.to = label_of(attempt.successor);
   step_attempt("attempt.end", attempt,
                {{"outcome", std::string(to_string(outcome))}, {"why", attempt.why}});
   command(Record{attempt});
@@ -282,7 +297,9 @@ void Component::successor_exited(const Instance& gone, const std::string& how) {
       return;
     case Phase::probation:
     case Phase::committing:
-      enter_recovering(how + output_hint(gone.generation));
+      enter_recovering(
+          (was_silent(gone) ? version_text(attempt.to) + " stopped answering and was ended" : how) +
+          output_hint(gone.generation));
       return;
     case Phase::recovering:
       if (!has_candidate()) nobody_recovered(how);
@@ -290,6 +307,12 @@ void Component::successor_exited(const Instance& gone, const std::string& how) {
     default:
       return;
   }
+}
+
+// The predecessor ends a successor that hangs, and its end alone would not tell why.
+bool Component::was_silent(const Instance& gone) const {
+  const milliseconds hang(attempt_->options.hang_ms.value_or(kDefaultHangMs));
+  return gone.awaits_pong && now_ - gone.first_ping >= hang / 2;
 }
 
 void Component::predecessor_exited(const std::string& how) {

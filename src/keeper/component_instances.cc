@@ -18,6 +18,7 @@ namespace segue::keeper {
 namespace {
 
 using control::ExitCode;
+using control::version_text;
 
 struct EndStep {
   enum class Action { report, raise, terminate, kill } action;
@@ -99,9 +100,10 @@ void Component::on(const HelloReceived& event) {
   std::string refusal;
   if (event.lowest_protocol > handoff::kHighestProtocol ||
       event.highest_protocol < handoff::kLowestProtocol) {
-    refusal = fmt::format("{} speaks the handoff protocols {} to {}, and this keeper {} to {}",
-                          instance->label(), event.lowest_protocol, event.highest_protocol,
-                          handoff::kLowestProtocol, handoff::kHighestProtocol);
+    refusal =
+        fmt::format("{} speaks the handoff protocols {} to {}, and this keeper {} to {}",
+                    version_text(instance->label()), event.lowest_protocol, event.highest_protocol,
+                    handoff::kLowestProtocol, handoff::kHighestProtocol);
   } else if (!service_.empty() && event.service != service_) {
     refusal = fmt::format("{} is of the service '{}', and {} runs '{}'",
                           instance->launch.argv.front(), event.service, settings_.name, service_);
@@ -126,7 +128,8 @@ void Component::first_owner_activated(Instance& instance) {
        {{"generation", fmt::to_string(instance.generation)}, {"version", instance.version}}, true);
   set_phase(Phase::serving);
   finish(std::exchange(run_request_, 0), ExitCode::done,
-         fmt::format("{} {} serves (pid {})", settings_.name, instance.label(), instance.pid));
+         fmt::format("{} {} serves (pid {})", settings_.name, version_text(instance.label()),
+                     instance.pid));
   start_queued();
 }
 
@@ -143,7 +146,7 @@ void Component::on(const Exited& event) {
        true);
   predecessor_gone(gone.generation);
   const bool was_owner = gone.generation == owner_;
-  const std::string how = fmt::format("{} {}", gone.label(), event.how);
+  const std::string how = fmt::format("{} {}", version_text(gone.label()), event.how);
   switch (phase_) {
     case Phase::starting:
       if (gone.generation == starting_) first_instance_failed(how + output_hint(gone.generation));

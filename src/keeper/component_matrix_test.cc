@@ -56,7 +56,7 @@ a stranger speaks                     id st bo sv pr at ab rt pb cm rc pr sp sd
 words of another attempt              id st bo sv pr at ab rt pb cm rc pr sp sd
 the next deadline passes              id st st sv pr at ab pr pb cm rc pr sp sd
 an hour passes                        id sp sp sv sv sv sv sv cm cm sp cm sp sd
-a fault                               id sp bo sv ab ab ab rt pr cm rc ab sp sd
+a fault                               id sp bo sv ab ab ab rt pr pr rc ab sp sd
 )";
 
 constexpr std::array<const char*, kPhaseCount> kCodes = {"id", "st", "bo", "sv", "pr", "at", "ab",

@@ -11,12 +11,13 @@
 #include "segue/segue.h"
 
 namespace segue::keeper {
+
+using control::version_text;
+
 namespace {
 
 using control::ExitCode;
 using std::chrono::milliseconds;
-
-constexpr std::uint32_t kHangMs = 3'000;  // the library's own default
 
 bool has_health_checks(const control::AttemptOptions& options) {
   return !options.health_cmd.empty() || !options.health_tcp.empty();
@@ -59,8 +60,8 @@ void Component::said_vote(const EventReceived& event) {
                         {"why", event.text}});
   if (phase_ != Phase::probation) return;
   if (attempt.vote == Verdict::good) return review_probation();
-  hand_back(event.text.empty() ? attempt.to + " voted against itself"
-                               : attempt.to + " voted against itself: " + event.text,
+  hand_back(event.text.empty() ? version_text(attempt.to) + " voted against itself"
+                               : version_text(attempt.to) + " voted against itself: " + event.text,
             0, automatic_undo_options());
 }
 
@@ -91,7 +92,8 @@ void Component::enter_probation(std::uint64_t blackout_ns) {
                      automatic_undo_options());
   }
   if (attempt.vote == Verdict::bad) {
-    return hand_back(attempt.to + " voted against itself", 0, automatic_undo_options());
+    return hand_back(version_text(attempt.to) + " voted against itself", 0,
+                     automatic_undo_options());
   }
   review_probation();
 }
@@ -120,7 +122,7 @@ void Component::review_probation() {
   if (options.vote && attempt.vote != Verdict::good) {
     deadline_ = end + kVoteLimit;
     if (now_ >= *deadline_)
-      hand_back(attempt.to + " never voted for itself", 0, automatic_undo_options());
+      hand_back(version_text(attempt.to) + " never voted for itself", 0, automatic_undo_options());
     return;
   }
   if (const Instance* successor = find(attempt.successor); successor->hung) {
@@ -150,7 +152,7 @@ void Component::on(const HealthChecked& event) {
 
 void Component::commit() {
   set_phase(Phase::committing);
-  const milliseconds hang(attempt_->options.hang_ms.value_or(kHangMs));
+  const milliseconds hang(attempt_->options.hang_ms.value_or(kDefaultHangMs));
   set_deadline(std::max(kCommitLimit, hang + kRecoverMargin));
   step_attempt("attempt.commit", *attempt_);
   fault_point("commit");
@@ -164,7 +166,7 @@ void Component::commit_deadline_passed() {
   const bool answers = successor != nullptr && successor->last_pong &&
                        now_ - *successor->last_pong <= kAnswersWithin &&
                        page_.owner == attempt.successor;
-  const milliseconds hang(attempt.options.hang_ms.value_or(kHangMs));
+  const milliseconds hang(attempt.options.hang_ms.value_or(kDefaultHangMs));
   set_deadline(std::max(kCommitLimit, hang + kRecoverMargin));
   if (!attempt.commit_repeated || !answers) {
     attempt.commit_repeated = true;
@@ -339,7 +341,7 @@ void Component::reclaimed(Generation generation) {
   Attempt attempt = *std::exchange(attempt_, std::nullopt);
   std::optional<Attempt> undone = std::exchange(undone_, std::nullopt);
   const std::string& lost = attempt.carried == generation ? attempt.from : attempt.to;
-  const std::string why = attempt.why.empty() ? lost + " died or hung" : attempt.why;
+  const std::string why = attempt.why.empty() ? version_text(lost) + " died or hung" : attempt.why;
   for (const Generation other : {attempt.predecessor, attempt.successor, attempt.carried}) {
     if (other != 0 && other != generation && find(other) != nullptr) kill_instance(other);
   }
@@ -348,7 +350,7 @@ void Component::reclaimed(Generation generation) {
   owner.role = Role::serving;
   owner.active_since = now_;
   set_phase(Phase::serving);
-  const std::string again = owner.label() + " serves again, as it was when it was frozen";
+  const std::string again = version_text(owner.label()) + " serves again, as it was when it was frozen";
   attempt.aftermath = again;
   if (undone && attempt.carried == generation) {
     // Undone, though not by a handoff.
@@ -387,7 +389,7 @@ void Component::enter_recovering(const std::string& how) {
   if (!has_candidate()) return nobody_recovered(how);
   step_attempt("owner.lost_in_attempt", *attempt_, {{"how", how}});
   set_phase(Phase::recovering);
-  set_deadline(milliseconds(attempt_->options.hang_ms.value_or(kHangMs)) + kRecoverMargin);
+  set_deadline(milliseconds(attempt_->options.hang_ms.value_or(kDefaultHangMs)) + kRecoverMargin);
 }
 
 void Component::nobody_recovered(const std::string& why) {

@@ -52,7 +52,8 @@ std::string done_text(std::string_view name, const Attempt& attempt) {
 }  // namespace
 
 std::string from_to_text(const Attempt& attempt) {
-  return attempt.from + " → " + (attempt.to.empty() ? "?" : attempt.to);
+  return control::version_text(attempt.from) + " → " +
+         (attempt.to.empty() ? "?" : control::version_text(attempt.to));
 }
 
 std::uint64_t connections_lost(const Attempt& attempt) {

@@ -53,8 +53,9 @@ std::string_view attempt_phase_name(std::uint32_t segue_phase) {
 }
 
 std::string Instance::label() const {
-  return version.empty() ? fmt::format("generation {}", generation)
-                         : control::version_text(version);
+  if (!version.empty()) return version;
+  const std::string& program = launch.argv.front();
+  return fmt::format("{} (generation {})", program.substr(program.rfind('/') + 1), generation);
 }
 
 }  // namespace segue::keeper

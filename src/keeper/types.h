@@ -76,7 +76,7 @@ struct Instance {
   std::size_t end_step = 0;  // how much of its policy was carried out
   int signal = 0;            // that ended it
 
-  // For people: the version where it is known.
+  // The version; before it is known, the program.
   [[nodiscard]] std::string label() const;
 };
 
@@ -120,7 +120,7 @@ struct Attempt {
   Generation predecessor = 0;
   Generation successor = 0;
   Generation carried = 0;  // the frozen instance of the attempt that this one undoes
-  std::string from;        // labels
+  std::string from;        // labels of instances
   std::string to;
   std::uint32_t tries = 1;
 

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/near_names.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+namespace segue::cli {
+namespace {
+
+constexpr std::size_t kMaxSuggestions = 3;
+
+// Insertions, deletions and replacements between two names (Levenshtein).
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = row[0]++;
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
+
+std::vector<std::string> near_names(std::string_view meant, const std::vector<std::string>& names) {
+  std::vector<std::pair<std::size_t, std::string>> near;
+  for (const auto& name : names) {
+    const std::size_t edits = distance(meant, name);
+    if (edits <= std::max<std::size_t>(1, meant.size() / 3)) near.emplace_back(edits, name);
+  }
+  std::sort(near.begin(), near.end());
+  if (near.size() > kMaxSuggestions) near.resize(kMaxSuggestions);
+  std::vector<std::string> result;
+  for (auto& [edits, name] : near) result.push_back(std::move(name));
+  return result;
+}
+
+}  // namespace segue::cli

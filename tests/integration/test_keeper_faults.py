@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The keeper dies or stops at each of its fault points; faults.tsv has the outcomes under load."""
+
+import signal
+import subprocess
+
+import pytest
+
+from keeper_tools import DONE, FAILED, Component, Segue, is_alive, send_signal
+from support import wait_until
+
+BOUNDS = ("--probation-s", "0.3", "--hang-ms", "500", "--answer-ms", "700")
+POINTS = ("spawn", "hello", "attempt-sent", "background", "rehearsal", "foreground", "activated",
+          "probation", "commit")
+
+
+@pytest.fixture
+def segue(build_dir, short_dir):
+    segue = Segue(build_dir, short_dir)
+    yield segue
+    segue.finish()
+
+
+@pytest.mark.parametrize("point", POINTS[2:])
+def test_a_killed_keeper_leaves_exactly_one_instance_that_serves(segue, point):
+    component = Component(segue)
+    assert component.run("--unsafe-fault", f"{point}:kill").exit == DONE
+    client = component.client()
+    client("INC a")
+    upgrade = component.start_upgrade("2", *BOUNDS)
+    upgrade.communicate(timeout=60)
+    pids = segue.left_instances(component.name)
+    segue.pids.update(pids)
+    wait_until(lambda: [is_alive(pid) for pid in pids].count(True) == 1,
+               "the instances settle without a keeper")
+    assert client("INC a") == "2"
+    assert is_alive(client.pid())
+
+
+@pytest.mark.parametrize("point", POINTS[:2])
+def test_a_keeper_that_is_killed_before_anything_serves_leaves_nothing(segue, point):
+    component = Component(segue)
+    assert component.run("--unsafe-fault", f"{point}:kill").exit != DONE
+    for pid in segue.left_instances(component.name):
+        send_signal(pid, signal.SIGKILL)
+        wait_until(lambda pid=pid: not is_alive(pid), "it is gone")
+    assert component.run().exit == DONE
+
+
+@pytest.mark.parametrize("point", POINTS[2:])
+def test_a_stopped_keeper_goes_on_where_it_was(segue, point):
+    component = Component(segue)
+    assert component.run("--unsafe-fault", f"{point}:stop").exit == DONE
+    keeper = component.status()["keeper_pid"]
+    client = component.client()
+    client("INC a")
+    upgrade = component.start_upgrade("2", *BOUNDS)
+    with pytest.raises(subprocess.TimeoutExpired):
+        upgrade.communicate(timeout=3)
+    assert client("INC a") == "2"
+    send_signal(keeper, signal.SIGCONT)
+    upgrade.communicate(timeout=60)
+    wait_until(lambda: len(component.status()["instances"]) == 1, "one instance is left")
+    status = component.wait_for_phase("serving")
+    assert status["pid"] == client.pid() and client("INC a") == "3"
+
+
+@pytest.mark.parametrize("point", ("spawn", "hello"))
+def test_an_error_in_the_start_fails_it(segue, point):
+    component = Component(segue)
+    answer = component.run("--unsafe-fault", f"{point}:error")
+    assert answer.exit == FAILED and "fault" in answer.text
