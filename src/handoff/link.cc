@@ -78,7 +78,9 @@ int Link::send_now(std::string_view header, std::string_view payload, std::span<
       return 1;
     }
     if (errno == EINTR) continue;
-    return errno == EAGAIN || errno == ENOBUFS ? 0 : -1;
+    // ETOOMANYREFS: so many descriptors of this user are on their way, here or in other handoffs,
+    // that the kernel takes no more before some have been received.
+    return errno == EAGAIN || errno == ENOBUFS || errno == ETOOMANYREFS ? 0 : -1;
   }
 }
 

@@ -333,5 +333,35 @@ TEST(LinkLimits, receiver_that_may_open_no_more_ends_the_attempt_and_leaks_nothi
   }));
 }
 
+// The kernel counts what is on its way for a user against RLIMIT_NOFILE.
+TEST(LinkLimits, sender_waits_while_too_many_descriptors_of_its_user_are_on_their_way) {
+  if (geteuid() != 0) GTEST_SKIP() << "becoming a user with nothing else on its way needs root";
+  EXPECT_TRUE(holds_in_child([] {
+    constexpr uid_t kNobodyElse = 64'321;
+    constexpr size_t kMessages = 20;
+    ASSERT_EQ(setresuid(kNobodyElse, kNobodyElse, kNobodyElse), 0);
+    Ends ends = make_ends();
+    Link sender(std::move(ends.there));
+    Link receiver(std::move(ends.here));
+    const auto fds = some_fds(10);
+    const rlimit limit{open_fds() + 50, open_fds() + 50};
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    size_t sent = 0;
+    while (!sender.congested() && sent < kMessages) {
+      const Status status = sender.send(FrameType::connections, "c", raw(fds));
+      ASSERT_TRUE(status.ok()) << status.text;
+      ++sent;
+    }
+    EXPECT_LT(sent, kMessages) << "the kernel took them all: this test proves nothing";
+    size_t received = 0;
+    Message message;
+    while (receiver.receive(message) == Link::Got::message || sender.congested()) {
+      received += message.fds.size();
+      ASSERT_TRUE(sender.flush().ok());
+    }
+    EXPECT_EQ(received, sent * fds.size());
+  }));
+}
+
 }  // namespace
 }  // namespace segue::handoff::test

@@ -289,9 +289,9 @@ Status Receiver::removed(std::string_view payload) {
 
 Status Receiver::digests(std::string_view payload, bool excluded) {
   const FrameType type = excluded ? FrameType::excluded : FrameType::digests;
-  const auto number = static_cast<uint32_t>(get_number(payload, 1, items_.size()));
+  const uint64_t number = get_number(payload, 1, items_.size());
   if (number >= items_.size()) return malformed(type);
-  Expected& expected = expected_[number];
+  Expected& expected = expected_[static_cast<uint32_t>(number)];
   return visit_batch(type, payload, [&](const BatchEntry& entry) {
     if (excluded) {
       expected.excluded.emplace(entry.key);
