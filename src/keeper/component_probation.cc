@@ -350,7 +350,8 @@ void Component::reclaimed(Generation generation) {
   owner.role = Role::serving;
   owner.active_since = now_;
   set_phase(Phase::serving);
-  const std::string again = version_text(owner.label()) + " serves again, as it was when it was frozen";
+  const std::string again =
+      version_text(owner.label()) + " serves again, as it was when it was frozen";
   attempt.aftermath = again;
   if (undone && attempt.carried == generation) {
     // Undone, though not by a handoff.
