@@ -23,7 +23,7 @@ std::string text(const Json& object, const char* key) {
 
 std::uint64_t number(const Json& object, const char* key) {
   const auto found = object.find(key);
-  return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
+  return found != object.end() && found->is_number_integer() ? found->get<std::uint64_t>() : 0;
 }
 
 double real(const Json& object, const char* key) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include <array>
 #include <chrono>
@@ -55,6 +56,24 @@ std::string output_of(SpawnOptions options) {
   }
   EXPECT_TRUE(exit_of(*child).success());
   return output;
+}
+
+TEST(Process, detached_from_the_terminal_goes_on_in_a_session_of_its_own) {
+  auto [reader, writer] = make_pipe();
+  const pid_t before = ::getpid();
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const bool detached = detach_from_terminal().has_value();
+    const bool alone = ::getsid(0) == ::getpid() && ::getpid() != before;
+    const char answer = detached && alone ? 'y' : 'n';
+    ::_exit(::write(writer.get(), &answer, 1) == 1 ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0) << "who called ends";
+  char answer = '?';
+  ASSERT_EQ(::read(reader.get(), &answer, 1), 1);
+  EXPECT_EQ(answer, 'y');
 }
 
 TEST(Process, runs_with_the_given_environment_and_directory_and_no_other) {

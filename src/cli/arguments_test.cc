@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/arguments.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace segue::cli {
+namespace {
+
+using control::ExitCode;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+Arguments parsed(std::vector<std::string> words) {
+  auto result = parse_arguments(std::move(words));
+  EXPECT_TRUE(result.arguments) << result.usage.text;
+  return result.arguments.value_or(Arguments{});
+}
+
+std::string refused(std::vector<std::string> words) {
+  const auto result = parse_arguments(std::move(words));
+  EXPECT_FALSE(result.arguments);
+  EXPECT_EQ(result.usage.exit, ExitCode::usage);
+  return result.usage.text;
+}
+
+TEST(Arguments, what_is_behind_the_program_belongs_to_it) {
+  const auto arguments =
+      parsed({"upgrade", "--budget-us", "500", "kv", "./v2", "--port", "1", "-x"});
+  EXPECT_EQ(arguments.command, Command::upgrade);
+  EXPECT_EQ(arguments.name, "kv");
+  EXPECT_EQ(arguments.attempt.budget_us, 500U);
+  EXPECT_THAT(arguments.program, ElementsAre("./v2", "--port", "1", "-x"));
+}
+
+TEST(Arguments, two_dashes_may_stand_before_the_program) {
+  EXPECT_THAT(parsed({"run", "kv", "--", "v1", "--json", "--", "x"}).program,
+              ElementsAre("v1", "--json", "--", "x"));
+  EXPECT_FALSE(parsed({"run", "kv", "--", "v1", "--json"}).json);
+  EXPECT_THAT(parsed({"run", "kv", "v1", "a", "--", "b"}).program,
+              ElementsAre("v1", "a", "--", "b"));
+}
+
+TEST(Arguments, options_may_stand_behind_the_name_before_two_dashes) {
+  const auto arguments =
+      parsed({"run", "kv", "--env", "A=1", "--env", "B=2", "--json", "--", "v1"});
+  EXPECT_THAT(arguments.env, ElementsAre("A=1", "B=2"));
+  EXPECT_TRUE(arguments.json);
+  EXPECT_THAT(arguments.program, ElementsAre("v1"));
+}
+
+TEST(Arguments, seconds_and_milliseconds_become_the_keepers_units) {
+  const auto arguments = parsed({"upgrade", "--budget-ms", "2.5", "--probation-s", "0.25",
+                                 "--timeout", "3", "--start-s", "7", "kv", "v2"});
+  EXPECT_EQ(arguments.attempt.budget_us, 2'500U);
+  EXPECT_EQ(arguments.attempt.probation_ms, 250U);
+  EXPECT_EQ(arguments.attempt.timeout_ms, 3'000U);
+  EXPECT_EQ(arguments.attempt.start_ms, 7'000U);
+}
+
+TEST(Arguments, of_every_command) {
+  EXPECT_EQ(parsed({"rollback", "kv"}).command, Command::undo);
+  EXPECT_EQ(parsed({"undo", "kv", "--probation-s", "0"}).attempt.probation_ms, 0U);
+  EXPECT_EQ(parsed({"rehearse", "kv", "v2"}).command, Command::rehearse);
+  EXPECT_TRUE(parsed({"status"}).name.empty());
+  EXPECT_TRUE(parsed({"status", "-w", "kv"}).watch);
+  EXPECT_TRUE(parsed({"events", "kv", "-f"}).follow);
+  EXPECT_EQ(parsed({"history", "kv"}).command, Command::history);
+  EXPECT_EQ(parsed({"doctor"}).command, Command::doctor);
+  EXPECT_TRUE(parsed({"stop", "--dry-run", "kv"}).dry_run);
+}
+
+TEST(Arguments, every_command_takes_json) {
+  for (const char* name : {"status", "history", "stop", "events", "undo"}) {
+    EXPECT_TRUE(parsed({name, "--json", "kv"}).json) << name;
+  }
+  EXPECT_TRUE(parsed({"doctor", "--json"}).json);
+}
+
+TEST(Arguments, mistakes_are_one_line_that_says_where_to_look) {
+  EXPECT_THAT(refused({"upgade", "kv", "v2"}), HasSubstr("did you mean upgrade?"));
+  EXPECT_THAT(refused({"upgrade", "kv"}),
+              HasSubstr("PROGRAM is missing; see `segue upgrade --help`"));
+  EXPECT_THAT(refused({"upgrade"}), HasSubstr("NAME"));
+  EXPECT_THAT(refused({"upgrade", "--colour", "kv", "v2"}), HasSubstr("--colour"));
+  EXPECT_THAT(refused({"upgrade", "--budget-us", "5", "kv", "v2"}), HasSubstr("--budget-us"));
+  EXPECT_THAT(refused({"upgrade", "--retries", "x", "kv", "v2"}), HasSubstr("--retries"));
+  EXPECT_THAT(refused({"stop", "a", "b"}), HasSubstr("b"));
+  EXPECT_THAT(refused({"stop", "a", "--", "b"}), HasSubstr("do not belong here"));
+  EXPECT_THAT(refused({}), HasSubstr("--help"));
+  for (const auto& words : std::vector<std::vector<std::string>>{{"upgrade", "kv"}, {"x"}, {}}) {
+    EXPECT_EQ(refused(words).find('\n'), std::string::npos);
+  }
+}
+
+TEST(Arguments, a_mistake_after_json_is_answered_in_json) {
+  EXPECT_TRUE(parse_arguments({"stop", "--json"}).json);
+  EXPECT_FALSE(parse_arguments({"run", "kv", "--", "--json"}).json);
+}
+
+TEST(Arguments, help_is_no_mistake) {
+  for (const auto& words : std::vector<std::vector<std::string>>{
+           {"--help"}, {"upgrade", "--help"}, {"--version"}, {"run", "-h"}}) {
+    const auto result = parse_arguments(words);
+    EXPECT_EQ(result.usage.exit, ExitCode::done);
+    EXPECT_FALSE(result.usage.text.empty());
+  }
+  EXPECT_THAT(parse_arguments({"run", "--help"}).usage.text, HasSubstr("UNSAFE"));
+}
+
+}  // namespace
+}  // namespace segue::cli
