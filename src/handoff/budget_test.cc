@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "handoff/clock.h"
 #include "handoff/test_process.h"
 #include "handoff/test_service.h"
+#include "handoff/unique_fd.h"
 
 namespace segue::handoff::test {
 namespace {
@@ -109,6 +111,51 @@ TEST_F(Budget, attempt_that_was_late_once_succeeds_and_brings_what_changed_meanw
   EXPECT_EQ(second.data, first.data);
   EXPECT_LE(second.progress().blackout_ns, 200'000'000U);
 }
+
+class CutShort : public Budget, public testing::WithParamInterface<bool> {};
+
+TEST_P(CutShort, changes_that_did_not_fit_into_a_late_attempt_arrive_with_the_next) {
+  const bool among_connections = GetParam();
+  bool late = false;
+  ServiceOptions o = options();
+  o.budget_us = 100'000;
+  const auto slow = [&late] { spend(late ? 3'000'000 : 0); };
+  if (among_connections) {
+    o.hooks.encode_connection = slow;
+  } else {
+    o.hooks.encode = [slow](const std::string&) { slow(); };
+  }
+  Service first(o);
+  first.on_event = [&](const std::string& event) {
+    late = event == "freeze" && first.count("freeze") == 1;
+  };
+  ASSERT_EQ(first.start(), SEGUE_OK);
+  std::vector<UniqueFd> clients;
+  for (int i = 0; i < 40; ++i) clients.emplace_back(first.connect("old"));
+  Service second(options());
+  ASSERT_EQ(second.start(), SEGUE_OK);
+  int step = 0;
+  ASSERT_TRUE(run({&first, &second},
+                  [&] {
+                    if (!first.has("freeze")) {  // and nothing is changed a second time after it
+                      change_some(first, step);
+                      for (auto& [id, state] : first.connections) {
+                        state = std::to_string(step);
+                        segue_conn_touch(segue_conn_find(first.instance.get(), id));
+                      }
+                      for (int i = 0; i < 40; ++i) clients.emplace_back(first.connect("new"));
+                    }
+                    return first.ended() && second.active();
+                  }))
+      << first.error() << " / " << second.error();
+  EXPECT_GE(first.count("resume 1"), 1U) << "no attempt was cut short: this test proves nothing";
+  EXPECT_EQ(second.data, first.data);
+  EXPECT_EQ(second.connections, first.connections);
+}
+
+INSTANTIATE_TEST_SUITE_P(Budget, CutShort, testing::Bool(), [](const auto& among_connections) {
+  return among_connections.param ? "among_connections" : "among_records";
+});
 
 TEST_F(Budget, successor_never_activates_past_the_deadline) {
   constexpr uint64_t kBudgetNs = 100'000'000;

@@ -175,6 +175,7 @@ void Service::declare_class() {
   segue_class_ops ops{};
   ops.size = sizeof ops;
   ops.encode = [](void* self, segue_conn* conn, segue_writer* out) {
+    call(of(self).options_.hooks.encode_connection);
     const std::string& state = of(self).connections[segue_conn_id(conn)];
     segue_put(out, 1, state.data(), state.size());
     return 0;

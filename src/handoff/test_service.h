@@ -37,6 +37,7 @@ struct Hooks {
   std::function<void()> yield;
   std::function<void()> activate;
   std::function<void(const std::string& key)> encode;
+  std::function<void()> encode_connection;
   std::function<void(const std::string& key)> put;
 };
 
