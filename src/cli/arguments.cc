@@ -114,6 +114,7 @@ class Parser {
 
   [[nodiscard]] std::string unknown_command(const std::string& word) const {
     std::vector<std::string> names;
+    names.reserve(commands_.size());
     for (const auto& [app, command] : commands_) names.push_back(app->get_name());
     const auto near = near_names(word, names);
     return fmt::format("there is no command '{}'{}; see `segue --help`", word,

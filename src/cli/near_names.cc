@@ -36,6 +36,7 @@ std::vector<std::string> near_names(std::string_view meant, const std::vector<st
   std::sort(near.begin(), near.end());
   if (near.size() > kMaxSuggestions) near.resize(kMaxSuggestions);
   std::vector<std::string> result;
+  result.reserve(near.size());
   for (auto& [edits, name] : near) result.push_back(std::move(name));
   return result;
 }

@@ -35,7 +35,7 @@ ExitCode show_all(const Context& context) {
   Json all = Json::array();
   for (const auto& name : context.folders.names())
     all.push_back(status_or_error(context.folders, name));
-  Output& output = context.output;
+  const Output& output = context.output;
   output.print_json(Json{{"done", true}, {"exit", 0}, {"components", all}});
   if (output.json()) return ExitCode::done;
   if (all.empty()) {

@@ -51,6 +51,7 @@ std::vector<std::string> environment() {
 // Becomes the keeper; returns only if that fails.
 base::Error become(std::vector<std::string> words) {
   std::vector<char*> pointers;
+  pointers.reserve(words.size() + 1);
   for (auto& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
   ::execv(pointers.front(), pointers.data());
@@ -77,7 +78,7 @@ Result<Json> start_keeper(const Context& context, const std::vector<std::string>
   const os::UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!null) return fail(base::errno_error("open /dev/null", errno));
   SEGUE_ASSIGN(auto ends, os::socket_pair(os::SocketType::seqpacket, os::Blocking::yes));
-  os::SpawnOptions options{
+  const os::SpawnOptions options{
       .argv = words,
       .env = environment(),
       .cwd = "/",
@@ -105,7 +106,6 @@ Result<void> check_not_running(const Context& context) {
   }
   switch (connected.error().code()) {
     case ErrorCode::not_found:
-      return {};
     case ErrorCode::unavailable:  // not running, or a dead keeper: the new one knows for certain
       return {};
     default:
@@ -114,7 +114,7 @@ Result<void> check_not_running(const Context& context) {
 }
 
 void print_plan(const Context& context, const control::Launch& launch, const std::string& keeper) {
-  Output& output = context.output;
+  const Output& output = context.output;
   output.print(fmt::format("1. {} starts as the keeper of {}, in {}", keeper,
                            context.arguments.name,
                            context.folders.runtime(context.arguments.name)));

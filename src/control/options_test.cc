@@ -8,7 +8,7 @@
 namespace segue::control {
 namespace {
 
-std::string error_of(Request request) {
+std::string error_of(const Request& request) {
   const auto parsed = parse_options(request);
   return parsed ? "" : parsed.error().message();
 }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cmath>
 
 namespace segue::control {
 namespace {
@@ -12,7 +13,8 @@ namespace {
 std::string three_digits(double number, const char* unit) {
   if (number < 9.995) return fmt::format("{:.2f} {}", number, unit);
   if (number < 999.95) return fmt::format("{:.1f} {}", number, unit);
-  return fmt::format("{} {}", with_thousands(static_cast<std::uint64_t>(number + 0.5)), unit);
+  return fmt::format("{} {}", with_thousands(static_cast<std::uint64_t>(std::llround(number))),
+                     unit);
 }
 
 }  // namespace

@@ -192,7 +192,7 @@ void Component::tell_abort() {
 }
 
 void Component::conclude_abort_if_over() {
-  Attempt& attempt = *attempt_;
+  const Attempt& attempt = *attempt_;
   const bool predecessor_over = attempt.predecessor_over || find(attempt.predecessor) == nullptr;
   if (find(attempt.successor) == nullptr) {
     // It was active, and died before it could say so: the predecessor takes over again.

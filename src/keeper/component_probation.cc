@@ -16,7 +16,6 @@ using control::version_text;
 
 namespace {
 
-using control::ExitCode;
 using std::chrono::milliseconds;
 
 bool has_health_checks(const control::AttemptOptions& options) {

@@ -73,7 +73,7 @@ void HealthCheck::start() {
 }
 
 void HealthCheck::run_command() {
-  os::SpawnOptions options{
+  const os::SpawnOptions options{
       .argv = {"/bin/sh", "-c", command_}, .env = environment_, .cwd = "/", .fds = {}};
   auto child = os::spawn(options);
   if (!child) return done(false, child.error().to_string());

@@ -18,7 +18,7 @@ using testing::HasSubstr;
 
 class HealthCheckTest : public testing::Test {
  protected:
-  HealthCheck::Result check(control::AttemptOptions options) {
+  HealthCheck::Result check(const control::AttemptOptions& options) {
     std::optional<HealthCheck::Result> result;
     HealthCheck check(loop_, clock_, options, {"PATH=/usr/bin:/bin", "COLOUR=red"},
                       [&](const HealthCheck::Result& found) { result = found; });
@@ -48,8 +48,8 @@ struct Listener {
     any.sin_family = AF_INET;
     any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof any;
-    ::bind(fd.get(), reinterpret_cast<sockaddr*>(&any), size);
-    ::listen(fd.get(), 8);
+    EXPECT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&any), size), 0);
+    EXPECT_EQ(::listen(fd.get(), 8), 0);
     ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&any), &size);
     address = "127.0.0.1:" + std::to_string(ntohs(any.sin_port));
   }

@@ -171,7 +171,7 @@ void Keeper::store(std::vector<Stored> stored) {
 
 // What it said before it ended comes first.
 void Keeper::on_exit(Generation generation) {
-  Process& process = processes_.at(generation);
+  const Process& process = processes_.at(generation);
   const auto status = os::wait_for_exit(process.child.pidfd, base::Duration(0));
   if (status && !*status) return;
   for (int i = 0; i < kMaxLastFrames / kMaxFramesPerTurn && process.channel_open; ++i) {
