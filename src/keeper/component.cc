@@ -13,14 +13,6 @@ namespace segue::keeper {
 
 using control::ExitCode;
 
-Commands Component::handle(const Event& event, const Ownership& page, MonotonicTime now) {
-  now_ = now;
-  page_ = page;
-  commands_.clear();
-  std::visit([this](const auto& typed) { on(typed); }, event);
-  return std::exchange(commands_, {});
-}
-
 MonotonicTime Component::next_deadline() const {
   MonotonicTime next = MonotonicTime::max();
   const auto consider = [&](MonotonicTime time) { next = std::min(next, time); };
@@ -34,11 +26,6 @@ MonotonicTime Component::next_deadline() const {
   }
   if (const auto timeout = request_timeout()) consider(*timeout);
   return next;
-}
-
-const Instance* Component::find(Generation generation) const {
-  const auto found = instances_.find(generation);
-  return found == instances_.end() ? nullptr : &found->second;
 }
 
 // ---- Requests
@@ -121,61 +108,6 @@ void Component::on(const StopRequested& event) {
   if (phase_ == Phase::stopping) return;
   step("stop", {{"phase", std::string(to_string(phase_))}}, true);
   stop_now("the component was stopped");
-}
-
-void Component::refuse(RequestId request, const std::string& what, const std::string& why) {
-  finish(request, ExitCode::refused, fmt::format("{} {}: {}", settings_.name, what, why));
-}
-
-std::string Component::busy_text() const {
-  switch (phase_) {
-    case Phase::idle:
-    case Phase::starting:
-      return "it is starting: wait until it serves";
-    case Phase::backoff:
-      return "it crashed and is being started again: wait until it serves";
-    case Phase::stopping:
-    case Phase::stopped:
-      return "it is being stopped";
-    case Phase::serving:
-      return "it serves";
-    default:
-      break;
-  }
-  const auto since = std::chrono::duration_cast<base::Duration>(now_ - attempt_->began);
-  return fmt::format(
-      "{} {} ({}) has been under way for {} ({})",
-      attempt_->kind == Kind::upgrade ? "upgrade" : "the " + std::string(to_string(attempt_->kind)),
-      attempt_->id, from_to_text(*attempt_),
-      control::seconds_text(static_cast<std::uint64_t>(since.count())),
-      phase_ == Phase::attempting ? attempt_phase_name(attempt_->reported_phase)
-                                  : to_string(phase_));
-}
-
-void Component::enqueue_or_refuse(const Request& request, bool may_wait) {
-  const bool is_undo = std::holds_alternative<UndoRequested>(request);
-  const RequestId id = std::visit([](const auto& typed) { return typed.request; }, request);
-  const std::string what = is_undo ? "was not handed back"
-                           : std::get<UpgradeRequested>(request).kind == Kind::rehearse
-                               ? "was not rehearsed"
-                               : "was not upgraded";
-  if (phase_ == Phase::stopping || phase_ == Phase::stopped) {
-    refuse(id, what, busy_text());
-  } else if (!may_wait) {
-    refuse(id, what, busy_text() + (in_attempt() ? ". Wait for it, undo it, or add --queue" : ""));
-  } else if (queued_) {
-    refuse(id, what, busy_text() + ", and another one waits already: only one can");
-  } else {
-    queued_ = request;
-    step("request.queued", {{"behind", busy_text()}});
-    command(ShowQueued{id, busy_text()});
-  }
-}
-
-void Component::start_queued() {
-  if (!queued_ || phase_ != Phase::serving) return;
-  const Request request = *std::exchange(queued_, std::nullopt);
-  std::visit([this](const auto& typed) { on(typed); }, request);
 }
 
 // ---- What instances say
@@ -329,43 +261,6 @@ void Component::on(const FaultInjected& event) {
     default:
       step("fault.ignored", {{"point", event.point}});
   }
-}
-
-// ---- Small things
-
-void Component::set_phase(Phase phase) {
-  if (phase != phase_) phase_since_ = now_;
-  phase_ = phase;
-  deadline_.reset();
-  command(ShowProgress{});
-}
-
-void Component::step(std::string name, Step::Fields fields, bool decisive) {
-  command(Step{std::move(name), std::move(fields), decisive});
-}
-
-void Component::step_attempt(std::string name, const Attempt& attempt, Step::Fields fields) {
-  fields.insert(fields.begin(), {{"attempt", fmt::to_string(attempt.id)},
-                                 {"kind", std::string(to_string(attempt.kind))},
-                                 {"from", attempt.from},
-                                 {"to", attempt.to}});
-  step(std::move(name), std::move(fields), true);
-}
-
-void Component::finish(RequestId request, ExitCode exit, std::string text,
-                       std::optional<Attempt> attempt) {
-  if (request != 0) command(Finish{request, exit, std::move(text), std::move(attempt)});
-}
-
-std::string Component::label_of(Generation generation) const {
-  const Instance* instance = find(generation);
-  return instance != nullptr ? control::version_text(instance->label())
-                             : fmt::format("generation {}", generation);
-}
-
-std::string Component::output_hint(Generation generation) const {
-  if (settings_.output_prefix.empty()) return "";
-  return fmt::format("; its output is in {}{}.log", settings_.output_prefix, generation);
 }
 
 }  // namespace segue::keeper

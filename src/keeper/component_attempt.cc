@@ -243,28 +243,6 @@ void Component::attempt_failed() {
   start_queued();
 }
 
-// Writes it down and answers whoever waits.
-void Component::conclude(Attempt attempt, Outcome outcome, const std::string& why) {
-  attempt.outcome = outcome;
-  attempt.ended = now_;
-  if (!why.empty()) attempt.why = why;
-  step_attempt("attempt.end", attempt,
-               {{"outcome", std::string(to_string(outcome))}, {"why", attempt.why}});
-  command(Record{attempt});
-  const RequestId undo_request = std::exchange(attempt.undo_request, 0);
-  const RequestId request = std::exchange(attempt.request, 0);
-  finish(request, exit_code_of(attempt), outcome_text(settings_.name, attempt), attempt);
-  if (undo_request == 0) return;
-  if (outcome == Outcome::done) {
-    finish(undo_request, control::ExitCode::failed,
-           fmt::format("{} was not handed back: {}", settings_.name, attempt.aftermath));
-  } else {
-    finish(undo_request, control::ExitCode::done,
-           fmt::format("{} {} was ended before it was active; {}", settings_.name,
-                       from_to_text(attempt), attempt.aftermath));
-  }
-}
-
 // ---- Deaths
 
 void Component::exited_in_attempt(const Instance& gone, const std::string& how) {

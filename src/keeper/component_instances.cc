@@ -57,26 +57,6 @@ std::optional<MonotonicTime> Component::next_end_step(const Instance& instance,
   return instance.ending_since + steps[instance.end_step].after;
 }
 
-Instance* Component::find_mutable(Generation generation) {
-  const auto found = instances_.find(generation);
-  return found == instances_.end() ? nullptr : &found->second;
-}
-
-Generation Component::spawn(const control::Launch& launch) {
-  const Generation generation = ++last_generation_;
-  Instance instance;
-  instance.generation = generation;
-  instance.launch = launch;
-  instance.spawned = now_;
-  if (instances_.empty()) next_ping_ = now_ + kPingInterval;
-  instances_.emplace(generation, std::move(instance));
-  fault_point("spawn");
-  step("instance.spawn",
-       {{"generation", fmt::to_string(generation)}, {"program", launch.argv.front()}});
-  command(Spawn{generation, launch});
-  return generation;
-}
-
 void Component::on(const Spawned& event) {
   if (Instance* instance = find_mutable(event.generation)) instance->pid = event.pid;
 }
@@ -194,29 +174,6 @@ void Component::owner_lost(const std::string& how) {
   command(Vacate{owner_});
   step("owner.lost", {{"how", how}}, true);
   restart_later(how);
-}
-
-void Component::restart_later(const std::string& why) {
-  if (active_long_enough_) restarts_in_row_ = 0;
-  active_long_enough_ = false;
-  if (restarts_in_row_ >= settings_.run.max_restarts) {
-    give_up(fmt::format("{} after {} restarts in a row", why, restarts_in_row_));
-    return;
-  }
-  const base::Duration delay =
-      std::min(kMaxBackoff, kFirstBackoff * (std::int64_t{1} << std::min(restarts_in_row_, 10U)));
-  ++restarts_in_row_;
-  step("restart.wait", {{"why", why},
-                        {"restart", fmt::to_string(restarts_in_row_)},
-                        {"delay_ms", fmt::to_string(delay / std::chrono::milliseconds(1))}});
-  set_phase(Phase::backoff);
-  set_deadline(delay);
-}
-
-void Component::give_up(const std::string& why) {
-  step("restart.given_up", {{"why", why}}, true);
-  leave_with_ = ExitCode::failed;
-  stop_now("it was given up: " + why);
 }
 
 void Component::end_instance(Generation generation, EndPolicy policy, std::uint32_t reason,

@@ -224,33 +224,6 @@ void Component::committed() {
   start_queued();
 }
 
-// The committed predecessor is gone, or it takes too long to wait for.
-void Component::predecessor_gone(Generation generation) {
-  for (auto closing = closing_.begin(); closing != closing_.end(); ++closing) {
-    Attempt& attempt = closing->attempt;
-    if (attempt.predecessor != generation) continue;
-    attempt.predecessor_gone = now_ - *attempt.committed;
-    step("predecessor.gone",
-         {{"generation", fmt::to_string(generation)},
-          {"after",
-           control::seconds_text(static_cast<std::uint64_t>(attempt.predecessor_gone->count()))}});
-    if (!closing->answered) answer(*closing);
-    closing_.erase(closing);
-    return;
-  }
-}
-
-void Component::answer_closing() {
-  for (auto& closing : closing_) {
-    if (!closing.answered && now_ >= closing.answer_at) answer(closing);
-  }
-}
-
-void Component::answer(Closing& closing) {
-  closing.answered = true;
-  conclude(closing.attempt, closing.attempt.hand_back_failed ? Outcome::failed : Outcome::done, "");
-}
-
 // ---- Going back
 
 control::AttemptOptions Component::automatic_undo_options() {

@@ -51,10 +51,11 @@ Keeper::Keeper(const os::Clock& clock, CommandLine line, ComponentPaths paths, C
               [this](RequestId id, base::Result<control::Request> request) {
                 on_request(id, std::move(request));
               }),
-      component_({.name = line_.name,
-                  .output_prefix = line_.foreground ? "" : output_.prefix(),
-                  .run = line_.run,
-                  .last_generation = output_.last_generation()}) {}
+      component_(std::make_unique<Component>(
+          Decider::Settings{.name = line_.name,
+                            .output_prefix = line_.foreground ? "" : output_.prefix(),
+                            .run = line_.run,
+                            .last_generation = output_.last_generation()})) {}
 
 Keeper::~Keeper() {
   for (auto& [generation, process] : processes_) {
@@ -107,7 +108,7 @@ void Keeper::settle() {
   while (!events_.empty() && !leave_) {
     const Event event = std::move(events_.front());
     events_.pop_front();
-    for (auto& command : component_.handle(event, ownership(), clock_.monotonic_now())) {
+    for (auto& command : component_->handle(event, ownership(), clock_.monotonic_now())) {
       commands_.push_back(std::move(command));
     }
     while (!commands_.empty()) {
@@ -121,7 +122,7 @@ void Keeper::settle() {
 
 void Keeper::schedule() {
   if (timer_) loop_.cancel(*std::exchange(timer_, std::nullopt));
-  const base::MonotonicTime next = component_.next_deadline();
+  const base::MonotonicTime next = component_->next_deadline();
   if (next == base::MonotonicTime::max() || leave_) return;
   auto timer = loop_.call_at(next, [this] {
     timer_.reset();
@@ -168,10 +169,10 @@ void Keeper::show_progress() {
   last_progress_ = clock_.monotonic_now();
   const auto show = [&](RequestId request, const Attempt& attempt) {
     if (request == 0 || !server_.has(request)) return;
-    server_.send(request, progress_reply(component_, attempt, now()),
+    server_.send(request, progress_reply(*component_, attempt, now()),
                  ControlServer::Weight::droppable);
   };
-  for (const auto* attempt : {&component_.attempt(), &component_.undone()}) {
+  for (const auto* attempt : {&component_->attempt(), &component_->undone()}) {
     if (!*attempt) continue;
     show((*attempt)->request, **attempt);
     show((*attempt)->undo_request, **attempt);

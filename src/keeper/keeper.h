@@ -38,7 +38,7 @@ struct ComponentPaths {
 // has died, is alive: the text says which, and what to do.
 base::Result<ComponentLocks> lock_component(const ComponentPaths& paths, const std::string& name);
 
-// Carries out what Component decides: processes, sockets, files, timers.
+// Carries out what the Decider decides: processes, sockets, files, timers.
 class Keeper {
  public:
   static base::Result<std::unique_ptr<Keeper>> create(const os::Clock& clock, CommandLine line,
@@ -134,7 +134,7 @@ class Keeper {
   RotatingLog step_log_;
   RotatingLog history_log_;
   ControlServer server_;
-  Component component_;
+  std::unique_ptr<Decider> component_;
 
   std::map<Generation, Process> processes_;
   std::map<handoff::OwnerName, Generation> owner_names_;

@@ -315,7 +315,7 @@ void Keeper::execute(const Vacate& command) {
 
 void Keeper::execute(const CheckHealth& command) {
   std::vector<std::string> environment = merged(environment_, {"SEGUE_NAME=" + line_.name});
-  if (const Instance* owner = component_.find(component_.owner())) {
+  if (const Instance* owner = component_->find(component_->owner())) {
     environment =
         merged(std::move(environment), {fmt::format("SEGUE_PID={}", owner->pid),
                                         fmt::format("SEGUE_GENERATION={}", owner->generation)});

@@ -76,7 +76,7 @@ void Keeper::answer_status(RequestId id) {
                             .listeners = {},
                             .log_lines_lost = step_log_.lines_lost() + history_log_.lines_lost()};
   for (const auto& [name, fd] : listeners_) surroundings.listeners.push_back(name);
-  server_.finish(id, last_reply_with("status", status_json(component_, surroundings, now())));
+  server_.finish(id, last_reply_with("status", status_json(*component_, surroundings, now())));
 }
 
 void Keeper::answer_history(RequestId id) {

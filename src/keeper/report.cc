@@ -112,7 +112,7 @@ std::string utc_text(base::RealTime time) {
                      duration_cast<milliseconds>(time - seconds).count());
 }
 
-std::string status_json(const Component& component, const Surroundings& surroundings,
+std::string status_json(const Decider& component, const Surroundings& surroundings,
                         const Now& now) {
   const Instance* owner = component.find(component.owner());
   const auto& instances = component.instances();
@@ -186,7 +186,7 @@ std::string step_json(const Step& step, std::uint64_t number, const Now& now) {
   return std::move(json.end()).take();
 }
 
-std::string progress_reply(const Component& component, const Attempt& attempt, const Now& now) {
+std::string progress_reply(const Decider& component, const Attempt& attempt, const Now& now) {
   JsonWriter json;
   json.begin_object().field("keeper_phase", to_string(component.phase()));
   write_attempt_fields(json, attempt, now);

@@ -7,7 +7,7 @@
 
 #include "base/time.h"
 #include "control/exit_code.h"
-#include "keeper/component.h"
+#include "keeper/decider.h"
 
 namespace segue::keeper {
 
@@ -28,15 +28,14 @@ struct Surroundings {
   std::uint64_t log_lines_lost = 0;
 };
 
-std::string status_json(const Component& component, const Surroundings& surroundings,
-                        const Now& now);
+std::string status_json(const Decider& component, const Surroundings& surroundings, const Now& now);
 // Of an attempt that is under way, or has ended.
 std::string attempt_json(const Attempt& attempt, const Now& now);
 // One step; also a line of the step log.
 std::string step_json(const Step& step, std::uint64_t number, const Now& now);
 
 // ---- Replies: one message each. `json` is an object as above.
-std::string progress_reply(const Component& component, const Attempt& attempt, const Now& now);
+std::string progress_reply(const Decider& component, const Attempt& attempt, const Now& now);
 std::string wrapped_reply(std::string_view field, std::string_view json);
 std::string last_reply(std::string_view name, control::ExitCode exit, std::string_view text,
                        const Attempt* attempt, const Now& now);
