@@ -140,11 +140,16 @@ void Handoff::activate(const segue_activation& activation) {
   server_->last_blackout_ns = activation.blackout_ns;
   if (activation.first == 0) ++server_->engine.statistics.handoffs;
   server_->start_serving();
+  // Clients come before the log: what this callback takes belongs to the blackout.
+  server_->after(0, [this, activation] { activated(activation); });
+}
+
+void Handoff::activated(const segue_activation& activation) {
   log(fmt::format("event=activated first={} blackout_us={}", activation.first,
                   activation.blackout_ns / 1000));
   switch (options_.breaks) {
     case Break::vote:
-      server_->after(0, [this] { segue_vote(handle_, 0, "bad on purpose (--break vote)"); });
+      segue_vote(handle_, 0, "bad on purpose (--break vote)");
       break;
     case Break::crash_in_probation:
       server_->after(kBreakDelayMs, [] { std::abort(); });

@@ -37,6 +37,7 @@ class Handoff {
   Server& server() { return *server_; }
 
  private:
+  void activated(const segue_activation& activation);
   std::string declare();
   void log(const std::string& event) const;
 
