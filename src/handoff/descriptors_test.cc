@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -175,6 +176,50 @@ TEST_F(Descriptors, what_was_taken_back_or_replaced_in_the_background_is_so_in_t
   EXPECT_EQ(count_in(second.descriptors["replaced"]), "7");
   EXPECT_EQ(count_in(second.descriptors["added"]), "8");
 }
+
+// ---- Too few descriptors in the successor
+// --------------------------------------------------------
+
+class TooFew : public HandoffTest, public testing::WithParamInterface<bool> {
+ protected:
+  static constexpr int kConnections = 300;
+
+  static void allow_few(Service& /*service*/) {
+    const rlimit few{64, 64};
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  }
+  static void open_connections(Service& service) {
+    for (int i = 0; i < kConnections; ++i) service.connect("session " + std::to_string(i));
+  }
+};
+
+TEST_P(TooFew, three_hundred_connections_for_a_limit_of_64_end_the_attempt_and_change_nothing) {
+  const bool from_the_start =
+      GetParam();  // otherwise after the successor has said what it can open
+  ServiceProcess first({options(), {}, open_connections, {}});
+  ASSERT_TRUE(first.wait_for("activate first"));
+  const std::string open_before = first.ask("fds");
+  ServiceProcess second(
+      {options(), from_the_start ? allow_few : nullptr, from_the_start ? nullptr : allow_few, {}});
+  ASSERT_TRUE(second.wait_for("error"));
+  EXPECT_TRUE(second.has("terminate " + std::to_string(SEGUE_END_REFUSED)));
+  EXPECT_FALSE(second.has("activate"));
+  EXPECT_TRUE(eventually([&] {
+    return first.ask("error").find("RLIMIT_NOFILE") != std::string::npos;
+  })) << first.ask("error");
+  EXPECT_EQ(first.ask("active"), "yes");
+  EXPECT_FALSE(first.has("freeze"));
+  EXPECT_EQ(first.ask("connections"), std::to_string(kConnections));
+  EXPECT_TRUE(eventually([&] { return first.ask("fds") == open_before; })) << open_before;
+
+  ServiceProcess third({options(), {}, {}, {}});
+  ASSERT_TRUE(third.wait_for("activate"));
+  EXPECT_EQ(third.ask("connections"), std::to_string(kConnections));
+}
+
+INSTANTIATE_TEST_SUITE_P(Descriptors, TooFew, testing::Bool(), [](const auto& from_the_start) {
+  return from_the_start.param ? "from_the_start" : "later";
+});
 
 // ---- Arenas ------------------------------------------------------------------------------------
 
