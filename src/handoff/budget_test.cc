@@ -131,6 +131,7 @@ TEST_P(CutShort, changes_that_did_not_fit_into_a_late_attempt_arrive_with_the_ne
   };
   ASSERT_EQ(first.start(), SEGUE_OK);
   std::vector<UniqueFd> clients;
+  clients.reserve(80);
   for (int i = 0; i < 40; ++i) clients.emplace_back(first.connect("old"));
   Service second(options());
   ASSERT_EQ(second.start(), SEGUE_OK);

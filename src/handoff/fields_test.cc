@@ -22,7 +22,7 @@ TEST(Varint, round_trips_at_every_length) {
 
 TEST(Varint, refuses_what_is_cut_short_too_long_or_not_minimal) {
   for (const std::string_view bad :
-       {std::string_view("", 0), std::string_view("\x80", 1), std::string_view("\x80\x00", 2),
+       {std::string_view(), std::string_view("\x80", 1), std::string_view("\x80\x00", 2),
         std::string_view("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x02", 10),
         std::string_view("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01", 11)}) {
     std::string_view rest = bad;

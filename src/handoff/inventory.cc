@@ -24,7 +24,8 @@ segue_conn* Connections::add(segue_class* cls, int fd, void* data, bool tracking
   } else {
     slots_.push_back(nullptr);
   }
-  auto* conn = new segue_conn{cls, fd, slot, ++generation_, data};
+  ++generation_;
+  auto* conn = new segue_conn{cls, fd, slot, generation_, data};
   slots_[slot] = conn;
   ++count_;
   if (tracking) fresh.push_back(conn->id());

@@ -61,13 +61,13 @@ void Predecessor::update_progress() {
 }
 
 void Predecessor::send(FrameType type, std::string_view payload) {
-  if (Status status = link_.send(type, payload); !status.ok()) link_lost_ = true;
+  if (const Status status = link_.send(type, payload); !status.ok()) link_lost_ = true;
 }
 
 // ---- Frames --------------------------------------------------------------------------------
 
 void Predecessor::on_link() {
-  if (Status status = link_.flush(); !status.ok()) link_lost_ = true;
+  if (const Status status = link_.flush(); !status.ok()) link_lost_ = true;
   constexpr int kMaxMessages = 64;  // then the service's clients have their turn
   for (int i = 0; i < kMaxMessages && state_ != State::over; ++i) {
     Message message;
@@ -327,7 +327,7 @@ void Predecessor::begin_rehearsal() {
 }
 
 void Predecessor::end_digests() {
-  if (Status status = sender_.send_excluded(); !status.ok()) return fail(status.text);
+  if (const Status status = sender_.send_excluded(); !status.ok()) return fail(status.text);
   send(FrameType::rehearse, {});
   state_ = State::rehearsal;
 }

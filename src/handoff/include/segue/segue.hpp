@@ -54,10 +54,10 @@ class Record {
     }
   }
   // The fields with other tags than these, to be kept and given to Writer::fields().
-  template <size_t N>
-  [[nodiscard]] std::string unknown(const uint32_t (&known)[N]) const {
-    std::string kept(segue_unknown(record_, known, N, nullptr, 0), '\0');
-    if (!kept.empty()) segue_unknown(record_, known, N, kept.data(), kept.size());
+  template <size_t count>
+  [[nodiscard]] std::string unknown(const uint32_t (&known)[count]) const {
+    std::string kept(segue_unknown(record_, known, count, nullptr, 0), '\0');
+    if (!kept.empty()) segue_unknown(record_, known, count, kept.data(), kept.size());
     return kept;
   }
 
