@@ -54,6 +54,7 @@ class Parser {
     add_plain(Command::history, "history", "The upgrades of NAME, and what they came to", true);
     CLI::App* events = add_plain(Command::events, "events", "What the keeper of NAME did", true);
     events->add_flag("-f,--follow", arguments_.follow, "Go on as more happens");
+    add_keeper();
     add_plain(Command::doctor, "doctor", "What this host lacks, and the remedy", false, false);
   }
 
@@ -83,6 +84,7 @@ class Parser {
       return parsed;
     }
     CLI::App* chosen = app_.get_subcommands().front();
+    if (!commands_.contains(chosen)) chosen = chosen->get_subcommands().front();
     arguments_.command = commands_.at(chosen);
     const auto problem = take_program(*chosen, marked, behind);
     if (!problem.empty()) {
@@ -95,8 +97,8 @@ class Parser {
 
  private:
   CLI::App* add_plain(Command command, const std::string& name, const std::string& text,
-                      bool name_required, bool has_name = true) {
-    CLI::App* app = app_.add_subcommand(name, text);
+                      bool name_required, bool has_name = true, CLI::App* parent = nullptr) {
+    CLI::App* app = (parent == nullptr ? &app_ : parent)->add_subcommand(name, text);
     commands_[app] = command;
     app->add_flag("--json", arguments_.json, "Answer with JSON, one object per line");
     if (has_name) {
@@ -107,7 +109,7 @@ class Parser {
   }
 
   [[nodiscard]] bool is_command(const std::string& word) const {
-    return word == "rollback" ||
+    return word == "rollback" || word == "keeper" ||
            std::any_of(commands_.begin(), commands_.end(),
                        [&](auto& command) { return command.first->get_name() == word; });
   }
@@ -115,7 +117,7 @@ class Parser {
   [[nodiscard]] std::string unknown_command(const std::string& word) const {
     std::vector<std::string> names;
     names.reserve(commands_.size());
-    for (const auto& [app, command] : commands_) names.push_back(app->get_name());
+    for (const CLI::App* app : app_.get_subcommands({})) names.push_back(app->get_name());
     const auto near = near_names(word, names);
     return fmt::format("there is no command '{}'{}; see `segue --help`", word,
                        near.empty() ? "" : ", did you mean " + near.front() + "?");
@@ -203,6 +205,18 @@ class Parser {
     if (command == Command::upgrade) add_probation_options(*app);
   }
 
+  void add_keeper() {
+    CLI::App* app = app_.add_subcommand("keeper", "What concerns the keeper and not its component");
+    app->require_subcommand(1);
+    CLI::App* upgrade = add_plain(
+        Command::keeper_upgrade, "upgrade",
+        "Let the keeper of NAME become another program, with all that it holds", true, true, app);
+    upgrade->add_option("--keeper", arguments_.keeper,
+                        "The new program (default: the segue-keeper of this installation)");
+    upgrade->add_flag("--dry-run", arguments_.dry_run,
+                      "Only ask the new program whether it can go on");
+  }
+
   void add_undo() {
     CLI::App* app =
         add_plain(Command::undo, "undo", "Hand NAME back to its previous version", true);
@@ -214,14 +228,22 @@ class Parser {
 
   std::string help_for(const CLI::Success& asked) const {
     if (dynamic_cast<const CLI::CallForVersion*>(&asked) != nullptr) return asked.what();
-    const auto chosen = app_.get_subcommands();
-    return chosen.empty() ? app_.help() : chosen.front()->help();
+    return chosen_app()->help();
   }
 
   std::string usage_error(const std::string& what) const {
-    const auto chosen = app_.get_subcommands();
-    const std::string command = chosen.empty() ? "" : " " + chosen.front()->get_name();
+    std::string command;
+    for (const CLI::App* app = chosen_app(); app != &app_; app = app->get_parent()) {
+      command.insert(0, " " + app->get_name());
+    }
     return fmt::format("{}; see `segue{} --help`", what, command);
+  }
+
+  // The innermost one that was named.
+  [[nodiscard]] const CLI::App* chosen_app() const {
+    const CLI::App* app = &app_;
+    while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
+    return app;
   }
 
   // What is wrong, or "".

@@ -10,7 +10,18 @@
 
 namespace segue::cli {
 
-enum class Command { run, upgrade, rehearse, undo, status, history, stop, events, doctor };
+enum class Command {
+  run,
+  upgrade,
+  rehearse,
+  undo,
+  status,
+  history,
+  stop,
+  events,
+  doctor,
+  keeper_upgrade
+};
 
 // What the command line says.
 struct Arguments {
@@ -26,6 +37,8 @@ struct Arguments {
   bool foreground = false;
   bool watch = false;
   bool follow = false;
+  bool force = false;
+  std::string keeper;  // as it was typed; empty: that of this installation
 };
 
 struct Usage {

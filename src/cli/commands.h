@@ -20,6 +20,7 @@ control::ExitCode show_status(const Context& context);
 control::ExitCode show_history(const Context& context);
 control::ExitCode show_events(const Context& context);
 control::ExitCode doctor(const Context& context);
+control::ExitCode upgrade_keeper(const Context& context);
 
 // The state of one component, for checks before a change.
 base::Result<Json> ask_status(const ComponentFolders& folders, const std::string& name);

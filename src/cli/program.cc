@@ -31,6 +31,8 @@ ExitCode dispatch(const Context& context) {
       return show_events(context);
     case Command::doctor:
       return doctor(context);
+    case Command::keeper_upgrade:
+      return upgrade_keeper(context);
   }
   return ExitCode::usage;
 }

@@ -147,6 +147,16 @@ Result<bool> assign_other(const Request::Option& option, ParsedRequest& parsed) 
                                              std::numeric_limits<std::uint64_t>::max()));
   } else if (option.key == "follow") {
     SEGUE_ASSIGN(parsed.follow, parse_bool("follow", option.value));
+  } else if (option.key == "dry-run") {
+    SEGUE_ASSIGN(parsed.dry_run, parse_bool("dry-run", option.value));
+  } else if (option.key == "force") {
+    SEGUE_ASSIGN(parsed.force, parse_bool("force", option.value));
+  } else if (option.key == "keeper") {
+    if (!option.value.starts_with('/')) {
+      return fail(ErrorCode::invalid_argument, "keeper: '{}' is not an absolute path",
+                  option.value.substr(0, 80));
+    }
+    parsed.keeper = option.value;
   } else {
     return false;
   }

@@ -64,6 +64,9 @@ struct ParsedRequest {
   Launch launch;
   std::uint64_t after = 0;  // `events`: the number of the last one that is known
   bool follow = false;      // `events`: go on
+  std::string keeper;       // `keeper-upgrade`: the keeper's next program
+  bool dry_run = false;     // check, say what would be done, do nothing
+  bool force = false;       // go on where it would be refused
 };
 base::Result<ParsedRequest> parse_options(const Request& request);
 

@@ -56,6 +56,16 @@ Link::Link(UniqueFd fd, LinkLimits limits)
   }
 }
 
+Link::Link(UniqueFd fd, Position position) : Link(std::move(fd)) {
+  next_out_ = position.next_out;
+  next_in_ = position.next_in;
+}
+
+std::optional<Link::Position> Link::position() const {
+  if (!queue_.empty() || partial_type_) return std::nullopt;
+  return Position{next_out_, next_in_};
+}
+
 int Link::send_now(std::string_view header, std::string_view payload, std::span<const int> fds) {
   iovec parts[2] = {{const_cast<char*>(header.data()), header.size()},
                     {const_cast<char*>(payload.data()), payload.size()}};

@@ -32,6 +32,15 @@ class Link {
  public:
   explicit Link(UniqueFd fd, LinkLimits limits = {});
 
+  // Where the two directions stand, so that another program of this process can go on.
+  struct Position {
+    uint32_t next_out = 1;
+    uint32_t next_in = 1;
+  };
+  Link(UniqueFd fd, Position position);
+  // nullopt while a part of a frame waits to be sent or joined.
+  [[nodiscard]] std::optional<Position> position() const;
+
   [[nodiscard]] int fd() const { return fd_.get(); }
 
   // Sends now or queues. `fds` stay the caller's; queued ones are duplicated. At most

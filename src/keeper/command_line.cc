@@ -20,11 +20,14 @@ constexpr std::array<std::string_view, 9> kFaultPoints = {"spawn",      "hello",
                                                           "background", "rehearsal", "foreground",
                                                           "activated",  "probation", "commit"};
 
-Result<int> parse_fd(const std::string& text) {
+Result<int> parse_fd(const std::string& word) {
+  const std::size_t equals = word.find('=');
+  const std::string text = word.substr(equals + 1);
   int fd = -1;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), fd);
   if (error != std::errc() || end != text.data() + text.size() || fd < 3) {
-    return fail(ErrorCode::invalid_argument, "client-fd: '{}' is not a descriptor from 3 up", text);
+    return fail(ErrorCode::invalid_argument, "{}: '{}' is not a descriptor from 3 up",
+                word.substr(2, equals - 2), text);
   }
   return fd;
 }
@@ -38,16 +41,24 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& words) {
     line.help = true;
     return line;
   }
+  if (words.size() == 1 && words.front().starts_with("--check-state=")) {
+    SEGUE_ASSIGN(line.check_state_fd, parse_fd(words.front()));
+    return line;
+  }
   line.name = words.front();
   SEGUE_TRY(control::check_name(line.name));
 
+  if (words.size() == 2 && words.back().starts_with("--resume-state=")) {
+    SEGUE_ASSIGN(line.resume_fd, parse_fd(words.back()));
+    return line;
+  }
   std::vector<std::string> rest;
   auto word = words.begin() + 1;
   for (; word != words.end() && *word != "--"; ++word) {
     if (*word == "--foreground") {
       line.foreground = true;
     } else if (word->starts_with("--client-fd=")) {
-      SEGUE_ASSIGN(line.client_fd, parse_fd(word->substr(word->find('=') + 1)));
+      SEGUE_ASSIGN(line.client_fd, parse_fd(*word));
     } else {
       rest.push_back(*word);
     }
@@ -76,6 +87,9 @@ std::string usage_text() {
          "  --grace-ms=N           stop: asked, then SIGTERM, after as long again SIGKILL (5000)\n"
          "  --foreground           stay in the foreground, print what the program prints\n"
          "  --client-fd=N          who waits for the start is connected there\n"
+         "  --check-state=FD       alone: say whether the state of a keeper in this memfd can be "
+         "read\n"
+         "  --resume-state=FD      by a keeper that replaces itself: go on from this state\n"
          "  --unsafe-fault=P:A     UNSAFE, for tests only: at point P (spawn, hello, "
          "attempt-sent,\n"
          "                         background, rehearsal, foreground, activated, probation, "

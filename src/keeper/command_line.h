@@ -15,9 +15,12 @@ struct CommandLine {
   int client_fd = -1;       // whoever asked for the start waits there, connected
   bool foreground = false;  // stay, and let the instances print where this process does
   bool help = false;
+  int resume_fd = -1;       // a keeper's state (saved_state.h): go on in its place, in this process
+  int check_state_fd = -1;  // … only say whether it can be understood
 };
 
-// segue-keeper NAME [--KEY=VALUE...] -- PROGRAM ARGUMENT...; without argv[0].
+// segue-keeper NAME [--KEY=VALUE...] -- PROGRAM ARGUMENT...; without argv[0]. Or, by a keeper that
+// is being replaced: segue-keeper NAME --resume-state=FD, segue-keeper --check-state=FD.
 base::Result<CommandLine> parse_command_line(const std::vector<std::string>& words);
 
 std::string usage_text();

@@ -42,6 +42,17 @@ TEST(CommandLine, refuses_what_it_does_not_know) {
   EXPECT_FALSE(parse_command_line({"kv", "--unsafe-fault=lunch:kill", "--", "/x"}));
 }
 
+TEST(CommandLine, of_a_program_that_goes_on_from_a_state_names_its_descriptor_alone) {
+  EXPECT_EQ(parse_command_line({"--check-state=3"})->check_state_fd, 3);
+  const auto line = parse_command_line({"kv", "--resume-state=12"});
+  ASSERT_TRUE(line);
+  EXPECT_EQ(line->name, "kv");
+  EXPECT_EQ(line->resume_fd, 12);
+  EXPECT_FALSE(parse_command_line({"--check-state=x"}));
+  EXPECT_FALSE(parse_command_line({"--check-state=3", "--", "/x"}));
+  EXPECT_FALSE(parse_command_line({"kv", "--resume-state=12", "--", "/x"}));
+}
+
 TEST(Fault, is_a_point_and_an_action) {
   const auto fault = parse_fault("commit:stop");
   ASSERT_TRUE(fault);

@@ -34,6 +34,9 @@ class Component final : public Decider {
   explicit Component(Settings settings) : Decider(std::move(settings)) {}
 
   [[nodiscard]] MonotonicTime next_deadline() const override;
+  [[nodiscard]] ComponentSnapshot snapshot() const override;
+  void resume(ComponentSnapshot snapshot, MonotonicTime now) override;
+  [[nodiscard]] std::string why_not_at_rest() const override;
 
  private:
   enum class WhyEnd { may_pass, final, refused };

@@ -25,6 +25,34 @@ Result<void> ControlServer::listen(const std::string& path) {
   return loop_.watch(listener_.get(), EPOLLIN, [this](std::uint32_t) { on_connection(); });
 }
 
+std::vector<ControlServer::Seat> ControlServer::seats() const {
+  std::vector<Seat> seats;
+  for (const auto& [id, client] : clients_) {
+    seats.push_back({id, client.fd.get(), client.asked, client.finished, client.queue});
+  }
+  return seats;
+}
+
+Result<void> ControlServer::resume(os::UniqueFd listener, const std::string& path, RequestId last,
+                                   std::vector<Seat> seats) {
+  listener_ = std::move(listener);
+  path_ = path;
+  last_ = last;
+  SEGUE_TRY(loop_.watch(listener_.get(), EPOLLIN, [this](std::uint32_t) { on_connection(); }));
+  for (auto& seat : seats) {
+    const RequestId id = seat.id;
+    Client client{.fd = os::UniqueFd(seat.fd),
+                  .queue = std::move(seat.queue),
+                  .asked = seat.asked,
+                  .finished = seat.finished,
+                  .interest = EPOLLIN};
+    SEGUE_TRY(loop_.watch(client.fd.get(), EPOLLIN, [this, id](std::uint32_t) { on_ready(id); }));
+    clients_.emplace(id, std::move(client));
+    flush(id);
+  }
+  return {};
+}
+
 void ControlServer::on_connection() {
   auto accepted = os::accept_unix(listener_);
   if (!accepted || !*accepted) return;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "control/request.h"
@@ -33,6 +34,21 @@ class ControlServer {
   base::Result<void> listen(const std::string& path);
   // A client that is connected already and whose request is known.
   base::Result<RequestId> adopt(os::UniqueFd client);
+
+  // ---- For a keeper that is replaced by another program with the same descriptors
+  struct Seat {
+    RequestId id = 0;
+    int fd = -1;
+    bool asked = false;
+    bool finished = false;
+    std::deque<std::string> queue;
+  };
+  [[nodiscard]] std::vector<Seat> seats() const;
+  [[nodiscard]] int listening_fd() const { return listener_.get(); }
+  [[nodiscard]] RequestId last_request() const { return last_; }
+  // Instead of listen(); takes ownership of the descriptors.
+  base::Result<void> resume(os::UniqueFd listener, const std::string& path, RequestId last,
+                            std::vector<Seat> seats);
 
   enum class Weight { needed, droppable };
   // Droppable replies are left out while earlier ones wait to be read.

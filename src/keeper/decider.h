@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "keeper/component_snapshot.h"
 #include "keeper/events.h"
 #include "keeper/types.h"
 
@@ -42,6 +43,13 @@ class Decider {
   // When TimePassed is due; nothing is lost if it comes late.
   [[nodiscard]] virtual MonotonicTime next_deadline() const = 0;
 
+  // ---- For the keeper's next program, or the next keeper (component_snapshot.cc)
+  [[nodiscard]] virtual ComponentSnapshot snapshot() const;
+  // Instead of a first event: goes on as the snapshot's component, which serves and has no attempt.
+  virtual void resume(ComponentSnapshot snapshot, MonotonicTime now);
+  // Why the keeper cannot be replaced now; empty: it can. Somebody waits for something otherwise.
+  [[nodiscard]] virtual std::string why_not_at_rest() const;
+
   // ---- What is known, for status and tests
   [[nodiscard]] const Settings& settings() const { return settings_; }
   [[nodiscard]] Phase phase() const { return phase_; }
@@ -51,10 +59,6 @@ class Decider {
   [[nodiscard]] const Instance* find(Generation generation) const;
   [[nodiscard]] const std::optional<Attempt>& attempt() const { return attempt_; }
   [[nodiscard]] const std::optional<Attempt>& undone() const { return undone_; }
-  struct Previous {
-    control::Launch launch;
-    std::string version;
-  };
   [[nodiscard]] const std::deque<Previous>& previous() const { return previous_; }
   [[nodiscard]] std::uint32_t restarts_in_row() const { return restarts_in_row_; }
 

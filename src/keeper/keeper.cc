@@ -66,15 +66,19 @@ Keeper::~Keeper() {
   ::unlink(path_in(paths_.runtime, control::kKeeperPid).c_str());
 }
 
-base::Result<void> Keeper::prepare() {
+base::Result<void> Keeper::watch_signals() {
   // An instance that is slow to read must not end this process, nor a terminal that goes away.
   SEGUE_ASSIGN(signals_, os::signal_fd({SIGTERM, SIGINT, SIGHUP, SIGPIPE}));
-  SEGUE_TRY(loop_.watch(signals_.get(), EPOLLIN, [this](std::uint32_t) {
+  return loop_.watch(signals_.get(), EPOLLIN, [this](std::uint32_t) {
     const auto signal = os::read_signal(signals_);
     if (!signal || !*signal || **signal == SIGHUP || **signal == SIGPIPE) return;
     post(StopRequested{});
     settle();
-  }));
+  });
+}
+
+base::Result<void> Keeper::prepare() {
+  SEGUE_TRY(watch_signals());
   if (const auto status = handoff::OwnerPage::create(page_); !status.ok()) {
     return base::fail(base::ErrorCode::internal, "{}", status.text);
   }

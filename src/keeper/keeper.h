@@ -17,8 +17,10 @@
 #include "keeper/instance_channel.h"
 #include "keeper/output_files.h"
 #include "keeper/relay.h"
+#include "keeper/replacement.h"
 #include "keeper/report.h"
 #include "keeper/rotating_log.h"
+#include "keeper/saved_state.h"
 #include "os/clock.h"
 #include "os/epoll_loop.h"
 #include "os/process.h"
@@ -44,6 +46,10 @@ class Keeper {
   static base::Result<std::unique_ptr<Keeper>> create(const os::Clock& clock, CommandLine line,
                                                       ComponentPaths paths, ComponentLocks locks,
                                                       std::vector<std::string> environment);
+  // Goes on where another program of this process stopped (keeper_succession.cc).
+  static base::Result<std::unique_ptr<Keeper>> resume(const os::Clock& clock, SavedState state,
+                                                      ComponentPaths paths,
+                                                      std::vector<std::string> environment);
   ~Keeper();
   Keeper(const Keeper&) = delete;
   Keeper& operator=(const Keeper&) = delete;
@@ -65,11 +71,13 @@ class Keeper {
     handoff::OwnerName owner_name = handoff::kNobody;
     bool channel_open = true;
     bool wants_write = false;
+    bool is_child = true;  // otherwise how it ends is not known
   };
 
   Keeper(const os::Clock& clock, CommandLine line, ComponentPaths paths, ComponentLocks locks,
          std::vector<std::string> environment, os::EpollLoop loop);
   base::Result<void> prepare();
+  base::Result<void> watch_signals();
 
   // Events
   void post(Event event) { events_.push_back(std::move(event)); }
@@ -117,6 +125,15 @@ class Keeper {
   void answer_history(RequestId id);
   void answer_events(RequestId id, const control::ParsedRequest& request);
   void end_request(RequestId id, control::ExitCode exit, const std::string& text);
+  // The keeper's own program (keeper_succession.cc)
+  void replace_keeper(RequestId id, const control::ParsedRequest& request);
+  void keeper_checked(RequestId id, bool dry_run, const Replacement::Checked& checked);
+  base::Result<void> become_next_program(const std::string& program, RequestId id);
+  [[nodiscard]] std::string why_not_replaceable() const;
+  [[nodiscard]] SavedState saved_state() const;
+  base::Result<void> take_over(SavedState state);
+  base::Result<void> take_over_process(const SavedProcess& saved);
+
   void show_progress();
   void load_history();
   void housekeeping();
@@ -141,6 +158,8 @@ class Keeper {
   std::map<std::string, handoff::UniqueFd> listeners_;
   std::vector<std::unique_ptr<Relay>> relays_;
   std::unique_ptr<HealthCheck> health_;
+  std::unique_ptr<Replacement> replacement_;
+  std::uint32_t replaced_ = 0;  // how often this keeper was replaced by another program
   std::deque<Event> events_;
   std::deque<Command> commands_;
   std::optional<os::EpollLoop::TimerId> timer_;

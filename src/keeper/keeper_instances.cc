@@ -172,8 +172,9 @@ void Keeper::store(std::vector<Stored> stored) {
 // What it said before it ended comes first.
 void Keeper::on_exit(Generation generation) {
   const Process& process = processes_.at(generation);
-  const auto status = os::wait_for_exit(process.child.pidfd, base::Duration(0));
-  if (status && !*status) return;
+  const auto status = process.is_child ? os::wait_for_exit(process.child.pidfd, base::Duration(0))
+                                       : base::Result<std::optional<os::ExitStatus>>(std::nullopt);
+  if (process.is_child && status && !*status) return;
   for (int i = 0; i < kMaxLastFrames / kMaxFramesPerTurn && process.channel_open; ++i) {
     const std::size_t before = events_.size();
     read_channel(generation);
@@ -181,9 +182,12 @@ void Keeper::on_exit(Generation generation) {
   }
   if (process.channel_open) loop_.unwatch(process.channel.fd());
   loop_.unwatch(process.child.pidfd.get());
+  const bool is_child = process.is_child;
   processes_.erase(generation);
   write_instances_file();
-  if (status) {
+  if (!is_child) {
+    post(Exited{generation, "ended (how is not known: it was started by an earlier keeper)", 0});
+  } else if (status) {
     post(Exited{generation, (*status)->to_string(), (*status)->signal});
   } else {
     post(Exited{generation, "ended", 0});

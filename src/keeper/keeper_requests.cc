@@ -46,6 +46,7 @@ void Keeper::on_request(RequestId id, base::Result<control::Request> request) {
   if (command == "status") return answer_status(id);
   if (command == "history") return answer_history(id);
   if (command == "events") return answer_events(id, *parsed);
+  if (command == "keeper-upgrade") return replace_keeper(id, *parsed);
   if (command == "stop") {
     post(StopRequested{id});
   } else if (command == "undo") {
@@ -72,6 +73,7 @@ void Keeper::end_request(RequestId id, ExitCode exit, const std::string& text) {
 void Keeper::answer_status(RequestId id) {
   Surroundings surroundings{.keeper_pid = ::getpid(),
                             .keeper_since = since_,
+                            .keeper_replaced = replaced_,
                             .epoch = page_.look().epoch,
                             .listeners = {},
                             .log_lines_lost = step_log_.lines_lost() + history_log_.lines_lost()};

@@ -15,6 +15,7 @@
 #include "keeper/keeper.h"
 #include "os/files.h"
 #include "os/paths.h"
+#include "os/sealed_memory.h"
 
 namespace segue::keeper {
 namespace {
@@ -75,6 +76,30 @@ ExitCode exit_for(const base::Error& error) {
   }
 }
 
+// Says whether this program could go on from the state of another one.
+int check_state(int fd) {
+  const auto bytes = os::read_sealed_memory(fd, kMaxStateBytes);
+  const auto state = bytes ? decode_state(*bytes) : Result<SavedState>(fail(bytes.error()));
+  if (!state) {
+    fmt::print("{}\n", state.error().message());
+    return static_cast<int>(ExitCode::refused);
+  }
+  fmt::print("it reads states of version {}\n", kStateVersion);
+  return static_cast<int>(ExitCode::done);
+}
+
+Result<ExitCode> resume(const os::Clock& clock, const CommandLine& line) {
+  os::UniqueFd memory(line.resume_fd);
+  SEGUE_ASSIGN(const std::string bytes, os::read_sealed_memory(memory.get(), kMaxStateBytes));
+  memory.reset();  // it is not closed on exec
+  SEGUE_ASSIGN(SavedState state, decode_state(bytes));
+  SEGUE_ASSIGN(const auto directories, os::directories());
+  ComponentPaths paths{directories.runtime + "/" + line.name, directories.state + "/" + line.name};
+  SEGUE_ASSIGN(auto keeper,
+               Keeper::resume(clock, std::move(state), std::move(paths), environment()));
+  return keeper->run();
+}
+
 Result<ExitCode> keep(const os::Clock& clock, CommandLine line) {
   SEGUE_ASSIGN(const auto directories, os::directories());
   ComponentPaths paths{directories.runtime + "/" + line.name, directories.state + "/" + line.name};
@@ -125,6 +150,7 @@ int run_program(int argc, char** argv) {
     fmt::print("{}", usage_text());
     return 0;
   }
+  if (line->check_state_fd >= 0) return check_state(line->check_state_fd);
   if (line->client_fd >= 0) {
     if (const auto detached = os::detach_from_terminal(); !detached) {
       return report_failure(line->name, {}, ExitCode::failed, detached.error().to_string());
@@ -137,7 +163,7 @@ int run_program(int argc, char** argv) {
   const int client_fd = line->client_fd;
   // A client that was adopted is answered by the keeper; a copy tells it of what fails before.
   const os::UniqueFd client_copy(client_fd < 0 ? -1 : ::fcntl(client_fd, F_DUPFD_CLOEXEC, 3));
-  const auto exit = keep(clock, *std::move(line));
+  const auto exit = line->resume_fd >= 0 ? resume(clock, *line) : keep(clock, *std::move(line));
   if (!exit) {
     log.error("keeper.failed", {{"name", name}, {"error", exit.error().to_string()}});
     return report_failure(name, client_copy, exit_for(exit.error()), exit.error().message());

@@ -137,6 +137,7 @@ std::string status_json(const Decider& component, const Surroundings& surroundin
       .field("old_processes", old)
       .field("keeper_pid", surroundings.keeper_pid)
       .field("keeper_uptime_s", seconds_between(surroundings.keeper_since, now.monotonic))
+      .field("keeper_replaced", surroundings.keeper_replaced)
       .field("log_lines_lost", surroundings.log_lines_lost);
   json.key("program").begin_array();
   if (owner != nullptr) {

@@ -23,6 +23,7 @@ std::string utc_text(base::RealTime time);
 struct Surroundings {
   std::int32_t keeper_pid = 0;
   base::MonotonicTime keeper_since{};
+  std::uint32_t keeper_replaced = 0;  // by another program, since then
   std::uint32_t epoch = 0;
   std::vector<std::string> listeners;
   std::uint64_t log_lines_lost = 0;

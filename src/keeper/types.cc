@@ -29,13 +29,14 @@ std::string_view to_string(Phase phase) {
 }
 
 std::string_view to_string(Role role) {
-  static constexpr std::array<std::string_view, 6> kNames = {"starting", "standby", "successor",
-                                                             "serving",  "frozen",  "ending"};
+  static constexpr std::array<std::string_view, kRoleCount> kNames = {
+      "starting", "standby", "successor", "serving", "frozen", "ending"};
   return name_at(kNames, role);
 }
 
 std::string_view to_string(Kind kind) {
-  static constexpr std::array<std::string_view, 3> kNames = {"upgrade", "rehearse", "undo"};
+  static constexpr std::array<std::string_view, kKindCount> kNames = {"upgrade", "rehearse",
+                                                                      "undo"};
   return name_at(kNames, kind);
 }
 

@@ -45,6 +45,7 @@ enum class Role {
   frozen,     // was the owner; kept until the end of probation
   ending,     // was told to end, or ends by itself
 };
+inline constexpr int kRoleCount = 6;
 std::string_view to_string(Role role);
 
 // What to do when an instance that was told to end does not.
@@ -53,6 +54,7 @@ enum class EndPolicy {
   refused,    // never owned anything: killed after 2 s
   stopped,    // by the operator: SIGTERM, then SIGKILL
 };
+inline constexpr int kEndPolicyCount = 3;
 
 struct Instance {
   Generation generation = 0;
@@ -96,6 +98,7 @@ struct Progress {
 std::string_view attempt_phase_name(std::uint32_t segue_phase);
 
 enum class Kind { upgrade, rehearse, undo };
+inline constexpr int kKindCount = 3;
 std::string_view to_string(Kind kind);
 
 enum class Outcome {

@@ -198,6 +198,27 @@ Result<void> detach_from_terminal() {
   return {};
 }
 
+base::Error replace_process(const std::vector<std::string>& argv,
+                            const std::vector<std::string>& env, const std::vector<int>& kept) {
+  if (argv.empty()) return {ErrorCode::invalid_argument, "no program to become"};
+  std::vector<int> opened;
+  const auto close_again = [&] {
+    for (const int fd : opened) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  };
+  for (const int fd : kept) {
+    if (::fcntl(fd, F_SETFD, 0) != 0) {
+      const int error_number = errno;
+      close_again();
+      return errno_error(fmt::format("keep descriptor {}", fd), error_number);
+    }
+    opened.push_back(fd);
+  }
+  ::execve(argv.front().c_str(), pointers_to(argv).data(), pointers_to(env).data());
+  const int error_number = errno;
+  close_again();
+  return errno_error("execute " + argv.front(), error_number);
+}
+
 std::string ExitStatus::to_string() const {
   if (signal == 0) return fmt::format("exited with {}", exit_code);
   const char* description = ::sigdescr_np(signal);

@@ -37,6 +37,11 @@ struct Child {
 // default. When this returns the program runs: a failed exec is an error here, and leaves no child.
 base::Result<Child> spawn(const SpawnOptions& options);
 
+// This process becomes another program: it keeps its pid, its children, and of its descriptors 0,
+// 1, 2 and `kept`. Returns only if that fails; then nothing has changed. Only with one thread.
+base::Error replace_process(const std::vector<std::string>& argv,
+                            const std::vector<std::string>& env, const std::vector<int>& kept);
+
 struct ExitStatus {
   int exit_code = 0;
   int signal = 0;  // not 0: killed by it

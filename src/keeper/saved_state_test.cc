@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// protocol/keeper-state.golden is the format: a state that was written once can be read for ever.
+#include "keeper/saved_state.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+#include "handoff/fields.h"
+#include "handoff/siphash.h"
+
+namespace segue::keeper {
+namespace {
+
+using base::ErrorCode;
+using std::chrono::seconds;
+using testing::HasSubstr;
+
+SavedState a_state() {
+  SavedState state;
+  state.name = "kv";
+  state.boot_id = "7f0b";
+  state.run.max_restarts = 3;
+  state.launch = {{"/opt/kv-1", "--port=1"}, "/srv", {"A=b"}};
+  state.since = MonotonicTime(seconds(100));
+  state.replaced = 1;
+  Instance instance;
+  instance.generation = 4;
+  instance.role = Role::serving;
+  instance.launch = {{"/opt/kv-2"}, "/", {}};
+  instance.service = "kv";
+  instance.version = "2";
+  instance.pid = 77;
+  instance.said_hello = true;
+  instance.active_since = MonotonicTime(seconds(120));
+  instance.connections = 9'000;
+  state.component.phase = Phase::serving;
+  state.component.phase_since = MonotonicTime(seconds(120));
+  state.component.last_generation = 5;
+  state.component.last_attempt = 2;
+  state.component.owner = 4;
+  state.component.service = "kv";
+  state.component.owner_launch = instance.launch;
+  state.component.previous = {{state.launch, "1"}};
+  state.component.instances = {instance};
+  Attempt attempt;
+  attempt.id = 2;
+  attempt.launch = instance.launch;
+  attempt.options.health_cmd = "true";
+  attempt.predecessor = 3;
+  attempt.successor = 4;
+  attempt.from = "1";
+  attempt.to = "2";
+  attempt.began = MonotonicTime(seconds(110));
+  state.component.attempt = attempt;
+  state.processes = {{.generation = 4,
+                      .pid = 77,
+                      .start_ticks = 12'345,
+                      .owner_name = 6,
+                      .is_child = true,
+                      .channel_open = true,
+                      .channel_fd = 9,
+                      .pidfd = 10,
+                      .next_out = 21,
+                      .next_in = 34,
+                      .abilities = 3}};
+  state.page_fd = 5;
+  state.keeper_lock_fd = 3;
+  state.instances_lock_fd = 4;
+  state.control_fd = 6;
+  state.listeners = {{"main", 11}, {"admin", 12}};
+  state.clients = {{.request = 8, .fd = 13, .asked = true, .follows = true, .queue = {"{}"}}};
+  state.last_request = 8;
+  state.answer_to = 7;
+  state.replaces = "/usr/bin/segue-keeper";
+  state.last_step = 40;
+  state.steps = {{40, "{\"n\":40}"}};
+  state.last_ping = 19;
+  return state;
+}
+
+std::string header(std::uint32_t version, std::uint32_t readable_from, const std::string& body) {
+  std::string bytes = "SEGUEKST";
+  const auto add = [&](auto value) {
+    bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
+  };
+  add(version);
+  add(readable_from);
+  add(std::uint64_t{body.size()});
+  add(handoff::siphash24(body));
+  return bytes + body;
+}
+
+std::string body_of(const std::string& bytes) {
+  return bytes.substr(32);
+}
+
+std::string golden() {
+  std::ifstream file(SEGUE_STATE_GOLDEN, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST(SavedState, is_written_as_it_is_recorded) {
+  const std::string bytes = encode_state(a_state());
+  if (const char* path = std::getenv("SEGUE_WRITE_GOLDEN"); path != nullptr) {
+    std::ofstream(path, std::ios::binary) << bytes;
+  }
+  EXPECT_EQ(testing::PrintToString(bytes), testing::PrintToString(golden()));
+}
+
+TEST(SavedState, is_read_as_it_was_meant) {
+  const auto state = decode_state(golden());
+  ASSERT_TRUE(state) << state.error().to_string();
+  EXPECT_EQ(encode_state(*state), encode_state(a_state()));
+  EXPECT_EQ(state->component.instances.at(0).connections, 9'000U);
+  EXPECT_EQ(state->component.attempt->options.health_cmd, "true");
+  EXPECT_EQ(state->processes.at(0).channel_fd, 9);
+  EXPECT_EQ(state->clients.at(0).queue.at(0), "{}");
+  EXPECT_EQ(state->run.max_restarts, 3U);
+}
+
+TEST(SavedState, of_the_next_version_is_read_without_what_is_new_in_it) {
+  segue_writer writer;
+  writer.fields = body_of(golden());
+  writer.last_tag = 21;
+  handoff::put_field(writer, 900, "what this program does not know");
+  const auto state = decode_state(header(kStateVersion + 1, kStateVersion, writer.fields));
+  ASSERT_TRUE(state) << state.error().to_string();
+  EXPECT_EQ(encode_state(*state), golden());
+}
+
+TEST(SavedState, of_the_version_before_may_lack_what_came_later) {
+  segue_writer writer;
+  handoff::put_field(writer, 1, "kv");
+  const auto state = decode_state(header(kStateVersion - 1, 0, writer.fields));
+  ASSERT_TRUE(state) << state.error().to_string();
+  EXPECT_EQ(state->name, "kv");
+  EXPECT_EQ(state->page_fd, -1);
+}
+
+TEST(SavedState, that_needs_a_newer_reader_is_refused_with_both_versions) {
+  const auto state = decode_state(header(kStateVersion + 4, kStateVersion + 1, body_of(golden())));
+  ASSERT_FALSE(state);
+  EXPECT_THAT(state.error().message(), HasSubstr("version 5 and needs a keeper that reads"));
+}
+
+TEST(SavedState, that_is_cut_or_changed_anywhere_is_refused) {
+  const std::string whole = golden();
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    EXPECT_FALSE(decode_state(whole.substr(0, size))) << size;
+  }
+  for (std::size_t at = 16; at < whole.size(); ++at) {
+    std::string changed = whole;
+    changed[at] = static_cast<char>(changed[at] ^ 1);
+    EXPECT_FALSE(decode_state(changed)) << at;
+  }
+  EXPECT_FALSE(decode_state(whole + "x"));
+  EXPECT_EQ(decode_state(std::string(kMaxStateBytes + 1, 'x')).error().code(),
+            ErrorCode::invalid_argument);
+}
+
+TEST(SavedState, that_contradicts_itself_is_refused_by_name) {
+  const auto refusal = [](const auto& change) {
+    SavedState state = a_state();
+    change(state);
+    const auto decoded = decode_state(encode_state(state));
+    return decoded ? std::string("read") : decoded.error().message();
+  };
+  EXPECT_THAT(refusal([](SavedState& s) { s.page_fd = s.control_fd; }), HasSubstr("two places"));
+  EXPECT_THAT(refusal([](SavedState& s) { s.page_fd = 2; }), HasSubstr("below 3"));
+  EXPECT_THAT(refusal([](SavedState& s) { s.processes[0].generation = 9; }),
+              HasSubstr("a process of no instance"));
+  EXPECT_THAT(refusal([](SavedState& s) { s.component.instances[0].generation = 6; }),
+              HasSubstr("a generation"));
+  EXPECT_THAT(refusal([](SavedState& s) { s.component.instances[0].launch.argv.clear(); }),
+              HasSubstr("without a program"));
+  EXPECT_THAT(refusal([](SavedState& s) { s.name = "../x"; }), HasSubstr("name"));
+  EXPECT_THAT(refusal([](SavedState& s) { s.component.phase = static_cast<Phase>(99); }),
+              HasSubstr("out of its range"));
+  EXPECT_THAT(refusal([](SavedState& s) { s.clients.assign(kMaxStateEntries + 1, SavedClient{}); }),
+              HasSubstr("too often"));
+}
+
+}  // namespace
+}  // namespace segue::keeper

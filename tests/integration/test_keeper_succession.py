@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The keeper is replaced: by another program in its place, or by a new keeper after its death."""
+
+import os
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from keeper_tools import DONE, REFUSED, Component, Segue, is_alive, send_signal
+from support import wait_until
+
+QUICK = ("--probation-s", "0.1")
+
+
+@pytest.fixture
+def segue(build_dir, short_dir):
+    segue = Segue(build_dir, short_dir)
+    yield segue
+    segue.finish()
+
+
+@pytest.fixture
+def component(segue):
+    return Component(segue)
+
+
+@pytest.fixture
+def next_keeper(build_dir, short_dir):
+    """The keeper's program at another place, as a new package would put it there."""
+    path = short_dir / "segue-keeper-2"
+    shutil.copy(build_dir / "src/keeper/segue-keeper", path)
+    return path
+
+
+def script(path, text):
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+    return path
+
+
+def upgrade_keeper(component, program, *options):
+    return component.segue.plain("keeper", "upgrade", "--json", *options, "--keeper", program,
+                                 component.name)
+
+
+def program_of(pid):
+    return os.readlink(f"/proc/{pid}/exe")
+
+
+def expect_the_old_one_goes_on(component, before, client, answer, part):
+    assert answer.exit == REFUSED and part in answer.text, answer
+    assert "it goes on" in answer.text
+    status = component.status()
+    assert status["keeper_pid"] == before["keeper_pid"] and status["pid"] == before["pid"]
+    assert program_of(status["keeper_pid"]).endswith("/src/keeper/segue-keeper")
+    assert client("INC a").isdigit()
+    assert component.upgrade("9", *QUICK).exit == DONE
+
+
+# ---- Replaced by another program
+
+def test_a_keeper_becomes_another_program_and_keeps_everything(component, segue, next_keeper):
+    component.run()
+    component.upgrade("2", *QUICK)
+    before = component.status()
+    client = component.client()
+    assert client("INC a") == "1"
+    answer = upgrade_keeper(component, next_keeper)
+    assert answer.exit == DONE, answer
+    assert str(next_keeper) in answer.text and "1 instance and 1 listener go on" in answer.text
+    after = component.status()
+    assert after["keeper_pid"] == before["keeper_pid"] and after["keeper_replaced"] == 1
+    assert program_of(after["keeper_pid"]) == str(next_keeper)
+    for same in ("pid", "generation", "epoch", "version", "previous", "listeners", "program"):
+        assert after[same] == before[same], same
+    assert client("INC a") == "2"
+    names = segue.events(component.name)
+    assert names.index("attempt.end") < names.index("keeper.replaced"), "no event is forgotten"
+    assert [a["to"] for a in segue("history", component.name).last["history"]] == ["2"]
+
+    assert component.upgrade("3", *QUICK).exit == DONE
+    assert client("INC a") == "3" and client.version() == "3"
+    assert segue("undo", component.name, *QUICK).exit == DONE
+    assert client("INC a") == "4" and client.version() == "2"
+
+
+def test_after_fifty_replacements_nothing_is_left_over(component, next_keeper):
+    component.run()
+    client = component.client()
+    keeper = component.status()["keeper_pid"]
+    assert upgrade_keeper(component, next_keeper).exit == DONE
+    descriptors = sorted(os.listdir(f"/proc/{keeper}/fd"))
+    for turn in range(50):
+        assert upgrade_keeper(component, next_keeper).exit == DONE
+        assert client("INC a") == str(turn + 1)
+    assert component.status()["keeper_replaced"] == 51
+    assert len(os.listdir(f"/proc/{keeper}/fd")) == len(descriptors)
+
+
+def test_children_are_still_its_children_afterwards(component, next_keeper):
+    component.run()
+    assert upgrade_keeper(component, next_keeper).exit == DONE
+    old = component.status()["pid"]
+    send_signal(old, signal.SIGKILL)
+    status = wait_until(lambda: (s := component.status()).get("phase") == "serving" and
+                        s["pid"] != old and s, "it is started again")
+    assert status["restarts"] == 1
+    ended = [event for event in component.segue("events", component.name).lines
+             if event.get("event") == "instance.ended"]
+    assert "was killed by signal 9" in ended[-1]["how"]
+    assert not is_alive(old) and not os.path.exists(f"/proc/{old}"), "no zombie is left"
+
+
+def test_who_follows_or_watches_goes_on(component, segue, next_keeper):
+    component.run()
+    follower = segue.start("events", "--json", "-f", component.name, bufsize=1)
+    watcher = segue.start("status", "--json", "-w", component.name, bufsize=1)
+    assert '"version":"1"' in watcher.stdout.readline()
+    assert upgrade_keeper(component, next_keeper).exit == DONE
+    assert component.upgrade("2", *QUICK).exit == DONE
+    names = []
+    while not names or names[-1] != "attempt.committed":
+        names.append(follower.stdout.readline().split('"event":"')[1].split('"')[0])
+    assert names.index("keeper.replaced") < names.index("attempt.begin")
+    line = watcher.stdout.readline()
+    while '"version":"2"' not in line:
+        line = watcher.stdout.readline()
+        assert line, "the watcher ended"
+    assert segue("stop", component.name).exit == DONE
+    follower.communicate(timeout=20)
+    watcher.communicate(timeout=20)
+    assert follower.returncode == DONE
+
+
+def test_a_dry_run_asks_the_new_program_and_replaces_nothing(component, segue, next_keeper):
+    component.run()
+    answer = upgrade_keeper(component, next_keeper, "--dry-run")
+    assert answer.exit == DONE and "would become" in answer.text
+    assert component.status()["keeper_replaced"] == 0
+    answer = upgrade_keeper(component, script(segue.directory / "no", "exit 1\n"), "--dry-run")
+    assert answer.exit == REFUSED
+
+
+@pytest.mark.parametrize("text, part", [
+    ("echo 'the state has version 9'; exit 4\n", "the state has version 9"),
+    ("kill -9 $$\n", "was killed by signal 9"),
+    ("sleep 60\n", "did not answer --check-state within 10 s"),
+])
+def test_a_program_that_cannot_read_the_state_is_refused(component, segue, text, part):
+    component.run()
+    before, client = component.status(), component.client()
+    answer = upgrade_keeper(component, script(segue.directory / "bad", text))
+    expect_the_old_one_goes_on(component, before, client, answer, part)
+
+
+def test_where_the_exec_fails_the_old_one_goes_on(component, segue):
+    component.run()
+    before, client = component.status(), component.client()
+    program = script(segue.directory / "fades", 'chmod 644 "$0"; exit 0\n')
+    answer = upgrade_keeper(component, program)
+    expect_the_old_one_goes_on(component, before, client, answer, "Permission denied")
+
+
+def test_a_program_that_is_not_there_is_refused(component, segue):
+    component.run()
+    assert upgrade_keeper(component, "/no/such/keeper").exit == REFUSED
+    assert component.client()("INC a") == "1"
+
+
+def test_during_an_upgrade_it_is_refused_and_the_upgrade_goes_on(component, next_keeper):
+    component.run()
+    upgrade = component.start_upgrade("2", "--probation-s", "3")
+    component.wait_for_phase("probation")
+    answer = upgrade_keeper(component, next_keeper)
+    assert answer.exit == REFUSED and "upgrade 1 (v1 → v2) has been under way" in answer.text
+    upgrade.communicate(timeout=60)
+    assert upgrade.returncode == DONE
+    wait_until(lambda: upgrade_keeper(component, next_keeper).exit == DONE, "then it is replaced")
+    assert component.client().version() == "2"
+
+
+def test_a_state_on_the_command_line_that_is_none_is_refused(build_dir):
+    for words in (["--check-state=0"], ["--check-state=99"], ["c", "--resume-state=99"]):
+        process = subprocess.run([build_dir / "src/keeper/segue-keeper", *words], check=False,
+                                 capture_output=True, stdin=subprocess.DEVNULL)
+        assert process.returncode != 0
