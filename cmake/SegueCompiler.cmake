@@ -14,6 +14,12 @@ foreach(language C CXX)
   set(CMAKE_${language}_FLAGS_DEV "-O1 -g1 -fno-omit-frame-pointer -D_GLIBCXX_ASSERTIONS")
 endforeach()
 
+# What is shipped is hardened as Debian's own packages are (dpkg-buildflags(1)).
+set(hardened $<CONFIG:RelWithDebInfo>)
+add_compile_options(
+  $<${hardened}:-fstack-protector-strong> $<${hardened}:-D_FORTIFY_SOURCE=2>)
+add_link_options($<${hardened}:LINKER:-z,relro,-z,now>)
+
 add_compile_options(
   -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wundef -Wformat=2
   -Wcast-align -Wcast-qual -Wdouble-promotion -Wimplicit-fallthrough

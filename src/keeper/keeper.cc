@@ -43,6 +43,7 @@ Keeper::Keeper(const os::Clock& clock, CommandLine line, ComponentPaths paths, C
       locks_(std::move(locks)),
       environment_(std::move(environment)),
       loop_(std::move(loop)),
+      manager_(clock, loop_, take_manager_variables(environment_, ::getpid())),
       since_(clock.monotonic_now()),
       output_(paths_.state),
       step_log_(path_in(paths_.state, control::kStepLog), kMaxStepLogBytes),
@@ -86,6 +87,9 @@ base::Result<void> Keeper::prepare() {
   if (!line_.run.unsafe_fault.empty()) {
     SEGUE_ASSIGN(fault_, parse_fault(line_.run.unsafe_fault));
   }
+  for (auto& [name, fd] : manager_.take_listeners()) {
+    listeners_.insert_or_assign(name, handoff::UniqueFd(fd.release()));
+  }
   load_history();
   RequestId request = 0;
   if (line_.client_fd >= 0) {
@@ -121,6 +125,7 @@ void Keeper::settle() {
       std::visit([this](const auto& typed) { execute(typed); }, command);
     }
   }
+  manager_.show(*component_);
   schedule();
 }
 

@@ -21,6 +21,7 @@
 #include "keeper/report.h"
 #include "keeper/rotating_log.h"
 #include "keeper/saved_state.h"
+#include "keeper/service_manager.h"
 #include "os/clock.h"
 #include "os/epoll_loop.h"
 #include "os/process.h"
@@ -144,6 +145,7 @@ class Keeper {
   ComponentLocks locks_;
   std::vector<std::string> environment_;
   os::EpollLoop loop_;
+  ServiceManager manager_;
   os::UniqueFd signals_;
   base::MonotonicTime since_;
   handoff::OwnerPage page_;

@@ -147,7 +147,9 @@ void Keeper::read_channel(Generation generation) {
     } else if (auto* stored = std::get_if<std::vector<Stored>>(&*content)) {
       store(std::move(*stored));
     } else {
-      listeners_.erase(std::get<Unstored>(*content).name);
+      const std::string& name = std::get<Unstored>(*content).name;
+      manager_.forget(name);
+      listeners_.erase(name);
     }
   }
 }
@@ -165,6 +167,7 @@ void Keeper::store(std::vector<Stored> stored) {
       execute(Step{"listener.not_stored", {{"listener", listener.name}}, false});
       continue;
     }
+    manager_.keep(listener.name, listener.fd.get());
     listeners_.insert_or_assign(listener.name, std::move(listener.fd));
   }
 }

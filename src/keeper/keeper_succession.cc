@@ -98,8 +98,10 @@ Result<void> Keeper::become_next_program(const std::string& program, RequestId i
                os::make_sealed_memory("segue-keeper-state", encode_state(state)));
   std::vector<int> kept = descriptors_of(state);
   kept.push_back(memory.get());
+  std::vector<std::string> environment = environment_;
+  for (auto& variable : manager_.variables()) environment.push_back(std::move(variable));
   return fail(os::replace_process(
-      {program, line_.name, fmt::format("--resume-state={}", memory.get())}, environment_, kept));
+      {program, line_.name, fmt::format("--resume-state={}", memory.get())}, environment, kept));
 }
 
 SavedState Keeper::saved_state() const {
