@@ -40,7 +40,7 @@ class Parser {
  public:
   Parser() : app_("Upgrades running services without dropping a connection.", "segue") {
     app_.require_subcommand(1);
-    app_.set_version_flag("--version", "segue 0.1.0");
+    app_.set_version_flag("--version", "segue " SEGUE_VERSION);
     add_run();
     add_change(Command::upgrade, "upgrade", "Hand NAME over to PROGRAM, the next version of it");
     add_change(Command::rehearse, "rehearse",
@@ -56,7 +56,11 @@ class Parser {
     events->add_flag("-f,--follow", arguments_.follow, "Go on as more happens");
     add_keeper();
     add_plain(Command::doctor, "doctor", "What this host lacks, and the remedy", false, false);
+    add_unit_commands();
+    add_texts();
   }
+
+  [[nodiscard]] CommandText describe() const { return cli::describe(app_); }
 
   ParsedArguments parse(std::vector<std::string> words) {
     // `--` may stand before PROGRAM; CLI11 does not see what is behind it.
@@ -217,6 +221,35 @@ class Parser {
                       "Only ask the new program whether it can go on");
   }
 
+  void add_unit_commands() {
+    CLI::App* adopt =
+        add_unit(Command::adopt, "adopt",
+                 "Write a drop-in that lets systemd run the service UNIT under Segue");
+    adopt->add_option("--name", arguments_.name, "The component (default: the unit's name)");
+    adopt->add_flag("--force", arguments_.force, "Also over a drop-in that was changed by hand");
+    add_unit(Command::release_unit, "release-unit", "Take back what `segue adopt UNIT` wrote")
+        ->add_flag("--force", arguments_.force, "Also if it was changed by hand");
+  }
+
+  CLI::App* add_unit(Command command, const std::string& name, const std::string& text) {
+    CLI::App* app = add_plain(command, name, text, false, false);
+    app->add_option("UNIT", arguments_.unit, "The service's unit, such as redis-server.service")
+        ->required();
+    app->add_option("--root", arguments_.root, "Another system's root directory")->type_name("DIR");
+    app->add_flag("--dry-run", arguments_.dry_run, "Say what would be done, and do nothing");
+    return app;
+  }
+
+  void add_texts() {
+    add_plain(Command::completion, "completion", "Print the completion script of a shell", false,
+              false)
+        ->add_option("SHELL", arguments_.shell, "The shell; without it the names of components")
+        ->check(CLI::IsMember({"bash", "fish", "zsh"}));
+    add_plain(Command::manual, "manual", "Print a manual page", false, false)
+        ->add_option("PAGE", arguments_.page,
+                     "Such as segue-upgrade; without it the names of all pages");
+  }
+
   void add_undo() {
     CLI::App* app =
         add_plain(Command::undo, "undo", "Hand NAME back to its previous version", true);
@@ -275,6 +308,10 @@ class Parser {
 
 ParsedArguments parse_arguments(std::vector<std::string> words) {
   return Parser().parse(std::move(words));
+}
+
+CommandText describe_arguments() {
+  return Parser().describe();
 }
 
 }  // namespace segue::cli

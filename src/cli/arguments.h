@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/command_text.h"
 #include "control/exit_code.h"
 #include "control/options.h"
 
@@ -20,7 +21,11 @@ enum class Command {
   stop,
   events,
   doctor,
-  keeper_upgrade
+  keeper_upgrade,
+  completion,
+  manual,
+  adopt,
+  release_unit,
 };
 
 // What the command line says.
@@ -39,6 +44,10 @@ struct Arguments {
   bool follow = false;
   bool force = false;
   std::string keeper;  // as it was typed; empty: that of this installation
+  std::string shell;   // completion: empty asks for the components' names
+  std::string unit;    // adopt, release-unit
+  std::string root;    // … below which systemd's folders are; empty: this system
+  std::string page;    // manual: empty asks for the names of all
 };
 
 struct Usage {
@@ -53,5 +62,8 @@ struct ParsedArguments {
 };
 // Without argv[0].
 ParsedArguments parse_arguments(std::vector<std::string> words);
+
+// Everything that parse_arguments takes.
+CommandText describe_arguments();
 
 }  // namespace segue::cli

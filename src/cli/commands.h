@@ -21,6 +21,10 @@ control::ExitCode show_history(const Context& context);
 control::ExitCode show_events(const Context& context);
 control::ExitCode doctor(const Context& context);
 control::ExitCode upgrade_keeper(const Context& context);
+control::ExitCode print_completion(const Context& context);
+control::ExitCode print_manual(const Context& context);
+control::ExitCode adopt(const Context& context);
+control::ExitCode release_unit(const Context& context);
 
 // The state of one component, for checks before a change.
 base::Result<Json> ask_status(const ComponentFolders& folders, const std::string& name);

@@ -26,8 +26,9 @@ using base::Result;
 
 constexpr std::size_t kMaxInstancesBytes = 64 * 1024;
 
-// Whoever could change this folder could put a socket of their own there.
-Result<void> check_private(const std::string& folder) {
+// Whoever could change this folder could put a socket of their own there. Returns whose it is; root
+// may look after everybody's.
+Result<uid_t> check_private(const std::string& folder) {
   struct stat status{};
   if (::lstat(folder.c_str(), &status) != 0) {
     return fail(base::errno_error("look at " + folder, errno));
@@ -35,7 +36,7 @@ Result<void> check_private(const std::string& folder) {
   if (!S_ISDIR(status.st_mode)) {
     return fail(ErrorCode::failed_precondition, "{} is not a directory: remove it", folder);
   }
-  if (status.st_uid != ::geteuid()) {
+  if (status.st_uid != ::geteuid() && ::geteuid() != 0) {
     return fail(ErrorCode::permission_denied, "{} belongs to user {}: run this as that user",
                 folder, status.st_uid);
   }
@@ -44,7 +45,7 @@ Result<void> check_private(const std::string& folder) {
                 "others can enter {} (mode {:04o}), so its socket cannot be trusted: chmod 700 it",
                 folder, status.st_mode & 07777U);
   }
-  return {};
+  return status.st_uid;
 }
 
 // The processes that a dead keeper has left behind.
@@ -95,7 +96,7 @@ Result<os::UniqueFd> ComponentFolders::connect(const std::string& name) const {
   const std::string folder = runtime(name);
   std::error_code ignored;
   if (!std::filesystem::exists(folder, ignored)) return fail(why_not_connected(name));
-  SEGUE_TRY(check_private(folder));
+  SEGUE_ASSIGN(const uid_t owner, check_private(folder));
   auto socket = os::connect_unix(folder + "/" + std::string(control::kControlSocket),
                                  os::SocketType::seqpacket, os::Blocking::yes);
   if (!socket) {
@@ -103,9 +104,10 @@ Result<os::UniqueFd> ComponentFolders::connect(const std::string& name) const {
     return fail(why_not_connected(name));
   }
   SEGUE_ASSIGN(const auto peer, os::peer_credentials(*socket));
-  if (peer.uid != ::geteuid()) {
-    return fail(ErrorCode::permission_denied, "the keeper of {} runs as user {}, not as this one",
-                name, peer.uid);
+  if (peer.uid != owner) {
+    return fail(ErrorCode::permission_denied,
+                "the keeper of {} runs as user {}, and {} belongs to user {}", name, peer.uid,
+                folder, owner);
   }
   return socket;
 }

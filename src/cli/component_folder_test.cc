@@ -42,6 +42,18 @@ TEST_F(ComponentFolder, connects_to_a_keeper_that_listens) {
   EXPECT_TRUE(folders_.connect("kv"));
 }
 
+TEST_F(ComponentFolder, of_another_user_is_roots_to_look_after_if_its_keeper_is_that_users) {
+  if (::geteuid() != 0) GTEST_SKIP() << "NOT TESTED: needs root";
+  constexpr uid_t kOther = 12345;
+  make("kv");
+  const auto listener =
+      os::listen_unix(directory_.path("kv/control.sock"), os::SocketType::seqpacket);
+  ASSERT_TRUE(listener);
+  ASSERT_EQ(::chown(directory_.path("kv").c_str(), kOther, kOther), 0);
+  EXPECT_EQ(error_of("kv").code(), ErrorCode::permission_denied);
+  EXPECT_THAT(error_of("kv").message(), HasSubstr("runs as user 0, and"));
+}
+
 TEST_F(ComponentFolder, suggests_near_names_for_an_unknown_one) {
   make("respkv");
   EXPECT_EQ(error_of("respvk").code(), ErrorCode::not_found);

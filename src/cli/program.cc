@@ -33,6 +33,14 @@ ExitCode dispatch(const Context& context) {
       return doctor(context);
     case Command::keeper_upgrade:
       return upgrade_keeper(context);
+    case Command::completion:
+      return print_completion(context);
+    case Command::manual:
+      return print_manual(context);
+    case Command::adopt:
+      return adopt(context);
+    case Command::release_unit:
+      return release_unit(context);
   }
   return ExitCode::usage;
 }
