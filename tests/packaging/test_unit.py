@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""segue@.service as systemd's own tools see it. PID 1 need not be systemd for that."""
+
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+UNIT = ROOT / "packaging/systemd/segue@.service"
+MAX_EXPOSURE = 1.5  # of 10; what an unprivileged service with the network can reach is 1.2
+
+
+@pytest.fixture
+def instance(tmp_path):
+    """A root with the unit, an instance of it, and what it refers to."""
+    units = tmp_path / "etc/systemd/system"
+    units.mkdir(parents=True)
+    shutil.copy(UNIT, units / "segue@.service")
+    for folder in ("usr/lib/systemd/system", "usr/bin", "run/segue"):
+        (tmp_path / folder).mkdir(parents=True)
+    # What a unit depends on by default.
+    for path in pathlib.Path("/lib/systemd/system").glob("*.target"):
+        shutil.copy(path, tmp_path / "usr/lib/systemd/system" / path.name)
+    for path in pathlib.Path("/lib/systemd/system").glob("*.slice"):
+        shutil.copy(path, tmp_path / "usr/lib/systemd/system" / path.name)
+    program = tmp_path / "usr/bin/segue"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    return tmp_path
+
+
+def analyze(*words):
+    return subprocess.run(["systemd-analyze", *map(str, words)], check=False, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def test_systemd_reads_every_line(instance):
+    checked = analyze("verify", "--man=no", f"--root={instance}", "segue@chat.service")
+    assert (checked.returncode, checked.stdout) == (0, "")
+
+
+def test_it_is_exposed_no_more_than_it_has_to_be(instance):
+    checked = analyze("security", "--offline=true", "--no-pager",
+                      f"--threshold={round(MAX_EXPOSURE * 10)}", f"--root={instance}", "segue@chat.service")
+    assert checked.returncode == 0, checked.stdout
+    exposure = float(re.search(r"exposure level for segue@chat.service: ([\d.]+)", checked.stdout)[1])
+    assert 0 < exposure <= MAX_EXPOSURE
+
+
+@pytest.mark.parametrize("line", [
+    "Type=notify", "KillMode=process", "OOMPolicy=continue", "Delegate=yes",
+    "RuntimeDirectoryPreserve=restart"])
+def test_it_says_what_upgrades_rest_on(line):
+    assert line in UNIT.read_text().splitlines()
