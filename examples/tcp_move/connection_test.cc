@@ -117,6 +117,32 @@ TEST_F(ConnectionTest, a_full_send_buffer_arrives_after_the_move) {
   expect_to_go_on(pair.client.get(), server.get());
 }
 
+TEST_F(ConnectionTest, unsent_bytes_that_find_no_room_are_counted_and_follow_later) {
+  ConnectedPair pair = connect();
+  tcp::ConnectionImage image = dumped(pair.server.get());
+  ASSERT_TRUE(tcp::discard(pair.server.get()));
+  image.unsent = numbered(4, 500'000);
+  image.send_sequence += 500'000;
+  auto inside = os::InNetworkNamespace::enter(lab_->place(0));
+  auto restored = tcp::RestoredConnection::restore(image, {});
+  ASSERT_TRUE(restored) << restored.error().to_string();
+  const int tiny = 1;
+  ASSERT_EQ(::setsockopt(restored->fd(), SOL_SOCKET, SO_SNDBUF, &tiny, sizeof tiny), 0);
+  ASSERT_TRUE(lab_->open(0));
+  const auto full = restored->leave();
+  ASSERT_FALSE(full);
+  EXPECT_EQ(full.error().code(), ErrorCode::unavailable) << full.error().to_string();
+  EXPECT_GT(restored->not_queued_bytes(), 0U);
+
+  std::string arrived;
+  std::thread reader(
+      [&] { arrived = receive_exactly(clock_, pair.client.get(), image.unsent.size()); });
+  EXPECT_TRUE(wait_until(clock_, kDeadline, [&] { return restored->leave().has_value(); }));
+  reader.join();
+  EXPECT_EQ(restored->not_queued_bytes(), 0U);
+  EXPECT_TRUE(arrived == image.unsent) << arrived.size() << " bytes came";
+}
+
 TEST_F(ConnectionTest, what_was_in_flight_and_lost_arrives_after_the_move) {
   ConnectedPair pair = connect();
   const std::string output = numbered(3, 20'000);

@@ -6,6 +6,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <array>
+
 #include "lab_test.h"
 #include "traffic.h"
 
@@ -156,6 +158,48 @@ TEST_F(MoveTest, each_failing_hook_is_taken_back) {
   }
   const auto whole = traffic_.finish(16'384, kDeadline);
   EXPECT_TRUE(whole) << whole.error().to_string();
+}
+
+TEST_F(MoveTest, a_connection_that_ends_before_its_dump_stops_the_move_or_stays_behind) {
+  for (const bool leave_behind : {false, true}) {
+    ConnectedPair first = connect();
+    ConnectedPair closing = connect();
+    ConnectedPair last = connect();
+    tcp::MoveHooks hooks = lab_->hooks(0, 1);
+    hooks.block_link = [&]() -> Result<void> {
+      EXPECT_EQ(::shutdown(closing.client.get(), SHUT_WR), 0);
+      EXPECT_TRUE(wait_until(clock_, kDeadline, [&] {
+        return !tcp::check_movable(closing.server.get()).has_value();
+      }));
+      return lab_->block(0);
+    };
+    tcp::MoveOptions options = to_place_1();
+    options.leave_refused_behind = leave_behind;
+    const int originals[] = {first.server.get(), closing.server.get(), last.server.get()};
+    tcp::Move move(originals, hooks, options, clock_);
+    const auto run = move.run();
+    std::vector<os::UniqueFd> moved;
+    std::array<int, 2> servers = {first.server.get(), last.server.get()};
+    if (leave_behind) {
+      ASSERT_TRUE(run) << run.error().to_string();
+      ASSERT_TRUE(move.finish());
+      moved = move.release_connections();
+      ASSERT_EQ(move.report().left_behind.size(), 1U);
+      EXPECT_EQ(move.report().left_behind.front().index, 1U);
+      servers = {moved[0].get(), moved[2].get()};
+    } else {
+      ASSERT_FALSE(run);
+      EXPECT_NE(run.error().to_string().find("CLOSE_WAIT"), std::string::npos);
+      EXPECT_NE(run.error().to_string().find("go on at the source"), std::string::npos);
+    }
+    for (std::size_t i = 0; i < servers.size(); ++i) {
+      const int client = (i == 0 ? first : last).client.get();
+      ASSERT_TRUE(send_all(clock_, servers.at(i), "onward"));
+      EXPECT_EQ(receive_exactly(clock_, client, 6), "onward");
+      ASSERT_TRUE(send_all(clock_, client, "back"));
+      EXPECT_EQ(receive_exactly(clock_, servers.at(i), 4), "back");
+    }
+  }
 }
 
 TEST_F(MoveTest, what_cannot_be_taken_back_is_named) {

@@ -269,7 +269,9 @@ Result<ConnectionImage> dump(int fd, std::uint32_t congestion_window_segments) {
   }
   ConnectionImage image;
   SEGUE_ASSIGN(image.family, check_kind(fd));
-  SEGUE_TRY(read_endpoints(fd, image));
+  if (auto read = read_endpoints(fd, image); !read) {
+    return fail(std::move(read).error().with(std::string(kWhat)));
+  }
   const std::string what = fmt::format("{} ({})", kWhat, describe(image));
   if (auto read = read_settings(fd, image); !read) {
     return fail(std::move(read).error().with(what));

@@ -53,6 +53,9 @@ Result<void> Move::cross() {
 }
 
 Result<void> Move::choose() {
+  chosen_.clear();
+  windows_.clear();
+  report_.left_behind.clear();
   for (std::size_t index = 0; index < originals_.size(); ++index) {
     const int fd = originals_[index];
     auto movable = check_movable(fd);

@@ -86,11 +86,14 @@ class Move {
        const os::Clock& clock);
 
   // Steps 1 to 6. An error: everything is as before, and the connections go on at the source;
-  // unknown_outcome: something could not be taken back, and the text says what.
+  // unknown_outcome: something could not be taken back, and the text says what. May be called again
+  // only if the error came before the first hook was called, as that of a connection that is
+  // refused.
   base::Result<void> run();
 
   // Steps 7 and 8, after run(). An error comes from open_link: the connections wait at the
-  // destination, whole, and finish() may be called again.
+  // destination, whole, and finish() may be called again. Without it they end, in silence, with
+  // this object.
   base::Result<void> finish();
 
   // After finish(): one per original, in their order; empty where it was left behind or is broken.
