@@ -8,6 +8,7 @@ everything ran and every target was met, 1 not so, 2 usage.
 """
 
 import argparse
+import functools
 import os
 import signal
 import statistics
@@ -25,7 +26,7 @@ from harness.report import Report
 from harness.targets import judge, judge_chain, judge_growth
 from peers.haproxy import HaproxyHttp, HaproxyTcp
 from peers.nginx import NginxUsr2
-from peers.segue import RespkvUnderKeeper, respkv_class
+from peers.segue import RespkvUnderKeeper, heapkv, respkv_class
 
 PROBATION_MS = {"peers": 1000, "chain": 50}
 BUDGET_MS = 10
@@ -58,9 +59,11 @@ class Bench:
         self.plan = PeerPlan()
         self.rounds = 3
         self.sizes, self.hops, self.before_s = (100, 1000, 15000), 50, 5
+        self.states_mib, self.state_hops = (0, 256, 1024), 20
         if quick:
             self.plan = PeerPlan(upgrade_at_s=0.8, seconds=3.2)
             self.rounds, self.sizes, self.hops, self.before_s = 1, (100, 1000), 20, 0.8
+            self.states_mib, self.state_hops = (0, 256), 4
         self.peer_results = {}  # {case: [PeerResult, ...]}, one per round
 
     # ---- What there is to run
@@ -77,18 +80,27 @@ class Bench:
                 yield f"peers/control-{server.name}", server, False
 
     def chain_cases(self):
+        """(case, its Chain, makes the server)."""
+        def respkv():
+            return respkv_class()(PROBATION_MS["chain"])
         for size in self.sizes:
             for layout, versions in LAYOUTS.items():
                 yield f"chain/{size}-{layout}", Chain(
                     connections=size, versions=versions, hops=self.hops, before_s=self.before_s,
-                    period_ms=PERIODS_MS[size])
+                    period_ms=PERIODS_MS[size]), respkv
+        for state_mib in self.states_mib:
+            for layout, versions in LAYOUTS.items():
+                yield f"chain/state-{state_mib}-{layout}", Chain(
+                    connections=100, versions=versions, hops=self.state_hops,
+                    before_s=self.before_s, period_ms=PERIODS_MS[100]), functools.partial(
+                        heapkv, PROBATION_MS["chain"], state_mib)
 
     def steps(self):
         steps = [(f"{case} ({round_ + 1})", self.plan.seconds + 1)
                  for round_ in range(self.rounds)
                  for case, *_ in self.peer_cases() if self._wanted(case)]
         steps += [(case, chain.hops * 0.3 + chain.before_s + 2)
-                  for case, chain in self.chain_cases() if self._wanted(case)]
+                  for case, chain, _ in self.chain_cases() if self._wanted(case)]
         return steps
 
     def _wanted(self, case):
@@ -107,10 +119,10 @@ class Bench:
                     progress.begin(f"{case} ({round_ + 1})")
                     self._try(case, self._run_peer, make, upgrade)
         self._emit_peers()
-        for case, chain in self.chain_cases():
+        for case, chain, make in self.chain_cases():
             if self._wanted(case):
                 progress.begin(case)
-                self._try(case, self._run_chain, chain, progress)
+                self._try(case, self._run_chain, make(), chain, progress)
         progress.end()
 
     def _try(self, case, function, *arguments):
@@ -125,8 +137,7 @@ class Bench:
             self.failures.append(f"{case}: {result.handoff.outcome}: {result.handoff.why}")
         self.peer_results.setdefault(case, []).append(result)
 
-    def _run_chain(self, case, chain, progress):
-        service = respkv_class()(PROBATION_MS["chain"])
+    def _run_chain(self, case, service, chain, progress):
         result = run_chain(service, chain,
                                lambda done: progress.within(case, done, chain.hops))
         for number, handoff in enumerate(result.handoffs, start=1):
@@ -181,13 +192,16 @@ class Bench:
         if report.has("peers/segue") and report.has("peers/control"):
             control_ms = report.value("peers/control", "stall_ms_p999")
             judge(report, "peers/segue", control_ms)
-        for case, _ in self.chain_cases():
+        for case, *_ in self.chain_cases():
             if report.has(case):
                 judge(report, case, report.value(case, "stall_ms_p999_before"))
                 judge_chain(report, case)
         for layout in LAYOUTS:
             few, many = (f"chain/{size}-{layout}" for size in (self.sizes[0], self.sizes[-1]))
             judge_growth(report, few, many)
+            none, most = (f"chain/state-{mib}-{layout}"
+                          for mib in (self.states_mib[0], self.states_mib[-1]))
+            judge_growth(report, none, most)
 
     def print_tables(self):
         plan, report = self.plan, self.report
@@ -204,7 +218,8 @@ class Bench:
         way = "under the keeper" if respkv_class() is RespkvUnderKeeper else (
             "alone (attempts taken back cannot be seen)")
         report.print_table(
-            f"Chains of {self.hops} handoffs of respkv {way}, under 10,000 writes/s", "chain/",
+            f"Chains of {self.hops} handoffs of respkv {way}, of heapkv with so many MiB of state "
+            f"{self.state_hops}; under 10,000 writes/s", "chain/",
             {"lost": "lost", "cut": "cut", "new failed": "new_failed", "wrong": "wrong",
              "writes lost": "writes_lost", "on new": "on_new_share",
              "blackout ms median": "blackout_ms_median", "p90": "blackout_ms_p90",

@@ -180,3 +180,16 @@ def respkv_class():
     """The way to run it that this build has."""
     alone = os.environ.get("SEGUE_BENCH_ALONE") or not lookup_program("segue")
     return RespkvAlone if alone else RespkvUnderKeeper
+
+
+def heapkv(probation_ms, state_mib):
+    """heapkv, handed over likewise: its whole state lies in a heap, filled up to so many MiB."""
+
+    class Heapkv(respkv_class()):
+        serves = "heapkv, its state in a heap"
+
+        def _argv(self, version):
+            return [find_program(f"heapkv-v{version}"), "--listen", f"tcp:127.0.0.1:{self.port}",
+                    "--heap-mib", str(2 * state_mib + 256), "--fill-mib", str(state_mib)]
+
+    return Heapkv(probation_ms)

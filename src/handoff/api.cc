@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "handoff/api_checks.h"
 #include "handoff/instance.h"
 #include "handoff/sockets.h"
 
@@ -40,25 +41,6 @@ int check_declaration(segue_instance* s, const char* name) {
   return SEGUE_OK;
 }
 
-bool name_taken(segue_instance* s, const char* name) {
-  const auto has = [name](const auto& items) {
-    for (const auto& item : items) {
-      if (item->name == name) return true;
-    }
-    return false;
-  };
-  const auto& inventory = s->inventory();
-  return has(inventory.tables) || has(inventory.classes) || has(inventory.arenas);
-}
-
-int check_item(segue_instance* s, const char* name) {
-  if (const int code = check_declaration(s, name); code != SEGUE_OK) return code;
-  if (name_taken(s, name)) {
-    return refuse(s, SEGUE_INVALID, std::string(name) + " is declared already");
-  }
-  return SEGUE_OK;
-}
-
 // A reset is seen at once even if another process holds the socket: disconnecting sends it.
 void reset_peer(int fd) {
   const linger at_once{1, 0};
@@ -79,6 +61,32 @@ bool is_inet_stream(int fd) {
 }
 
 }  // namespace
+
+namespace segue::handoff {
+
+static bool name_taken(segue_instance* s, const char* name) {
+  const auto has = [name](const auto& items) {
+    for (const auto& item : items) {
+      if (item->name == name) return true;
+    }
+    return false;
+  };
+  const auto& inventory = s->inventory();
+  return has(inventory.tables) || has(inventory.classes) || has(inventory.arenas) ||
+         has(inventory.heaps);
+}
+
+int check_item(segue_instance* s, const char* name) {
+  if (const int code = check_declaration(s, name); code != SEGUE_OK) return code;
+  if (name_taken(s, name)) {
+    return refuse(s, SEGUE_INVALID, std::string(name) + " is declared already");
+  }
+  return SEGUE_OK;
+}
+
+}  // namespace segue::handoff
+
+using segue::handoff::check_item;
 
 extern "C" {
 
@@ -286,9 +294,24 @@ size_t segue_arena_used(const segue_arena* arena) {
   return arena->used;
 }
 
+int segue_arena_fd(const segue_arena* arena) {
+  return arena->fd.get();
+}
+
+void segue_arena_set_check(segue_arena* arena, segue_arena_check check, void* user) {
+  arena->check = check;
+  arena->check_user = user;
+}
+
 int segue_arena_set_used(segue_arena* arena, size_t used) {
   if (used > arena->max_size) return SEGUE_LIMIT;
   arena->used = used;
+  return SEGUE_OK;
+}
+
+int segue_retire(segue_instance* s, const char* name) {
+  if (const int code = check_item(s, name); code != SEGUE_OK) return code;
+  s->inventory().retired.emplace_back(name);
   return SEGUE_OK;
 }
 

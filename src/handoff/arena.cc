@@ -61,6 +61,20 @@ Status map_arena(segue_arena& arena, UniqueFd fd) {
   return map_memory(arena);
 }
 
+Status check_arenas(const Inventory& inventory) {
+  constexpr size_t kWhyBytes = 256;
+  for (const auto& arena : inventory.arenas) {
+    if (arena->check == nullptr || arena->data == nullptr) continue;
+    char why[kWhyBytes] = "";
+    if (arena->check(arena->check_user, arena->data, arena->used, why, sizeof why) == SEGUE_OK) {
+      continue;
+    }
+    why[sizeof why - 1] = '\0';
+    return Status::bad(SEGUE_REFUSED, "the check of arena " + arena->name + " failed: " + why);
+  }
+  return Status::good();
+}
+
 void populate_arena(segue_arena& arena) {
   constexpr size_t kPage = 4096;
   const size_t from = arena.populated / kPage * kPage;

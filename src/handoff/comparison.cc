@@ -33,7 +33,8 @@ Status Receiver::compare(Difference& difference) {
       status = compare_class(*static_cast<segue_class*>(items_[i]), difference);
     }
     if (!status.ok()) return status;
-    if (kinds_[i] != ItemKind::arena) find_missing(*items_[i], difference);
+    const bool by_key = kinds_[i] == ItemKind::table || kinds_[i] == ItemKind::connection_class;
+    if (by_key) find_missing(*items_[i], difference);
   }
   expected_.clear();
   return Status::good();

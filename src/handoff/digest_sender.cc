@@ -52,6 +52,7 @@ Status Sender::digest_step(bool& done) {
     if (slot_at_ >= connections.slot_count()) stage_ = Stage::tables;
     return Status::good();
   }
+  while (table_at_ < inventory_.tables.size() && inventory_.tables[table_at_]->retired) ++table_at_;
   if (table_at_ >= inventory_.tables.size()) {
     stage_ = Stage::done;
     done = true;
@@ -89,6 +90,7 @@ Status Sender::digest_keys(const segue_table& table) {
 
 Status Sender::send_excluded() {
   for (const auto& table : inventory_.tables) {
+    if (table->retired) continue;
     std::string batch;
     for (const std::string& key : table->dirty.keys()) append_batch_entry(batch, key, {});
     if (batch.empty()) continue;

@@ -47,6 +47,10 @@ enum class FrameType : uint16_t {
   committed = 26,
   abort = 27,
   heartbeat = 28,
+  heap = 30,
+  heap_slots = 31,
+  heap_put = 32,
+  heap_mark = 33,
 
   keeper_hello = 64,
   keeper_start = 65,

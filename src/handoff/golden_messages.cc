@@ -159,6 +159,52 @@ std::vector<GoldenMessage> foreground() {
   };
 }
 
+std::string u32s(std::initializer_list<uint32_t> values) {
+  std::string bytes;
+  for (const uint32_t value : values) {
+    for (int shift = 0; shift < 32; shift += 8) bytes.push_back(static_cast<char>(value >> shift));
+  }
+  return bytes;
+}
+
+std::vector<GoldenMessage> heaps() {
+  constexpr uint64_t kRecord = uint64_t{5} << 32 | 3;  // generation 5, slot 3
+  constexpr uint64_t kFreeSlot = uint64_t{2} << 32 | 4;
+  const std::string offered =
+      batch({{"state", described(4, 2, 1, "kv.state")}, {"sessions", record({{5, 1U}})}});
+  const std::string agreed_heap =
+      record({{1, 4U}, {2, 1U}, {3, uint64_t{1} << 30}, {4, 1U}, {5, 700'000'000U}});
+  const Numbers hello = {{1, "SEGUE"}, {2, 1U},      {3, 1U},      {4, "kv"}, {5, "1.4.2"},
+                         {6, nonce()}, {7, 19'984U}, {8, offered}, {9, 4711U}};
+  const Numbers accept = {
+      {1, 1U},     {2, "1.4.1"}, {3, 2U},    {4, 17U}, {5, batch({{"state", agreed_heap}})},
+      {6, 1U},     {7, 5000U},   {8, 2000U}, {9, 1U},  {10, 3000U},
+      {11, 2000U}, {12, 0U}};
+  return {
+      {"HELLO.heap", FrameType::hello, 0, hello, {}},
+      {"ACCEPT.heap", FrameType::accept, 1, accept, {}},
+      {"HEAP", FrameType::heap, 1, {{1, 0U}, {2, 41U}, {3, 1'000'000U}}, {}},
+      {"HEAP_SLOTS", FrameType::heap_slots, 0, {{1, 0U}, {2, 42U}, {3, u32s({3, 4})}}, {}},
+      {"HEAP_PUT",
+       FrameType::heap_put,
+       0,
+       {{1, 0U},
+        {2, batch({{u64s({kRecord}), record({{1, "bytes"}, {2, 7U}})}, {u64s({kFreeSlot}), ""}})}},
+       {}},
+      {"HEAP_MARK",
+       FrameType::heap_mark,
+       0,
+       {{1, 0U},
+        {2, 43U},
+        {3, 1'000'002U},
+        {4, 999'998U},
+        {5, uint64_t{0x0123456789ABCDEF}},
+        {6, uint64_t{0x40001000}},
+        {7, kRecord}},
+       {}},
+  };
+}
+
 std::vector<GoldenMessage> keeper_channel() {
   const std::string names = batch({{"main", ""}, {"admin", ""}});
   return {
@@ -265,7 +311,7 @@ std::map<std::string, std::string> read_golden_file() {
 const std::vector<GoldenMessage>& golden_messages() {
   static const std::vector<GoldenMessage> messages = [] {
     std::vector<GoldenMessage> all;
-    for (auto* part : {&meeting, &background, &foreground, &keeper_channel}) {
+    for (auto* part : {&meeting, &background, &foreground, &heaps, &keeper_channel}) {
       for (GoldenMessage& message : part()) all.push_back(std::move(message));
     }
     return all;

@@ -166,6 +166,10 @@ Status Instance::provide_missing(bool anew) {
     if (arena->data != nullptr && !anew) continue;
     if (Status status = create_arena(*arena); !status.ok()) return status;
   }
+  for (const auto& heap : inventory_.heaps) {
+    if (heap->image.valid() && !anew) continue;
+    if (Status status = heap->create(heap->max_size); !status.ok()) return status;
+  }
   return Status::good();
 }
 
@@ -201,6 +205,7 @@ int Instance::dispatch() {
   poller_.run();
   run_timers();
   if (predecessor_ && predecessor_->has_work()) predecessor_->work();
+  if (successor_ && successor_->has_work()) successor_->work();
   settle();
   dispatching_ = false;
   return attempt_failed_ ? SEGUE_PEER : SEGUE_OK;
@@ -258,6 +263,7 @@ void Instance::settle() {
                    interest(successor_->wants_read(), successor_->wants_write()));
     if (!successor_->wants_read()) poller_.forget(successor_->link_fd());
     next = std::min(next, successor_->deadline());
+    work = work || successor_->has_work();
   }
   if (keeper_) poller_.change(keeper_->fd(), interest(true, keeper_->wants_write()));
   if (meeting_) next = std::min(next, meeting_->deadline());
@@ -318,7 +324,9 @@ Status Instance::descriptor_arrived(const std::string& name, int fd) {
 }
 
 bool Instance::freeze() {
-  return callbacks_.freeze(user_) == SEGUE_OK;
+  const bool willing = callbacks_.freeze(user_) == SEGUE_OK;
+  inventory_.let_heaps_be_written(false);
+  return willing;
 }
 
 bool Instance::release() {
@@ -326,6 +334,7 @@ bool Instance::release() {
 }
 
 void Instance::resume(segue_resume_reason reason, bool released) {
+  inventory_.let_heaps_be_written(true);
   callbacks_.resume(user_, reason, released ? 1 : 0);
   if (reason == SEGUE_RESUME_RECLAIMED) serve_meeting_ = true;
 }
@@ -349,6 +358,7 @@ void Instance::yield() {
 
 void Instance::activate(bool first, uint32_t epoch, uint64_t blackout_ns) {
   const segue_activation activation{sizeof(segue_activation), first ? 1U : 0U, epoch, blackout_ns};
+  inventory_.let_heaps_be_written(true);
   callbacks_.activate(user_, &activation);
 }
 

@@ -121,6 +121,9 @@ void NamedFds::forget_changes() {
 
 void Inventory::track() {
   forget_changes();
+  for (const auto& heap : heaps) {
+    if (!heap->retired) heap->watch();
+  }
   tracking_ = true;
 }
 
@@ -135,6 +138,7 @@ void Inventory::forget_changes() {
   listeners.forget_changes();
   descriptors.forget_changes();
   for (const auto& table : tables) table->dirty.clear();
+  for (const auto& heap : heaps) heap->stop_watching();
   for (const auto& arena : arenas) {
     arena->sent = false;
     arena->sent_used = SIZE_MAX;
@@ -145,19 +149,38 @@ size_t Inventory::changes() const {
   size_t count = connections.fresh.size() + connections.dirty.size() + connections.closed.size();
   count += listeners.unsent() + listeners.removed.size();
   count += descriptors.unsent() + descriptors.removed.size();
-  for (const auto& table : tables) count += table->dirty.size();
-  for (const auto& arena : arenas) count += arena->sent_used == arena->used ? 0U : 1U;
+  for (const auto& table : tables) count += table->retired ? 0 : table->dirty.size();
+  for (const auto& arena : arenas) {
+    count += arena->retired || arena->sent_used == arena->used ? 0U : 1U;
+  }
+  for (const auto& heap : heaps) {
+    const bool matters = heap->way != HeapWay::mapped || heap->digested;
+    count += matters ? heap->changed.size() : 0;
+  }
   return count;
 }
 
+size_t Inventory::changes_in_blackout() const {
+  size_t count = changes();
+  for (const auto& heap : heaps) {
+    if (heap->way == HeapWay::mapped && heap->digested) count -= heap->changed.size();
+  }
+  return count;
+}
+
+void Inventory::let_heaps_be_written(bool writable) {
+  for (const auto& heap : heaps) heap->writable = writable && heap->image.valid();
+}
+
 bool Inventory::overflowed() const {
-  return std::any_of(tables.begin(), tables.end(),
-                     [](const auto& table) { return table->dirty.overflowed(); });
+  return std::any_of(tables.begin(), tables.end(), [](const auto& table) {
+    return !table->retired && table->dirty.overflowed();
+  });
 }
 
 size_t Inventory::descriptor_count() const {
   return connections.count() + listeners.entries.size() + descriptors.entries.size() +
-         arenas.size();
+         arenas.size() + heaps.size();
 }
 
 bool Inventory::clear() {

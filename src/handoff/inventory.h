@@ -10,20 +10,13 @@
 #include <vector>
 
 #include "handoff/form.h"
+#include "handoff/item.h"
+#include "handoff/record_heap.h"
 #include "handoff/status.h"
 #include "handoff/unique_fd.h"
 
 namespace segue::handoff {
 class Inventory;
-
-enum class ItemKind : uint32_t { table = 1, connection_class = 2, arena = 3 };
-
-// The name, number and agreed form version of a table, class or arena in a handoff.
-struct Item {
-  std::string name;
-  uint32_t number = 0;
-  uint32_t wire_version = 0;
-};
 
 // The keys changed since the last round. Bounded: more end the handoff, not the service.
 class DirtyKeys {
@@ -86,7 +79,9 @@ struct segue_arena : segue::handoff::Item {
   uint32_t form_version = 0;
   size_t max_size = 0;
   size_t used = 0;
-  size_t populated = 0;         // pages touched from the start, here
+  size_t populated = 0;  // pages touched from the start, here
+  segue_arena_check check = nullptr;
+  void* check_user = nullptr;
   size_t sent_used = SIZE_MAX;  // what the successor was told
   bool sent = false;
   segue::handoff::UniqueFd fd;
@@ -164,6 +159,9 @@ class Inventory {
   std::vector<std::unique_ptr<segue_table>> tables;
   std::vector<std::unique_ptr<segue_class>> classes;
   std::vector<std::unique_ptr<segue_arena>> arenas;
+  std::vector<std::unique_ptr<segue_heap>> heaps;
+  std::vector<std::string>
+      retired;  // names of a predecessor's items that this version does without
   Connections connections;
   NamedFds listeners;
   NamedFds descriptors;
@@ -176,9 +174,14 @@ class Inventory {
 
   // Records and descriptors that a round would send now.
   [[nodiscard]] size_t changes() const;
+  // Without what needs no work while frozen: digests of heaps that are mapped.
+  [[nodiscard]] size_t changes_in_blackout() const;
   [[nodiscard]] bool overflowed() const;
   // How many descriptors a successor must be able to take.
   [[nodiscard]] size_t descriptor_count() const;
+
+  // From `activate` to `freeze` and from `resume` on, heaps may be written to.
+  void let_heaps_be_written(bool writable);
 
   // Removes what was received. False if a table has no `clear`.
   bool clear();
@@ -195,6 +198,8 @@ Status encode_wire(segue_conn& conn, segue_writer& out);
 // Creates (max_size set) or maps (fd set) the memory.
 Status create_arena(segue_arena& arena);
 Status map_arena(segue_arena& arena, UniqueFd fd);
+// Asks the service's own checks.
+Status check_arenas(const Inventory& inventory);
 // Touches the used pages that were not yet, so that a write after activation does not fault.
 void populate_arena(segue_arena& arena);
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""libsegue_test.py needs|exports LIBSEGUE HEADER: what goes into other people's programs.
+"""libsegue_test.py needs|exports LIBSEGUE HEADERS: what goes into other people's programs.
 
 needs:   the shared library asks for nothing but the C library.
-exports: it shows exactly the functions of its public header.
+exports: it shows exactly the functions of the public headers in the folder HEADERS.
 """
 
+import pathlib
 import re
 import subprocess
 import sys
@@ -18,7 +19,7 @@ def output(*command):
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def check_needs(library, _header):
+def check_needs(library, _headers):
     needed = re.findall(r"\(NEEDED\).*\[(.+)\]", output("readelf", "-d", library))
     foreign = [name for name in needed if not C_LIBRARY.fullmatch(name)]
     if not needed:
@@ -26,16 +27,17 @@ def check_needs(library, _header):
     return [f"{library} needs {name}" for name in foreign]
 
 
-def check_exports(library, header):
+def check_exports(library, headers):
     defined = output("nm", "--dynamic", "--defined-only", "--format=posix", library).splitlines()
     # "NAME@@VERSION T address size"; the version itself is an absolute symbol.
     exported = {line.split("@")[0].split()[0] for line in defined if line.split()[1] != "A"}
-    text = re.sub(r"/\*.*?\*/", "", open(header, encoding="utf-8").read(), flags=re.DOTALL)
+    text = "".join(path.read_text(encoding="utf-8") for path in pathlib.Path(headers).glob("*.h"))
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     declared = set(re.findall(r"SEGUE_API\b[^;(]*?\b(segue_\w+)\s*\(", text))
     problems = [f"{name} is exported, but not declared" for name in sorted(exported - declared)]
     problems += [f"{name} is declared, but not exported" for name in sorted(declared - exported)]
     if len(declared) < 40:
-        problems.append(f"only {len(declared)} functions were found in {header}")
+        problems.append(f"only {len(declared)} functions were found in {headers}")
     return problems
 
 

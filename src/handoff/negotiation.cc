@@ -13,7 +13,10 @@ struct Offer {
   ItemKind kind{};
   FormRange range;
   std::string form;
+  bool retired = false;
 };
+
+constexpr uint32_t kRetiredTag = 5;
 
 void describe(std::string& batch, const Item& item, ItemKind kind, FormRange range,
               const std::string& form) {
@@ -37,11 +40,39 @@ class Agreement {
 
   Status add(Item& item, ItemKind kind, FormRange range, const std::string& form,
              uint64_t max_size) {
+    segue_writer more;
+    return add(item, kind, range, form, max_size, more);
+  }
+  // `successor_version`: what it declares.
+  Status add(segue_heap& heap) {
+    const FormRange range = heap.form.range();
+    const auto found = offers_.find(heap.name);
+    const uint32_t theirs = found == offers_.end() ? 0 : found->second.range.version;
+    segue_writer more;
+    put_number(more, 4, range.version);
+    put_number(more, 5, heap.image.data_used());
+    Status status =
+        add(heap, ItemKind::heap, range, heap.form.name(), heap.image.places().data_capacity, more);
+    heap.way = way_of(range.version, theirs, heap.wire_version);
+    return status;
+  }
+  std::string take() { return std::move(agreed_); }
+
+ private:
+  Status add(Item& item, ItemKind kind, FormRange range, const std::string& form, uint64_t max_size,
+             const segue_writer& more) {
     const auto found = offers_.find(item.name);
     if (found == offers_.end()) {
       return Status::bad(SEGUE_REFUSED, "the successor does not declare " + item.name);
     }
     const Offer& offer = found->second;
+    item.retired = offer.retired;
+    if (item.retired && kind != ItemKind::connection_class) return Status::good();
+    if (item.retired) {
+      return Status::bad(SEGUE_REFUSED,
+                         "the successor retires " + item.name +
+                             ", but connections cannot be retired: close them first");
+    }
     if (offer.kind != kind || offer.form != form) {
       return Status::bad(SEGUE_REFUSED, "the successor declares " + item.name +
                                             " differently: form " + offer.form + ", here " + form);
@@ -58,12 +89,11 @@ class Agreement {
     put_number(out, 1, static_cast<uint64_t>(kind));
     put_number(out, 2, *version);
     put_number(out, 3, max_size);
+    segue_put_fields(&out, more.fields.data(), more.fields.size());
     append_batch_entry(agreed_, item.name, out.fields);
     return Status::good();
   }
-  std::string take() { return std::move(agreed_); }
 
- private:
   std::map<std::string, Offer, std::less<>> offers_;
   uint32_t count_ = 0;
   std::string agreed_;
@@ -96,6 +126,14 @@ std::string describe_items(const Inventory& inventory) {
     describe(batch, *arena, ItemKind::arena, {arena->form_version, arena->form_version},
              arena->name);
   }
+  for (const auto& heap : inventory.heaps) {
+    describe(batch, *heap, ItemKind::heap, heap->form.range(), heap->form.name());
+  }
+  for (const std::string& name : inventory.retired) {
+    segue_writer out;
+    put_number(out, kRetiredTag, 1);
+    append_batch_entry(batch, name, out.fields);
+  }
   return batch;
 }
 
@@ -111,7 +149,8 @@ Status agree_forms(Inventory& inventory, std::string_view offered, std::string& 
     offers[std::string(entry->key)] = {static_cast<ItemKind>(get_number(record, 1, 0)),
                                        {static_cast<uint32_t>(get_number(record, 2, 0)),
                                         static_cast<uint32_t>(get_number(record, 3, 0))},
-                                       std::string(get_bytes(record, 4))};
+                                       std::string(get_bytes(record, 4)),
+                                       get_number(record, kRetiredTag, 0) == 1};
   }
   Agreement agreement(std::move(offers));
   for (const auto& table : inventory.tables) {
@@ -129,6 +168,9 @@ Status agree_forms(Inventory& inventory, std::string_view offered, std::string& 
         agreement.add(*arena, ItemKind::arena, {arena->form_version, arena->form_version},
                       arena->name, arena->max_size);
     if (!status.ok()) return status;
+  }
+  for (const auto& heap : inventory.heaps) {
+    if (Status status = agreement.add(*heap); !status.ok()) return status;
   }
   agreed = agreement.take();
   return Status::good();

@@ -100,9 +100,11 @@ void Predecessor::on_message(const Message& message) {
       break;
     case State::round:
       if (message.type == FrameType::round_done) return on_round_done(payload);
+      if (message.type == FrameType::heartbeat) return wait_for_round();
       break;
     case State::rehearsal:
       if (message.type == FrameType::rehearsed) return on_rehearsed(payload);
+      if (message.type == FrameType::heartbeat) return;
       break;
     case State::offered:
       if (message.type == FrameType::activated) return on_activated(payload);
@@ -202,6 +204,7 @@ void Predecessor::begin_snapshot() {
   deadline_ = background_deadline_;
   host_.inventory().track();
   host_.inventory().rebuffing = true;
+  sender_.heaps().set_digesting(!terms_.skip_rehearsal);
   sender_.begin_snapshot();
   state_ = State::sending;
   if (fault("predecessor", "background")) fail("injected error in background");
@@ -212,9 +215,11 @@ void Predecessor::work() {
   bool done = false;
   Status status = Status::good();
   const uint64_t started = monotonic_ns();
+  const uint64_t digest_ns = sender_.heaps().digest_ns();
   if (state_ == State::sending) {
     status = sender_.advance(until, done);
-    send_spent_ns_ += monotonic_ns() - started;
+    // A blackout has no digests to make.
+    send_spent_ns_ += monotonic_ns() - started - (sender_.heaps().digest_ns() - digest_ns);
   } else if (state_ == State::digests) {
     status = sender_.advance_digests(until, done);
   } else {
@@ -242,7 +247,7 @@ void Predecessor::begin_round() {
 void Predecessor::end_round() {
   ++rounds_;
   may_follow_ = (rehearsed_ || terms_.skip_rehearsal) && terms_.mode == AttemptMode::upgrade &&
-                predict(host_.inventory().changes()) <= terms_.budget_ns;
+                predict(host_.inventory().changes_in_blackout()) <= terms_.budget_ns;
   segue_writer out;
   put_number(out, 1, rounds_);
   put_number(out, 2, sender_.records());
@@ -251,6 +256,11 @@ void Predecessor::end_round() {
   put_number(out, 5, may_follow_ ? 1 : 0);
   send(FrameType::round, out.fields);
   state_ = State::round;
+  wait_for_round();
+}
+
+// Again with each sign of life: a successor that converts gigabytes answers when it is done.
+void Predecessor::wait_for_round() {
   deadline_ = std::min(background_deadline_,
                        monotonic_ns() + std::max(terms_.answer_ns, send_spent_ns_ * 20));
 }
@@ -282,7 +292,7 @@ bool Predecessor::few_enough_to_send_at_once(size_t changes) const {
 
 void Predecessor::after_round() {
   const size_t changes = host_.inventory().changes();
-  const uint64_t predicted = predict(changes);
+  const uint64_t predicted = predict(host_.inventory().changes_in_blackout());
   host_.progress().predicted_ns = predicted;
   host_.report(AttemptRole::predecessor, terms_.attempt, KeeperEvent::round_begun, rounds_, {});
   if (!rehearsed_ && !terms_.skip_rehearsal) {
@@ -321,6 +331,7 @@ void Predecessor::begin_rehearsal() {
   sender_.begin_round();
   if (const Status status = sender_.advance_all(kNever); !status.ok()) return fail_sending(status);
   send(FrameType::mark, {});
+  if (const Status status = sender_.heaps().mark(); !status.ok()) return fail_sending(status);
   sender_.begin_digests();
   state_ = State::digests;
   wait_until(terms_.rehearsal_ns);
@@ -340,6 +351,7 @@ void Predecessor::on_rehearsed(std::string_view payload) {
     return fail(why);
   }
   rehearsed_ = true;
+  sender_.heaps().end_rehearsal();
   if (terms_.mode == AttemptMode::rehearse) {
     host_.report(AttemptRole::predecessor, terms_.attempt, KeeperEvent::rehearsed, 0, {});
     return finish();

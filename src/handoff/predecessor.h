@@ -64,6 +64,7 @@ class Predecessor {
 
   void begin_snapshot();
   void begin_round();
+  void wait_for_round();
   void end_round();
   void after_round();
   void begin_rehearsal();
@@ -85,6 +86,7 @@ class Predecessor {
   void lose_successor(const std::string& why);
   void fence(const std::string& why);
   void reclaim(bool waited);
+  Status undo_heaps();
 
   void send(FrameType type, std::string_view payload);
   void fail(const std::string& why);

@@ -62,6 +62,9 @@ Status Predecessor::offer() {
   sender_.begin_round();
   const uint64_t deadline = offer_deadline();
   if (Status status = sender_.advance_all(deadline); !status.ok()) return status;
+  for (const auto& heap : host_.inventory().heaps) {
+    if (heap->way == HeapWay::mapped) heap->note_freeze();
+  }
   // Before FINAL: the successor can act on FINAL at once, and without it it cannot act at all.
   if (!host_.page().offer(epoch_, host_.me())) {
     return Status::bad(SEGUE_STATE, "this process does not own the service any more");
@@ -238,6 +241,13 @@ void Predecessor::reclaim(bool waited) {
   if (now.owner == terms_.successor && now.state == OwnerState::offered && !waited) {
     return wait_until(terms_.answer_ns);
   }
+  if (now.owner == terms_.successor) {
+    // What it did since it was activated is not in this process, and does not stay in its memory.
+    if (const Status undone = undo_heaps(); !undone.ok()) {
+      fail(undone.text);
+      return host_.terminate(SEGUE_END_REFUSED);
+    }
+  }
   if (now.owner != terms_.successor ||
       !host_.page().reclaim(now.epoch, terms_.successor, host_.me())) {
     // Somebody else serves: the successor had handed over in its turn.
@@ -250,6 +260,14 @@ void Predecessor::reclaim(bool waited) {
   connections.raise_generation(connections.generation() + kGenerationsSkipped);
   thaw(SEGUE_RESUME_RECLAIMED);
   fail(why_);
+}
+
+Status Predecessor::undo_heaps() {
+  for (const auto& heap : host_.inventory().heaps) {
+    if (heap->retired || heap->way != HeapWay::mapped) continue;
+    if (Status status = heap->undo(); !status.ok()) return status;
+  }
+  return Status::good();
 }
 
 void Predecessor::on_commit() {

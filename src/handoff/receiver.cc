@@ -50,6 +50,8 @@ bool Receiver::understands(const Item& item, ItemKind kind) {
       return within(static_cast<const segue_class&>(item).form.range());
     case ItemKind::arena:
       return item.wire_version == static_cast<const segue_arena&>(item).form_version;
+    case ItemKind::heap:
+      return within(static_cast<const segue_heap&>(item).form.range());
   }
   return false;
 }
@@ -66,6 +68,7 @@ Status Receiver::agree_items(std::string_view batch) {
     if (kind == ItemKind::table) item = find_item(inventory_.tables, entry->key);
     if (kind == ItemKind::connection_class) item = find_item(inventory_.classes, entry->key);
     if (kind == ItemKind::arena) item = find_item(inventory_.arenas, entry->key);
+    if (kind == ItemKind::heap) item = find_item(inventory_.heaps, entry->key);
     if (item == nullptr) {
       return Status::bad(SEGUE_REFUSED, "the predecessor has " + std::string(entry->key) +
                                             ", which this version does not declare");
@@ -76,6 +79,10 @@ Status Receiver::agree_items(std::string_view batch) {
     if (kind == ItemKind::arena) {
       auto* arena = static_cast<segue_arena*>(item);
       arena->max_size = get_number(entry->value, 3, 0);
+    }
+    if (kind == ItemKind::heap) {
+      Status status = heaps_.agree(*static_cast<segue_heap*>(item), entry->value);
+      if (!status.ok()) return status;
     }
     items_.push_back(item);
     kinds_.push_back(kind);
@@ -97,15 +104,17 @@ segue_class* Receiver::class_of(std::string_view payload) {
 
 bool Receiver::handles(FrameType type) {
   return (type >= FrameType::listeners && type <= FrameType::removed) ||
-         type == FrameType::digests || type == FrameType::excluded;
+         type == FrameType::digests || type == FrameType::excluded ||
+         (type >= FrameType::heap && type <= FrameType::heap_mark);
 }
 
 Status Receiver::apply(Message& message) {
   const bool is_batch =
       message.type == FrameType::listeners || message.type == FrameType::descriptors;
   if (!is_batch && !is_record(message.payload)) return malformed(message.type);
-  const bool carries_fds =
-      is_batch || message.type == FrameType::arena || message.type == FrameType::connections;
+  const bool carries_fds = is_batch || message.type == FrameType::arena ||
+                           message.type == FrameType::connections ||
+                           message.type == FrameType::heap;
   if (!carries_fds && !message.fds.empty()) return malformed(message.type);
   switch (message.type) {
     case FrameType::listeners:
@@ -130,6 +139,11 @@ Status Receiver::apply(Message& message) {
       return digests(message.payload, false);
     case FrameType::excluded:
       return digests(message.payload, true);
+    case FrameType::heap:
+    case FrameType::heap_slots:
+    case FrameType::heap_put:
+    case FrameType::heap_mark:
+      return heap(message);
     default:
       return malformed(message.type);
   }
@@ -179,6 +193,16 @@ Status Receiver::arena(Message& message) {
   arena.used = used;
   if (!in_blackout) populate_arena(arena);
   return Status::good();
+}
+
+Status Receiver::heap(Message& message) {
+  const uint64_t number = get_number(message.payload, 1, items_.size());
+  if (number >= items_.size() || kinds_[number] != ItemKind::heap || message.fds.size() > 1) {
+    return malformed(message.type);
+  }
+  descriptors_ += message.fds.size();
+  return heaps_.apply(message.type, *static_cast<segue_heap*>(items_[number]), message.payload,
+                      message.fds.empty() ? nullptr : message.fds.data());
 }
 
 Status Receiver::connections(Message& message) {

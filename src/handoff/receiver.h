@@ -8,6 +8,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "handoff/heap_receiver.h"
 #include "handoff/inventory.h"
 #include "handoff/link.h"
 
@@ -35,16 +36,15 @@ class Receiver {
 
   // True when no descriptor waits for its record.
   [[nodiscard]] bool complete() const { return waiting_.empty(); }
-  [[nodiscard]] uint64_t records() const { return records_; }
+  [[nodiscard]] uint64_t records() const { return records_ + heaps_.records(); }
   [[nodiscard]] uint64_t descriptors() const { return descriptors_; }
 
-  struct Difference {
-    std::string item;
-    std::string key;
-    std::string what;  // empty: none
-  };
+  using Difference = handoff::Difference;
   // Compares the digests received with this side's own records; forgets them.
   Status compare(Difference& difference);
+
+  HeapReceiver& heaps() { return heaps_; }
+  [[nodiscard]] const HeapReceiver& heaps() const { return heaps_; }
 
  private:
   [[nodiscard]] static bool understands(const Item& item, ItemKind kind);
@@ -59,6 +59,7 @@ class Receiver {
   Status table_erase(std::string_view payload);
   Status removed(std::string_view payload);
   Status digests(std::string_view payload, bool excluded);
+  Status heap(Message& message);
   Status compare_table(const segue_table& table, Difference& difference);
   Status compare_class(const segue_class& cls, Difference& difference);
   void compare_one(const Item& item, std::string_view key, std::string_view record,
@@ -83,6 +84,7 @@ class Receiver {
   std::vector<ItemKind> kinds_;
   std::unordered_map<uint64_t, UniqueFd> waiting_;
   std::unordered_map<uint32_t, Expected> expected_;
+  HeapReceiver heaps_;
   uint64_t records_ = 0;
   uint64_t descriptors_ = 0;
 };

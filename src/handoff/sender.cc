@@ -27,6 +27,7 @@ Status scan(const segue_table& table, uint64_t& cursor, std::vector<std::string>
 
 void Sender::begin_snapshot() {
   snapshot_ = true;
+  heaps_.begin_snapshot();
   stage_ = Stage::names;
   slot_at_ = 0;
   table_at_ = 0;
@@ -40,6 +41,7 @@ void Sender::begin_snapshot() {
 void Sender::begin_round() {
   begin_snapshot();
   snapshot_ = false;
+  heaps_.begin_round();
   scan_more_ = false;
   Connections& connections = inventory_.connections;
   ids_ = std::exchange(connections.fresh, {});
@@ -88,6 +90,8 @@ Status Sender::step(bool& stage_done) {
       return connections_step(stage_done);
     case Stage::tables:
       return tables_step(stage_done);
+    case Stage::heaps:
+      return heaps_.step(stage_done);
     case Stage::done:
       break;
   }
@@ -144,7 +148,7 @@ Status Sender::send_named(NamedFds& named, FrameType type, uint32_t removed_kind
 
 Status Sender::send_arenas() {
   for (const auto& arena : inventory_.arenas) {
-    if (arena->sent_used == arena->used && arena->sent) continue;
+    if (arena->retired || (arena->sent_used == arena->used && arena->sent)) continue;
     segue_writer out;
     put_number(out, 1, arena->number);
     put_number(out, 2, arena->used);
@@ -216,6 +220,7 @@ Status Sender::flush_connections() {
 }
 
 Status Sender::tables_step(bool& stage_done) {
+  while (table_at_ < inventory_.tables.size() && inventory_.tables[table_at_]->retired) ++table_at_;
   if (table_at_ >= inventory_.tables.size()) {
     stage_done = true;
     return Status::good();
@@ -271,6 +276,7 @@ Status Sender::put_back() {
     }
   }
   stage_ = Stage::done;
+  if (Status status = heaps_.put_back(); !status.ok()) return status;
   if (table_at_ >= inventory_.tables.size()) return Status::good();
   segue_table& table = *inventory_.tables[table_at_];
   for (const std::string& key : round_keys_) table.dirty.add(key);

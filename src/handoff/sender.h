@@ -7,6 +7,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "handoff/heap_sender.h"
 #include "handoff/inventory.h"
 #include "handoff/link.h"
 
@@ -14,7 +15,8 @@ namespace segue::handoff {
 
 class Sender {
  public:
-  Sender(Inventory& inventory, Link& link) : inventory_(inventory), link_(link) {}
+  Sender(Inventory& inventory, Link& link)
+      : inventory_(inventory), link_(link), heaps_(inventory, link) {}
 
   // Everything, once. Changes are noted by the inventory from here on.
   void begin_snapshot();
@@ -32,11 +34,12 @@ class Sender {
   // The keys that changed meanwhile.
   Status send_excluded();
 
-  [[nodiscard]] uint64_t records() const { return records_; }
-  [[nodiscard]] uint64_t descriptors() const { return descriptors_; }
+  [[nodiscard]] uint64_t records() const { return records_ + heaps_.records(); }
+  [[nodiscard]] uint64_t descriptors() const { return descriptors_ + heaps_.descriptors(); }
+  HeapSender& heaps() { return heaps_; }
 
  private:
-  enum class Stage { names, arenas, connections, tables, done };
+  enum class Stage { names, arenas, connections, tables, heaps, done };
 
   Status step(bool& stage_done);
   Status send_names();
@@ -59,6 +62,7 @@ class Sender {
 
   Inventory& inventory_;
   Link& link_;
+  HeapSender heaps_;
   uint64_t records_ = 0;
   uint64_t descriptors_ = 0;
 

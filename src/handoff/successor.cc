@@ -14,6 +14,7 @@ namespace segue::handoff {
 namespace {
 
 constexpr uint64_t kHeartbeatsPerHang = 8;
+constexpr uint64_t kSliceBeforeActivation = 5 * kMillisecond;
 // A required vote that is not cast so long after the probation counts as a bad one, where there is
 // no keeper to decide that.
 constexpr uint64_t kVoteLimitNs = 60'000 * kMillisecond;
@@ -114,7 +115,8 @@ void Successor::on_message(Message& message) {
     const uint64_t started = monotonic_ns();
     const Status status = receiver_.apply(message);
     // Populating an arena is done once, and not in the blackout: it predicts nothing.
-    if (message.type != FrameType::arena) apply_ns_ += monotonic_ns() - started;
+    if (message.type != FrameType::arena && message.type != FrameType::heap)
+      apply_ns_ += monotonic_ns() - started;
     if (!status.ok()) return fail(status.text);
     if (state_ == State::background) update_progress();  // not in the blackout
     return;
@@ -179,6 +181,9 @@ void Successor::on_accept(Message& message) {
   if (const Status status = receiver_.agree_items(get_bytes(payload, 5)); !status.ok()) {
     return fail(status.text);
   }
+  if (const Status status = receiver_.heaps().prepare(read_memory_room("")); !status.ok()) {
+    return fail(status.text);
+  }
   state_ = State::background;
   // The predecessor keeps the deadlines from here on; this one is for one that hangs.
   wait_until(terms_.background_ns + terms_.rehearsal_ns);
@@ -196,14 +201,22 @@ void Successor::on_round(std::string_view payload) {
     // What only this version declares.
     if (const Status status = host_.provide_missing(false); !status.ok()) return fail(status.text);
   }
+  round_ = get_number(payload, 1, 0);
+  foreground_may_follow_ = get_number(payload, 5, 0) == 1;
+  owed_ = Owed::round;
+  if (!receiver_.heaps().has_work()) answer_round();
+}
+
+void Successor::answer_round() {
+  owed_ = Owed::nothing;
   segue_writer out;
-  put_number(out, 1, get_number(payload, 1, 0));
+  put_number(out, 1, round_);
   put_number(out, 2, std::exchange(apply_ns_, 0));
   put_number(out, 3, receiver_.records());
   put_number(out, 4, receiver_.descriptors());
   send(FrameType::round_done, out.fields);
-  host_.progress().rounds = static_cast<uint32_t>(get_number(payload, 1, 0));
-  state_ = get_number(payload, 5, 0) == 1 ? State::armed : State::background;
+  host_.progress().rounds = static_cast<uint32_t>(round_);
+  state_ = foreground_may_follow_ ? State::armed : State::background;
   receiver_.in_blackout = state_ == State::armed;
   if (state_ == State::armed && fault("successor", "foreground")) {
     return fail("injected error in foreground");
@@ -217,12 +230,22 @@ void Successor::on_mark() {
 }
 
 void Successor::on_rehearse() {
-  Receiver::Difference difference;
-  if (const Status status = receiver_.compare(difference); !status.ok()) return fail(status.text);
+  receiver_.heaps().begin_verification();
+  owed_ = Owed::rehearsal;
+  if (!receiver_.heaps().has_work()) end_rehearsal();
+}
+
+void Successor::end_rehearsal() {
+  owed_ = Owed::nothing;
+  Receiver::Difference difference = receiver_.heaps().difference();
+  if (difference.what.empty()) {
+    if (const Status status = receiver_.compare(difference); !status.ok()) return fail(status.text);
+  }
   std::string why;
   if (difference.what.empty() && !host_.check(why)) {
     difference.what = "the service's own check failed: " + why;
   }
+  receiver_.heaps().end_rehearsal();
   segue_writer out;
   put_number(out, 1, difference.what.empty() ? 1 : 0);
   put_field(out, 2, difference.what);
@@ -238,6 +261,35 @@ void Successor::on_rehearse() {
     return host_.terminate(SEGUE_END_REHEARSED);
   }
   set_phase(SEGUE_PHASE_BACKGROUND);
+}
+
+// ---- Work ----------------------------------------------------------------------------------
+
+bool Successor::has_work() const {
+  const bool may = state_ == State::background || state_ == State::armed || active();
+  return may && receiver_.heaps().has_work();
+}
+
+void Successor::work() {
+  const uint64_t now = monotonic_ns();
+  // As long as this process does not serve, only the predecessor waits for it.
+  const uint64_t slice_ns = active() ? terms_.slice_ns : kSliceBeforeActivation;
+  if (const Status status = receiver_.heaps().work(now + slice_ns); !status.ok()) {
+    return fail(status.text);
+  }
+  if (!receiver_.heaps().has_work()) return work_done();
+  if (owed_ != Owed::nothing) show_life(now);
+}
+
+void Successor::work_done() {
+  if (owed_ == Owed::round) return answer_round();
+  if (owed_ == Owed::rehearsal) return end_rehearsal();
+}
+
+void Successor::show_life(uint64_t now) {
+  if (now - last_sign_ns_ < terms_.answer_ns / kHeartbeatsPerHang) return;
+  last_sign_ns_ = now;
+  send(FrameType::heartbeat, {});
 }
 
 // ---- Foreground ----------------------------------------------------------------------------
@@ -256,6 +308,9 @@ void Successor::on_final(std::string_view payload) {
 }
 
 void Successor::try_activate() {
+  Status at_rest = receiver_.heaps().finish();
+  if (at_rest.ok()) at_rest = check_arenas(host_.inventory());
+  if (!at_rest.ok()) return decline(DeclineCode::check, at_rest.text);
   acquired_ = true;
   if (!host_.acquire()) {
     acquired_ = false;
@@ -277,6 +332,7 @@ void Successor::become_active(bool first) {
   const uint32_t epoch = host_.page().look().epoch;
   activated_ns_ = monotonic_ns();
   const uint64_t blackout = first ? 0 : activated_ns_ - freeze_ns_;
+  if (!first) receiver_.heaps().activate();
   host_.activate(first, epoch, blackout);
   const uint64_t measured = first ? 0 : monotonic_ns() - freeze_ns_;
   host_.progress().blackout_ns = measured;
@@ -446,6 +502,7 @@ void Successor::commit() {
 }
 
 void Successor::finish_committed() {
+  receiver_.heaps().commit();
   state_ = State::over;
   deadline_ = kNever;
   set_phase(SEGUE_PHASE_COMMITTED);

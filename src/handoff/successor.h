@@ -22,6 +22,7 @@ class Successor {
   [[nodiscard]] bool wants_read() const { return !link_closed_; }
   [[nodiscard]] bool wants_write() const { return link_.congested(); }
   [[nodiscard]] bool over() const { return state_ == State::over; }
+  [[nodiscard]] bool has_work() const;
   [[nodiscard]] bool active() const { return state_ == State::probation; }
   [[nodiscard]] uint64_t attempt() const { return terms_.attempt; }
   [[nodiscard]] uint64_t deadline() const { return deadline_; }
@@ -29,6 +30,7 @@ class Successor {
   void on_link();
   void on_death();
   void on_time(uint64_t now);
+  void work();  // a slice of what is large
   void abort(const std::string& why);
 
   // Probation.
@@ -48,8 +50,12 @@ class Successor {
   void on_message(Message& message);
   void on_accept(Message& message);
   void on_round(std::string_view payload);
+  void answer_round();
   void on_mark();
   void on_rehearse();
+  void end_rehearsal();
+  void work_done();
+  void show_life(uint64_t now);
   void on_final(std::string_view payload);
   void on_withdrawn();
   void spin();
@@ -84,8 +90,12 @@ class Successor {
   std::string why_;
 
   OwnerName predecessor_ = kNobody;
-  uint64_t apply_ns_ = 0;  // since the last ROUND_DONE
-  uint32_t epoch_ = 0;     // of FINAL
+  uint64_t apply_ns_ = 0;                                               // since the last ROUND_DONE
+  enum class Owed { nothing, round, rehearsal } owed_ = Owed::nothing;  // when the work is done
+  uint64_t round_ = 0;
+  bool foreground_may_follow_ = false;
+  uint64_t last_sign_ns_ = 0;
+  uint32_t epoch_ = 0;  // of FINAL
   uint64_t freeze_ns_ = 0;
   uint64_t offer_deadline_ns_ = 0;
   bool acquired_ = false;

@@ -98,6 +98,7 @@ segue_callbacks Service::library_callbacks() {
     of(self).log("resume " + std::to_string(reason));
   };
   c.check = [](void* self, char* why, size_t size) {
+    if (of(self).options_.hooks.check) return of(self).options_.hooks.check(why, size);
     if (!of(self).options_.fail_check) return 0;
     snprintf(why, size, "the sum is wrong");
     return -1;

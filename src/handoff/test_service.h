@@ -39,6 +39,7 @@ struct Hooks {
   std::function<void(const std::string& key)> encode;
   std::function<void()> encode_connection;
   std::function<void(const std::string& key)> put;
+  std::function<int(char* why, size_t size)> check;
 };
 
 struct ServiceOptions {

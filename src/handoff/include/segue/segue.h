@@ -322,6 +322,25 @@ SEGUE_API void* segue_arena_data(const segue_arena* arena);
 /* How many bytes from the start are in use: the successor populates exactly these. */
 SEGUE_API size_t segue_arena_used(const segue_arena* arena);
 SEGUE_API int segue_arena_set_used(segue_arena* arena, size_t used);
+/* The memfd behind it, -1 before it is there; owned by the library. To share the arena with other
+ * processes: they go on with the same memory over any number of handoffs. */
+SEGUE_API int segue_arena_fd(const segue_arena* arena);
+
+/* The service's own invariant over an arena's bytes. Called in a successor in the blackout, when
+ * the predecessor is frozen and nothing changes any more: it must be brief. An error declines the
+ * handoff, with the reason in `why`, and the predecessor goes on. (`check` of segue_callbacks may
+ * look at an arena too, but the predecessor is writing to it then.) Clients that share the arena
+ * may write at any time. */
+typedef int (*segue_arena_check)(void* user, const void* data, size_t used, char* why,
+                                 size_t why_size);
+SEGUE_API void segue_arena_set_check(segue_arena* arena, segue_arena_check check, void* user);
+
+/* ---- Items of older versions -----------------------------------------------------------------
+ * A table, arena or heap that a predecessor has and this version does not declare ends the handoff,
+ * lest it be lost unnoticed. This says that it is meant to be: nothing of it is sent, and the
+ * rehearsal leaves it out. Before segue_start(). Connections cannot be retired. After the commit
+ * the data is gone: an undo hands over to the older version with this item empty. */
+SEGUE_API int segue_retire(segue_instance* s, const char* name);
 
 /* ---- Tables ----------------------------------------------------------------------------------
  * A record must depend on the state alone: absolute times, not what is left of them; and a change
