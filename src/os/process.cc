@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -37,12 +38,14 @@ using base::Result;
 
 // What failed in the child before exec, sent through a pipe that a successful exec closes.
 struct ChildFailure {
-  enum class Step { signals, descriptors, directory, exec } step;
+  enum class Step { parent, signals, descriptors, directory, exec } step;
   int error_number;
 };
 
 std::string describe(ChildFailure::Step step, const SpawnOptions& options) {
   switch (step) {
+    case ChildFailure::Step::parent:
+      return "tie it to its parent";
     case ChildFailure::Step::signals:
       return "reset signals";
     case ChildFailure::Step::descriptors:
@@ -70,12 +73,18 @@ struct ChildPlan {
   const char* cwd;
   std::vector<InheritedFd> fds;
   int first_free_fd;  // above every target
+  pid_t parent;       // with which it ends; 0: with nobody
 };
 
 [[noreturn]] void give_up(int report, ChildFailure::Step step) {
   const ChildFailure failure{step, errno};
   [[maybe_unused]] const auto written = ::write(report, &failure, sizeof failure);
   ::_exit(127);
+}
+
+// False also when the parent had ended before it could be tied to it.
+bool end_with(pid_t parent) {
+  return ::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && ::getppid() == parent;
 }
 
 bool reset_signals() {
@@ -106,6 +115,7 @@ bool arrange_descriptors(ChildPlan& plan) {
   report = ::fcntl(report, F_DUPFD_CLOEXEC, plan.first_free_fd);
   if (report < 0) ::_exit(127);
   ::setpgid(0, 0);
+  if (plan.parent != 0 && !end_with(plan.parent)) give_up(report, ChildFailure::Step::parent);
   if (!reset_signals()) give_up(report, ChildFailure::Step::signals);
   if (!arrange_descriptors(plan)) give_up(report, ChildFailure::Step::descriptors);
   if (plan.cwd != nullptr && ::chdir(plan.cwd) != 0) give_up(report, ChildFailure::Step::directory);
@@ -150,7 +160,8 @@ Result<Child> spawn(const SpawnOptions& options) {
                  .env = pointers_to(options.env),
                  .cwd = options.cwd.empty() ? nullptr : options.cwd.c_str(),
                  .fds = options.fds,
-                 .first_free_fd = 3};
+                 .first_free_fd = 3,
+                 .parent = options.ends_with_parent ? ::getpid() : 0};
   for (const auto& fd : plan.fds) {
     plan.first_free_fd = std::max(plan.first_free_fd, fd.target + 1);
   }

@@ -26,6 +26,9 @@ struct SpawnOptions {
   std::string cwd;                // empty: this process's
   // Besides these the child has only this process's 0, 1 and 2. A source may be any other's target.
   std::vector<InheritedFd> fds;
+  // The kernel kills it when the thread that called spawn() ends, however that happens (prctl(2),
+  // PR_SET_PDEATHSIG); programs with set-user-ID bits are exempt.
+  bool ends_with_parent = false;
 };
 
 struct Child {

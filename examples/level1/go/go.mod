@@ -1,0 +1,3 @@
+module segue/level1
+
+go 1.19
