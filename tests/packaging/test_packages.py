@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ["SEGUE_BUILD_DIR"])
 CONSUMER = ROOT / "tests/packaging/consumer"
 NAMES = {"segue", "libsegue0", "libsegue-dev"}
-# That packages of Debian itself close a bug, and have a home page; that it is built on this machine.
+# What only packages of Debian itself have: a bug that they close, a home page.
 NOT_OURS = {"initial-upload-closes-no-bugs", "no-homepage-field"}
 
 
