@@ -346,6 +346,10 @@ void segue_table_erase(segue_table* table, const void* key, size_t key_size) {
   segue_table_put(table, key, key_size);  // encode() says SEGUE_GONE when it is sent
 }
 
+void segue_table_clear(segue_table* table) {
+  if (table->inventory->tracking()) table->dirty.empty();
+}
+
 int segue_table_rebuffs(const segue_table* table) {
   return (table->flags & SEGUE_TABLE_REBUFFED) != 0 && table->inventory->rebuffing ? 1 : 0;
 }

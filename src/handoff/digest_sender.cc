@@ -93,6 +93,12 @@ Status Sender::send_excluded() {
     if (table->retired) continue;
     std::string batch;
     for (const std::string& key : table->dirty.keys()) append_batch_entry(batch, key, {});
+    if (table->dirty.emptied()) {
+      segue_writer all;
+      put_number(all, 1, table->number);
+      put_number(all, 3, 1);
+      if (Status status = link_.send(FrameType::excluded, all.fields); !status.ok()) return status;
+    }
     if (batch.empty()) continue;
     Status status = send_batch(FrameType::excluded, table->number, batch);
     if (!status.ok()) return status;

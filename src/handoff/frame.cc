@@ -40,6 +40,7 @@ constexpr Name kNames[] = {
     {FrameType::committed, "COMMITTED"},
     {FrameType::abort, "ABORT"},
     {FrameType::heartbeat, "HEARTBEAT"},
+    {FrameType::table_clear, "TABLE_CLEAR"},
     {FrameType::heap, "HEAP"},
     {FrameType::heap_slots, "HEAP_SLOTS"},
     {FrameType::heap_put, "HEAP_PUT"},

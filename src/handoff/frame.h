@@ -47,6 +47,7 @@ enum class FrameType : uint16_t {
   committed = 26,
   abort = 27,
   heartbeat = 28,
+  table_clear = 29,
   heap = 30,
   heap_slots = 31,
   heap_put = 32,

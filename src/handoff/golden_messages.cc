@@ -180,7 +180,12 @@ std::vector<GoldenMessage> heaps() {
       {1, 1U},     {2, "1.4.1"}, {3, 2U},    {4, 17U}, {5, batch({{"state", agreed_heap}})},
       {6, 1U},     {7, 5000U},   {8, 2000U}, {9, 1U},  {10, 3000U},
       {11, 2000U}, {12, 0U}};
+  Numbers knowing = hello;
+  knowing.push_back({11, 1U});
   return {
+      {"HELLO.knows_clear", FrameType::hello, 0, knowing, {}},
+      {"TABLE_CLEAR", FrameType::table_clear, 0, {{1, 0U}}, {}},
+      {"EXCLUDED.all", FrameType::excluded, 0, {{1, 0U}, {3, 1U}}, {}},
       {"HELLO.heap", FrameType::hello, 0, hello, {}},
       {"ACCEPT.heap", FrameType::accept, 1, accept, {}},
       {"HEAP", FrameType::heap, 1, {{1, 0U}, {2, 41U}, {3, 1'000'000U}}, {}},

@@ -149,7 +149,11 @@ size_t Inventory::changes() const {
   size_t count = connections.fresh.size() + connections.dirty.size() + connections.closed.size();
   count += listeners.unsent() + listeners.removed.size();
   count += descriptors.unsent() + descriptors.removed.size();
-  for (const auto& table : tables) count += table->retired ? 0 : table->dirty.size();
+  for (const auto& table : tables) {
+    if (table->retired) continue;
+    // Emptying a table takes a successor as long as filling it: not while frozen.
+    count += table->dirty.size() + (table->dirty.emptied() ? DirtyKeys::kMaxKeys : 0);
+  }
   for (const auto& arena : arenas) {
     count += arena->retired || arena->sent_used == arena->used ? 0U : 1U;
   }

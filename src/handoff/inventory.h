@@ -34,15 +34,27 @@ class DirtyKeys {
   [[nodiscard]] bool overflowed() const { return overflowed_; }
   [[nodiscard]] size_t size() const { return keys_.size(); }
   [[nodiscard]] const std::unordered_set<std::string>& keys() const { return keys_; }
-  std::unordered_set<std::string> take() { return std::exchange(keys_, {}); }
+  struct Taken {
+    bool emptied = false;  // first
+    std::unordered_set<std::string> keys;
+  };
+  Taken take() { return {std::exchange(emptied_, false), std::exchange(keys_, {})}; }
+  // All records are gone: what was noted of them does not matter any more.
+  void empty() {
+    clear();
+    emptied_ = true;
+  }
+  [[nodiscard]] bool emptied() const { return emptied_; }
   void clear() {
     keys_.clear();
     overflowed_ = false;
+    emptied_ = false;
   }
 
  private:
   std::unordered_set<std::string> keys_;
   bool overflowed_ = false;
+  bool emptied_ = false;
 };
 
 }  // namespace segue::handoff
@@ -171,6 +183,8 @@ class Inventory {
   void track();
   void stop_tracking();
   bool rebuffing = false;
+  // The successor knows TABLE_CLEAR.
+  bool successor_clears = false;
 
   // Records and descriptors that a round would send now.
   [[nodiscard]] size_t changes() const;

@@ -172,6 +172,7 @@ Status Predecessor::check_hello(std::string_view hello, std::string& items) {
                                           " more descriptors, " + std::to_string(needed) +
                                           " are needed: raise its RLIMIT_NOFILE");
   }
+  host_.inventory().successor_clears = get_number(hello, 11, 0) == 1;
   return agree_forms(host_.inventory(), get_bytes(hello, 8), items);
 }
 

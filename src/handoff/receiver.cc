@@ -105,7 +105,7 @@ segue_class* Receiver::class_of(std::string_view payload) {
 bool Receiver::handles(FrameType type) {
   return (type >= FrameType::listeners && type <= FrameType::removed) ||
          type == FrameType::digests || type == FrameType::excluded ||
-         (type >= FrameType::heap && type <= FrameType::heap_mark);
+         (type >= FrameType::table_clear && type <= FrameType::heap_mark);
 }
 
 Status Receiver::apply(Message& message) {
@@ -133,6 +133,8 @@ Status Receiver::apply(Message& message) {
       return table_put(message.payload);
     case FrameType::table_erase:
       return table_erase(message.payload);
+    case FrameType::table_clear:
+      return table_clear(message.payload);
     case FrameType::removed:
       return removed(message.payload);
     case FrameType::digests:
@@ -294,6 +296,17 @@ Status Receiver::table_erase(std::string_view payload) {
   });
 }
 
+Status Receiver::table_clear(std::string_view payload) {
+  segue_table* table = table_of(payload);
+  if (table == nullptr) return malformed(FrameType::table_clear);
+  if (table->ops.clear == nullptr) {
+    return Status::bad(SEGUE_REFUSED, "table " + table->name +
+                                          " was emptied, but this version declares no `clear`");
+  }
+  table->ops.clear(table->user);
+  return Status::good();
+}
+
 Status Receiver::removed(std::string_view payload) {
   const std::string name(get_bytes(payload, 2));
   Status status = Status::good();
@@ -316,6 +329,7 @@ Status Receiver::digests(std::string_view payload, bool excluded) {
   const uint64_t number = get_number(payload, 1, items_.size());
   if (number >= items_.size()) return malformed(type);
   Expected& expected = expected_[static_cast<uint32_t>(number)];
+  expected.all_excluded = expected.all_excluded || (excluded && get_number(payload, 3, 0) == 1);
   return visit_batch(type, payload, [&](const BatchEntry& entry) {
     if (excluded) {
       expected.excluded.emplace(entry.key);

@@ -57,6 +57,7 @@ class Receiver {
   Status connections_closed(std::string_view payload);
   Status table_put(std::string_view payload);
   Status table_erase(std::string_view payload);
+  Status table_clear(std::string_view payload);
   Status removed(std::string_view payload);
   Status digests(std::string_view payload, bool excluded);
   Status heap(Message& message);
@@ -76,6 +77,7 @@ class Receiver {
   struct Expected {
     std::unordered_map<std::string, Digest> digests;  // erased as they are compared
     std::unordered_set<std::string> excluded;
+    bool all_excluded = false;  // every record of before was erased
   };
 
   Inventory& inventory_;

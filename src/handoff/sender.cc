@@ -253,7 +253,13 @@ Status Sender::table_scan_step(segue_table& table, bool& table_done) {
 }
 
 Status Sender::table_round_step(segue_table& table, bool& table_done) {
-  if (!std::exchange(keys_taken_, true)) round_keys_ = table.dirty.take();
+  if (!std::exchange(keys_taken_, true)) {
+    DirtyKeys::Taken taken = table.dirty.take();
+    round_keys_ = std::move(taken.keys);
+    if (taken.emptied) {
+      if (Status status = send_clear(table); !status.ok()) return status;
+    }
+  }
   for (size_t i = 0; i < kRecordsPerStep && !round_keys_.empty(); ++i) {
     const auto node = round_keys_.extract(round_keys_.begin());
     if (Status status = add_record(table, node.value()); !status.ok()) return status;
@@ -261,6 +267,17 @@ Status Sender::table_round_step(segue_table& table, bool& table_done) {
   }
   table_done = round_keys_.empty();
   return Status::good();
+}
+
+Status Sender::send_clear(const segue_table& table) {
+  if (!inventory_.successor_clears) {
+    return Status::bad(SEGUE_REFUSED, "table " + table.name +
+                                          " was emptied, which the successor's older libsegue "
+                                          "cannot be told: try again");
+  }
+  segue_writer out;
+  put_number(out, 1, table.number);
+  return link_.send(FrameType::table_clear, out.fields);
 }
 
 // Ends a round half-way: the batch begun is sent, the rest counts as changed again.

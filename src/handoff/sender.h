@@ -54,6 +54,7 @@ class Sender {
   Status table_scan_step(segue_table& table, bool& table_done);
   Status put_back();
   Status add_record(segue_table& table, const std::string& key);
+  Status send_clear(const segue_table& table);
   Status flush_table(const segue_table& table);
   Status send_batch(FrameType type, uint32_t item, std::string& batch);
   Status digest_step(bool& done);

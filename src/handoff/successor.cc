@@ -41,6 +41,7 @@ Successor::Successor(Host& host, UniqueFd link, UniqueFd predecessor_pidfd, Term
   put_number(out, 7, free_descriptors());
   put_field(out, 8, describe_items(host_.inventory()));
   put_number(out, 9, static_cast<uint64_t>(getpid()));
+  put_number(out, 11, 1);
   send(FrameType::hello, out.fields);
   wait_until(terms_.answer_ns *
              2);  // the predecessor's own deadline ends it earlier, with a reason

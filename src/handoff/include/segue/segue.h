@@ -365,7 +365,7 @@ typedef struct segue_table_ops {
   /* Successor: remove; a key that is not there is no error. */
   int (*erase)(void* user, const void* key, size_t key_size);
   /* Successor: remove all; the handoff starts again, or this process starts clean because the
-   * predecessor died. */
+   * predecessor died, or the predecessor called segue_table_clear(). */
   void (*clear)(void* user);
 } segue_table_ops;
 
@@ -379,6 +379,10 @@ SEGUE_API segue_table* segue_table_open(segue_instance* s, const char* name, con
 /* Call after each change: the record was inserted, changed, or erased. */
 SEGUE_API void segue_table_put(segue_table* table, const void* key, size_t key_size);
 SEGUE_API void segue_table_erase(segue_table* table, const void* key, size_t key_size);
+/* Call after all records were erased at once: one word in place of a segue_table_erase() for each.
+ * The successor's `clear` is called; where it has none, or is of a libsegue that does not know this
+ * word, the handoff ends and the predecessor goes on. */
+SEGUE_API void segue_table_clear(segue_table* table);
 /* 1 while changes to a SEGUE_TABLE_REBUFFED table must be refused by the service. */
 SEGUE_API int segue_table_rebuffs(const segue_table* table);
 SEGUE_API void segue_scan_key(segue_scan* scan, const void* key, size_t key_size);

@@ -147,6 +147,7 @@ class Table {
   [[nodiscard]] bool valid() const { return table_ != nullptr; }
   void put(std::string_view key) { segue_table_put(table_, key.data(), key.size()); }
   void erase(std::string_view key) { segue_table_erase(table_, key.data(), key.size()); }
+  void clear() { segue_table_clear(table_); }
   [[nodiscard]] bool rebuffs() const { return segue_table_rebuffs(table_) == 1; }
 
  private:
