@@ -62,6 +62,10 @@ void declare(handoff::Inventory& inventory) {
   inventory.arenas.push_back(std::move(arena));
 }
 
+bool retires_something(const handoff::Inventory& inventory) {
+  return inventory.tables[0]->retired || inventory.arenas[0]->retired;
+}
+
 void check_versions(const handoff::Inventory& inventory) {
   const uint32_t data = inventory.tables[0]->wire_version;
   if (data != 1 && data != 2) abort();
@@ -85,6 +89,8 @@ void read_as_hello(std::string_view payload) {
     if (status.text.empty()) abort();
     return;
   }
+  if (inventory.classes[0]->retired) abort();
+  if (retires_something(inventory)) return;
   check_versions(inventory);
   // The same program on the other side understands what was agreed.
   handoff::Inventory other;
