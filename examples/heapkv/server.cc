@@ -55,6 +55,7 @@ std::string Server::start() {
   settings.version = version.c_str();
   settings.directory = options_.directory.empty() ? nullptr : options_.directory.c_str();
   settings.probation_ms = options_.probation_ms;
+  settings.budget_us = options_.budget_us;
   instance_ = std::make_unique<segue::Instance>(settings, *this);
   if (!instance_->valid()) return instance_->error();
   clients_class_ = instance_->connections("clients", segue::FormSpec{"heapkv.client", 1}, *this);

@@ -18,7 +18,8 @@ struct Options {
   std::string directory;
   std::size_t heap_mib = 256;
   std::size_t fill_mib = 0;
-  std::uint32_t probation_ms = 0;  // 0: libsegue's default
+  std::uint32_t probation_ms = 0;  // 0: libsegue's default, likewise below
+  std::uint32_t budget_us = 0;
 };
 
 class Server : public segue::Service, public segue::ConnectionSource {

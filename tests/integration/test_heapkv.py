@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""heapkv: its whole state in a heap survives upgrades there and back, and a successor's death."""
+
+import threading
+
+import pytest
+
+from support import Program, RespClient, wait_until
+
+KEYS = 2000
+
+
+class Heapkv:
+    def __init__(self, build_dir, directory, port):
+        self.build_dir, self.directory, self.port = build_dir, directory, port
+        self.programs = []
+
+    def start(self, version, probation_ms=20, **options):
+        more = [word for name, value in options.items()
+                for word in (f"--{name.replace('_', '-')}", value)]
+        program = Program(
+            [self.build_dir / f"examples/heapkv/heapkv-v{version}",
+             "--listen", f"tcp:127.0.0.1:{self.port}", "--directory", self.directory / "segue",
+             "--probation-ms", probation_ms, "--budget-us", 1000000, *more],
+            self.directory / f"{len(self.programs)}.log")
+        self.programs.append(program)
+        wait_until(lambda: not program.is_running() or self.serves(program), "it serves")
+        assert program.is_running(), program.text()
+        return program
+
+    def info(self):
+        return self.connect().info()
+
+    def serves(self, program):
+        try:
+            return int(self.info()["process_id"]) == program.pid
+        except OSError:
+            return False
+
+    def connect(self):
+        return RespClient(self.port)
+
+
+@pytest.fixture
+def heapkv(build_dir, short_dir, free_port):
+    service = Heapkv(build_dir, short_dir, free_port)
+    yield service
+    for program in service.programs:
+        program.kill()
+
+
+class Writer(threading.Thread):
+    """Writes to its own keys without a pause; knows what was acknowledged last."""
+
+    def __init__(self, client):
+        super().__init__(daemon=True)
+        self.client, self.acknowledged, self.stopping, self.error = client, {}, False, None
+
+    def run(self):
+        number = 0
+        try:
+            while not self.stopping:
+                number += 1
+                key = f"written:{number * 7919 % KEYS}"
+                if number % 5 == 0:
+                    assert self.client("DEL", key) in (0, 1)
+                    self.acknowledged.pop(key, None)
+                else:
+                    value = f"{number}-" + "v" * (number % 300)
+                    assert self.client("SET", key, value) == "OK"
+                    self.acknowledged[key] = value
+        except (AssertionError, OSError) as error:
+            self.error = error
+
+    def stop(self):
+        self.stopping = True
+        self.join(20)
+        assert self.error is None, self.error
+        assert len(self.acknowledged) > 100
+
+
+def check(client, expected):
+    for number in range(KEYS):
+        key = f"written:{number}"
+        value = client("GET", key)
+        assert (value.decode() if value is not None else None) == expected.get(key), key
+
+
+def test_versions_there_and_back_under_writes(heapkv):
+    current = heapkv.start(1, fill_mib=8)
+    client, writer = heapkv.connect(), Writer(heapkv.connect())
+    writer.start()
+    for version in (1, 2, 2, 1, 2, 1):
+        successor = heapkv.start(version)
+        assert current.wait() == 0, current.text()
+        current = successor
+        assert heapkv.info()["version"] == str(version)
+    writer.stop()
+    check(client, writer.acknowledged)
+    fill = (8 << 20) // 1000
+    assert client("DBSIZE") == len(writer.acknowledged) + fill
+    assert client("GET", f"fill:{fill - 1}") == b"f" * 1000
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_successor_killed_in_probation_leaves_nothing_of_its_writes(heapkv, version):
+    first = heapkv.start(1, probation_ms=60000)
+    client = heapkv.connect()
+    for number in range(KEYS):
+        client("SET", f"written:{number}", f"old {number}")
+    expected = {f"written:{number}": f"old {number}" for number in range(KEYS)}
+    successor = heapkv.start(version, probation_ms=60000)
+    for number in range(0, KEYS, 3):
+        client("SET", f"written:{number}", "x" * (number % 1000))
+        client("DEL", f"written:{number + 1}")
+        client("SET", f"new:{number}", "y" * 100)
+    successor.kill()
+    wait_until(lambda: heapkv.serves(first), "the predecessor serves again")
+    client = heapkv.connect()
+    check(client, expected)
+    assert client("GET", "new:0") is None
+    assert client("DBSIZE") == KEYS
+    # And the heap works as before.
+    for number in range(KEYS):
+        assert client("SET", f"written:{number}", "z" * (number % 700)) == "OK"
+    third = heapkv.start(2)
+    assert heapkv.info()["process_id"] == str(third.pid)
+    check(heapkv.connect(), {f"written:{number}": "z" * (number % 700) for number in range(KEYS)})
+
+
+def test_full_heap_is_told_to_the_client_and_takes_writes_again(heapkv):
+    heapkv.start(1, heap_mib=16)
+    client = heapkv.connect()
+    answers = [client("SET", f"k{number}", "x" * 100_000) for number in range(200)]
+    assert answers[0] == "OK"
+    assert "OOM" in str(answers[-1])
+    assert client("DEL", "k0") == 1
+    assert client("SET", "again", "x" * 50_000) == "OK"
