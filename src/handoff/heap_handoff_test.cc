@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "handoff/heap_layout.h"
+#include "handoff/record_heap.h"
 #include "handoff/test_heap.h"
 #include "handoff/test_process.h"
 
@@ -217,6 +217,19 @@ TEST_F(HeapHandoff, full_heap_is_an_error_of_one_call) {
   EXPECT_GT(records, 40);
   EXPECT_EQ(segue_heap_free(service.heap, id), SEGUE_OK);
   EXPECT_EQ(segue_heap_alloc(service.heap, 7, 1000, &id, nullptr), SEGUE_OK);
+}
+
+TEST_F(HeapHandoff, probation_that_ends_while_frozen_touches_nothing_until_it_serves_again) {
+  segue_heap heap;
+  ASSERT_TRUE(heap.create(65'536).ok());
+  heap.begin_probation();
+  heap.allow_writes(true);
+  heap.allow_writes(false);
+  heap.end_probation();
+  EXPECT_NE(heap.image.epoch(), 0U);
+  heap.allow_writes(true);
+  EXPECT_EQ(heap.image.epoch(), 0U);
+  EXPECT_EQ(heap.image.log_end(), heap.image.places().log_at);
 }
 
 // ---- Probation: real processes, one of which is killed ---------------------------------------

@@ -173,7 +173,7 @@ size_t Inventory::changes_in_blackout() const {
 }
 
 void Inventory::let_heaps_be_written(bool writable) {
-  for (const auto& heap : heaps) heap->writable = writable && heap->image.valid();
+  for (const auto& heap : heaps) heap->allow_writes(writable);
 }
 
 bool Inventory::overflowed() const {

@@ -146,8 +146,15 @@ void segue_heap::begin_probation() {
 }
 
 void segue_heap::end_probation() {
-  if (!std::exchange(in_probation, false) || in_rehearsal) return;
+  // Whoever does not serve touches nothing: a third instance may own the memory by now.
+  if (!std::exchange(in_probation, false) || in_rehearsal || !writable) return;
   close_epoch();
+}
+
+void segue_heap::allow_writes(bool allowed) {
+  writable = allowed && image.valid();
+  // What ended while this process was frozen.
+  if (writable && !in_probation && !in_rehearsal && image.epoch() != 0) close_epoch();
 }
 
 void segue_heap::close_epoch() {

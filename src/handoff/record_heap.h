@@ -80,6 +80,8 @@ struct segue_heap : segue::handoff::Item {
   // itself.
   segue::handoff::HeapReader* reader = nullptr;
 
+  // From `activate` to `freeze` and from `resume` on.
+  void allow_writes(bool allowed);
   // Creates an empty one.
   segue::handoff::Status create(uint64_t capacity);
   // Takes a view of a predecessor's as its own.
