@@ -55,6 +55,7 @@ class Parser {
     CLI::App* events = add_plain(Command::events, "events", "What the keeper of NAME did", true);
     events->add_flag("-f,--follow", arguments_.follow, "Go on as more happens");
     add_keeper();
+    add_eject();
     add_plain(Command::doctor, "doctor", "What this host lacks, and the remedy", false, false);
     add_unit_commands();
     add_texts();
@@ -183,6 +184,21 @@ class Parser {
     app.add_flag("--no-rehearsal", options.no_rehearsal, "Leave the rehearsal out");
     app.add_flag("--queue", options.queue, "Wait for an upgrade under way");
     app.add_flag("--relay", options.relay, "Let the state go through the keeper");
+    app.add_flag("--force", options.force,
+                 "Also where old and new do not seem to fit on this host together");
+    app.add_option("--max-parallel", options.max_parallel,
+                   "How many attempts of all components may run here at once (2)")
+        ->check(CLI::Range(1, 64))
+        ->type_name("N");
+    add_seconds(app, "--turn-s", options.turn_ms, "How long to wait for its turn then (600)");
+    app.add_option_function<double>(
+           "--max-load",
+           [&options](double load) {
+             options.max_load_percent = static_cast<std::uint32_t>(load * 100);
+           },
+           "Refused beyond so many runnable processes per CPU (20)")
+        ->check(CLI::Range(0.0, 10'000.0))
+        ->type_name("L");
   }
 
   void add_probation_options(CLI::App& app) {
@@ -219,6 +235,18 @@ class Parser {
                         "The new program (default: the segue-keeper of this installation)");
     upgrade->add_flag("--dry-run", arguments_.dry_run,
                       "Only ask the new program whether it can go on");
+    add_plain(Command::keeper_start, "start",
+              "Start a keeper for NAME, whose own has died while the instances serve", true, true,
+              app)
+        ->add_flag("--dry-run", arguments_.dry_run, "Say what would be done, and do nothing");
+  }
+
+  void add_eject() {
+    CLI::App* app = add_plain(Command::eject, "eject",
+                              "Let NAME serve on without Segue, and end its keeper", true);
+    app->add_flag("--dry-run", arguments_.dry_run, "Say what it costs, and do nothing");
+    app->add_flag("--force", arguments_.attempt.force,
+                  "Also where the program cannot be told to go on alone");
   }
 
   void add_unit_commands() {

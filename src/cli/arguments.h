@@ -26,6 +26,8 @@ enum class Command {
   manual,
   adopt,
   release_unit,
+  keeper_start,
+  eject,
 };
 
 // What the command line says.

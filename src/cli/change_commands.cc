@@ -81,7 +81,7 @@ base::Duration silence_limit(const Arguments& arguments) {
   const std::uint32_t longest =
       std::max({options.background_ms.value_or(kDefaultBackgroundMs),
                 options.rehearsal_ms.value_or(kDefaultRehearsalMs), options.probation_ms,
-                options.start_ms, arguments.run.grace_ms * 2});
+                options.start_ms, options.turn_ms, arguments.run.grace_ms * 2});
   return milliseconds(longest) + kSilenceMargin;
 }
 

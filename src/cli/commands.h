@@ -14,7 +14,7 @@ struct Context {
   Output& output;
 };
 
-control::ExitCode run(const Context& context);
+control::ExitCode run(const Context& context);     // also keeper start
 control::ExitCode change(const Context& context);  // upgrade, rehearse, undo, stop
 control::ExitCode show_status(const Context& context);
 control::ExitCode show_history(const Context& context);
@@ -25,6 +25,7 @@ control::ExitCode print_completion(const Context& context);
 control::ExitCode print_manual(const Context& context);
 control::ExitCode adopt(const Context& context);
 control::ExitCode release_unit(const Context& context);
+control::ExitCode eject(const Context& context);
 
 // The state of one component, for checks before a change.
 base::Result<Json> ask_status(const ComponentFolders& folders, const std::string& name);

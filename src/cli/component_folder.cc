@@ -127,9 +127,9 @@ base::Error ComponentFolders::why_not_connected(const std::string& name) const {
   const auto pids = living_instances(runtime(name));
   if (!pids.empty()) {
     return {ErrorCode::unavailable,
-            fmt::format("the keeper of {} has died; process {} still serves. It cannot be upgraded "
-                        "or stopped from here: end it (kill {}), then `segue run {}` again",
-                        name, fmt::join(pids, ", "), fmt::join(pids, " "), name)};
+            fmt::format("{} has no keeper; process {} still serves: `segue keeper start {}` gives "
+                        "it a new one",
+                        name, fmt::join(pids, ", "), name)};
   }
   return {ErrorCode::unavailable,
           fmt::format("{} does not run: start it with `segue run {} -- PROGRAM`", name, name)};

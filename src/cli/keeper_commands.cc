@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // segue keeper …: what concerns the keeper and not its component.
+#include <fmt/format.h>
+
 #include "cli/commands.h"
 #include "cli/keeper_client.h"
 #include "cli/program_file.h"
+#include "control/text.h"
 
 namespace segue::cli {
 namespace {
@@ -32,6 +35,34 @@ ExitCode upgrade_keeper(const Context& context) {
   KeeperClient client(*std::move(socket));
   if (auto sent = client.send(request); !sent) return output.fail(sent.error());
   const auto reply = client.receive(kReplaceLimit, [](const Json&) {});
+  if (!reply) return output.fail(reply.error());
+  return output.finish(*reply);
+}
+
+ExitCode eject(const Context& context) {
+  const Arguments& arguments = context.arguments;
+  Output& output = context.output;
+  auto socket = context.folders.connect(arguments.name);
+  if (!socket) return output.fail(socket.error());
+  if (arguments.dry_run) {
+    const auto status = ask_status(context.folders, arguments.name);
+    if (!status) return output.fail(status.error());
+    if (const std::string phase = status->value("phase", ""); phase != "serving") {
+      return output.finish(ExitCode::refused, fmt::format("{} could not be ejected now: it is {}",
+                                                          arguments.name, phase));
+    }
+    output.print(fmt::format("1. {} (pid {}) is told to go on alone; no connection is touched",
+                             control::version_text(status->value("version", "?")),
+                             status->value("pid", 0)));
+    output.print(
+        fmt::format("2. the keeper (pid {}) ends; nobody restarts the program after a "
+                    "crash, keeps its listeners, or bounds what it prints",
+                    status->value("keeper_pid", 0)));
+    return output.finish(ExitCode::done, arguments.name + " would be ejected");
+  }
+  control::Request request{"eject", {}, {}};
+  if (arguments.attempt.force) request.options.push_back({"force", "1"});
+  const auto reply = KeeperClient(*std::move(socket)).ask(request);
   if (!reply) return output.fail(reply.error());
   return output.finish(*reply);
 }

@@ -41,6 +41,10 @@ ExitCode dispatch(const Context& context) {
       return adopt(context);
     case Command::release_unit:
       return release_unit(context);
+    case Command::keeper_start:
+      return run(context);
+    case Command::eject:
+      return eject(context);
   }
   return ExitCode::usage;
 }

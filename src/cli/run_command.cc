@@ -12,6 +12,7 @@
 #include "cli/keeper_client.h"
 #include "cli/program_file.h"
 #include "control/name.h"
+#include "control/reply.h"
 #include "os/files.h"
 #include "os/process.h"
 #include "os/unix_socket.h"
@@ -31,11 +32,15 @@ std::vector<std::string> keeper_words(const std::string& keeper, const Arguments
                                       const control::Launch& launch) {
   control::Request request;
   control::append_options(request, arguments.run);
-  control::append_launch(request, launch);
+  if (!launch.argv.empty()) control::append_launch(request, launch);
   std::vector<std::string> words = {keeper, arguments.name};
   for (const auto& option : request.options)
     words.push_back("--" + option.key + "=" + option.value);
   words.push_back(arguments.foreground ? "--foreground" : fmt::format("--client-fd={}", kClientFd));
+  if (arguments.command == Command::keeper_start) {
+    words.emplace_back("--adopt");
+    return words;
+  }
   words.emplace_back("--");
   words.insert(words.end(), request.program.begin(), request.program.end());
   return words;
@@ -88,7 +93,11 @@ Result<Json> start_keeper(const Context& context, const std::vector<std::string>
   KeeperClient client(std::move(ends.first));
   const base::Duration limit =
       std::chrono::milliseconds(arguments.run.start_ms) + KeeperClient::kAnswerLimit;
-  auto reply = client.receive(limit, [](const Json&) {});
+  auto reply = client.receive(limit, [&](const Json& part) {
+    if (const auto queued = part.find(control::reply::kQueued); queued != part.end()) {
+      context.output.note("waiting for " + queued->get<std::string>());
+    }
+  });
   if (reply || reply.error().code() != ErrorCode::unknown_outcome) return reply;
   return fail(ErrorCode::internal, "the keeper of {} ended at once: see {}/{}", arguments.name,
               context.folders.state(arguments.name), control::kKeeperLog);
@@ -128,10 +137,17 @@ ExitCode run(const Context& context) {
   const Arguments& arguments = context.arguments;
   Output& output = context.output;
   if (auto free = check_not_running(context); !free) return output.fail(free.error());
-  const auto launch = make_launch(arguments.program, arguments.cwd, arguments.env);
+  const bool adopts = arguments.command == Command::keeper_start;
+  const auto launch = adopts ? Result<control::Launch>(control::Launch{})
+                             : make_launch(arguments.program, arguments.cwd, arguments.env);
   if (!launch) return output.fail(launch.error());
   const auto keeper = find_keeper();
   if (!keeper) return output.fail(keeper.error());
+  if (arguments.dry_run && adopts) {
+    output.print(fmt::format("1. {} starts as the keeper of {}", *keeper, arguments.name));
+    output.print("2. what a dead keeper of it has left comes to it, and nothing is started");
+    return output.finish(ExitCode::done, fmt::format("{} would have a keeper", arguments.name));
+  }
   if (arguments.dry_run) {
     print_plan(context, *launch, *keeper);
     return output.finish(ExitCode::done, fmt::format("{} would be started", arguments.name));

@@ -12,10 +12,12 @@ inline constexpr std::string_view kControlSocket = "control.sock";
 inline constexpr std::string_view kKeeperPid = "keeper.pid";          // locked while a keeper lives
 inline constexpr std::string_view kInstancesLock = "instances.lock";  // … while an instance lives
 inline constexpr std::string_view kInstances = "instances";           // their pids, for people
+inline constexpr std::string_view kRendezvous = "instances.sock";  // where they find a new keeper
 // … and under its folder in the state directory.
 inline constexpr std::string_view kStepLog = "steps.log";
 inline constexpr std::string_view kHistoryLog = "history.log";
 inline constexpr std::string_view kKeeperLog = "keeper.log";
+inline constexpr std::string_view kKeeperState = "keeper.state";  // for the keeper after a dead one
 
 inline constexpr std::size_t kMaxNameBytes = 63;
 

@@ -52,6 +52,10 @@ const std::array kAttemptRows = {
     AttemptRow{"health-cmd", &AttemptOptions::health_cmd},
     AttemptRow{"health-tcp", &AttemptOptions::health_tcp},
     AttemptRow{"health-timeout-ms", &AttemptOptions::health_timeout_ms, 1, 600'000},
+    AttemptRow{"force", &AttemptOptions::force},
+    AttemptRow{"max-parallel", &AttemptOptions::max_parallel, 1, 64},
+    AttemptRow{"turn-ms", &AttemptOptions::turn_ms, 0, kDayMs},
+    AttemptRow{"max-load-percent", &AttemptOptions::max_load_percent, 0, 1'000'000},
 };
 
 const std::array kRunRows = {
@@ -149,8 +153,6 @@ Result<bool> assign_other(const Request::Option& option, ParsedRequest& parsed) 
     SEGUE_ASSIGN(parsed.follow, parse_bool("follow", option.value));
   } else if (option.key == "dry-run") {
     SEGUE_ASSIGN(parsed.dry_run, parse_bool("dry-run", option.value));
-  } else if (option.key == "force") {
-    SEGUE_ASSIGN(parsed.force, parse_bool("force", option.value));
   } else if (option.key == "keeper") {
     if (!option.value.starts_with('/')) {
       return fail(ErrorCode::invalid_argument, "keeper: '{}' is not an absolute path",

@@ -39,6 +39,11 @@ struct AttemptOptions {
   std::string health_cmd;  // a shell command; good when it exits with 0
   std::string health_tcp;  // HOST:PORT that has to accept
   std::uint32_t health_timeout_ms = 5'000;  // of one check
+  // On this host
+  bool force = false;                      // also where there seems to be no room for both
+  std::uint32_t max_parallel = 2;          // attempts of all components of this user at once
+  std::uint32_t turn_ms = 600'000;         // how long it waits for its turn
+  std::uint32_t max_load_percent = 2'000;  // runnable processes per hundred CPUs
 
   bool operator==(const AttemptOptions&) const = default;
 };
@@ -66,7 +71,6 @@ struct ParsedRequest {
   bool follow = false;      // `events`: go on
   std::string keeper;       // `keeper-upgrade`: the keeper's next program
   bool dry_run = false;     // check, say what would be done, do nothing
-  bool force = false;       // go on where it would be refused
 };
 base::Result<ParsedRequest> parse_options(const Request& request);
 

@@ -57,6 +57,9 @@ constexpr Name kNames[] = {
     {FrameType::keeper_end, "K_END"},
     {FrameType::keeper_ping, "K_PING"},
     {FrameType::keeper_pong, "K_PONG"},
+    {FrameType::keeper_rendezvous, "K_RENDEZVOUS"},
+    {FrameType::keeper_rejoin, "K_REJOIN"},
+    {FrameType::keeper_release, "K_RELEASE"},
 };
 
 template <typename T>

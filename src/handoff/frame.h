@@ -65,6 +65,9 @@ enum class FrameType : uint16_t {
   keeper_end = 73,
   keeper_ping = 74,
   keeper_pong = 75,
+  keeper_rendezvous = 76,
+  keeper_rejoin = 77,
+  keeper_release = 78,
 };
 
 enum class AttemptMode : uint32_t { upgrade = 1, rehearse = 2 };
@@ -79,7 +82,12 @@ enum class KeeperEvent : uint32_t {
   vote = 6,
   round_begun = 7,
   frozen = 8,
+  released = 9,
 };
+
+// What an instance can do for a keeper beyond the first version (K_HELLO, K_REJOIN).
+inline constexpr uint64_t kAbilityRejoin = 1;   // it finds the next keeper
+inline constexpr uint64_t kAbilityRelease = 2;  // it goes on alone when it is told to
 
 enum class DeclineCode : uint32_t { late = 1, check = 2, acquire = 3, other = 4 };
 

@@ -91,10 +91,7 @@ Status Instance::start() {
     keeper_->hello(service_, version_);
     return Status::good();
   }
-  if (directory_.empty()) {
-    const char* variable = getenv("SEGUE_DIRECTORY");
-    if (variable != nullptr) directory_ = variable;
-  }
+  find_directory();
   if (!directory_.empty()) return meet_alone(directory_);
   return become_first();
 }
@@ -215,6 +212,7 @@ void Instance::run_timers() {
   const uint64_t now = monotonic_ns();
   if (predecessor_) predecessor_->on_time(now);
   if (successor_) successor_->on_time(now);
+  if (seeks_keeper()) rejoin_keeper(now);
   if (meeting_ && meeting_->on_time(now)) {
     if (const Status status = become_first(); !status.ok()) {
       note(status.text);
@@ -239,11 +237,13 @@ void Instance::settle() {
   if (keeper_ && keeper_->lost()) {
     poller_.forget(keeper_->fd());
     keeper_.reset();
+    if (rejoin_) rejoin_->begin(monotonic_ns());
     if (me_ == kNobody && !successor_) {
       note("the keeper ended before it said what this instance is to do");
       terminate(SEGUE_END_REFUSED);
     }
   }
+  if (std::exchange(released_, false)) leave_keeper();
   settle_meeting();
   const auto interest = [](bool reads, bool writes) {
     return (reads ? uint32_t{EPOLLIN} : 0U) | (writes ? uint32_t{EPOLLOUT} : 0U);
@@ -267,6 +267,7 @@ void Instance::settle() {
   }
   if (keeper_) poller_.change(keeper_->fd(), interest(true, keeper_->wants_write()));
   if (meeting_) next = std::min(next, meeting_->deadline());
+  if (seeks_keeper()) next = std::min(next, rejoin_->deadline());
   poller_.set_timer(next);
   poller_.wake(work);
 }

@@ -78,6 +78,8 @@ class Instance : public Host, public KeeperOrders {
   void keeper_commits(uint64_t attempt) override;
   void keeper_aborts(uint64_t attempt, const std::string& why) override;
   void keeper_ends(segue_end_reason reason) override;
+  void keeper_can_be_found(Rendezvous rendezvous) override;
+  void keeper_releases() override;
   bool serving() const override;
   size_t connection_count() const override { return inventory_.connections.count(); }
   const Terms& own_terms() const override { return terms_; }
@@ -90,6 +92,10 @@ class Instance : public Host, public KeeperOrders {
   void begin_predecessor(UniqueFd link, UniqueFd pidfd, Terms terms);
   void begin_successor(UniqueFd link, UniqueFd pidfd, Terms terms);
   void run_timers();
+  [[nodiscard]] bool seeks_keeper() const;
+  void rejoin_keeper(uint64_t now);
+  void leave_keeper();
+  void find_directory();
   void settle();
   void settle_meeting();
   template <typename Side>
@@ -120,6 +126,8 @@ class Instance : public Host, public KeeperOrders {
   bool attempt_failed_ = false;  // since dispatch() began
 
   std::unique_ptr<KeeperChannel> keeper_;
+  std::unique_ptr<KeeperRejoin> rejoin_;
+  bool released_ = false;  // the keeper is to be left at the next settle()
   std::unique_ptr<LoneMeeting> meeting_;
   int watched_listener_ = -1;
   uint64_t watched_serial_ = 0;

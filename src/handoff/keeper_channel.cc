@@ -8,6 +8,7 @@
 namespace segue::handoff {
 namespace {
 
+constexpr uint64_t kAbilities = kAbilityRejoin | kAbilityRelease;
 constexpr size_t kMaxStoreBatch = kMaxFdsPerMessage;
 
 Terms terms_of(std::string_view payload, const Terms& own) {
@@ -51,7 +52,25 @@ void KeeperChannel::hello(const std::string& service, const std::string& version
   put_field(out, 3, service);
   put_field(out, 4, version);
   put_number(out, 5, static_cast<uint64_t>(getpid()));
+  put_number(out, 6, kAbilities);
   send(FrameType::keeper_hello, out.fields);
+}
+
+void KeeperChannel::rejoin(const std::string& service, const std::string& version,
+                           const Rendezvous& rendezvous, OwnerName me, const OwnerPage& page) {
+  segue_writer out;
+  put_number(out, 1, kLowestProtocol);
+  put_number(out, 2, kHighestProtocol);
+  put_field(out, 3, service);
+  put_field(out, 4, version);
+  put_number(out, 5, static_cast<uint64_t>(getpid()));
+  put_number(out, 6, kAbilities);
+  put_field(out, 7, rendezvous.nonce);
+  put_number(out, 8, rendezvous.generation);
+  put_number(out, 9, me);
+  put_number(out, 10, orders_.connection_count());
+  const int fds[] = {page.fd(), rendezvous.lock.get()};
+  send(FrameType::keeper_rejoin, out.fields, fds);
 }
 
 void KeeperChannel::on_ready() {
@@ -98,9 +117,21 @@ void KeeperChannel::on_message(Message& message) {
       put_number(out, 3, orders_.connection_count());
       return send(FrameType::keeper_pong, out.fields);
     }
+    case FrameType::keeper_rendezvous:
+      return on_rendezvous(message);
+    case FrameType::keeper_release:
+      return orders_.keeper_releases();
     default:
       lost_ = true;
   }
+}
+
+// A malformed one costs only this: the next keeper is not found.
+void KeeperChannel::on_rendezvous(Message& message) {
+  if (message.fds.size() != 1) return;
+  orders_.keeper_can_be_found({std::string(get_bytes(message.payload, 1)),
+                               std::string(get_bytes(message.payload, 2)),
+                               get_number(message.payload, 3, 0), std::move(message.fds[0])});
 }
 
 void KeeperChannel::on_start(Message& message) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "handoff/host.h"
+#include "handoff/keeper_rejoin.h"
 #include "handoff/link.h"
 
 namespace segue::handoff {
@@ -20,6 +21,8 @@ class KeeperOrders {
   virtual void keeper_commits(uint64_t attempt) = 0;
   virtual void keeper_aborts(uint64_t attempt, const std::string& why) = 0;
   virtual void keeper_ends(segue_end_reason reason) = 0;
+  virtual void keeper_can_be_found(Rendezvous rendezvous) = 0;
+  virtual void keeper_releases() = 0;
   virtual bool serving() const = 0;
   virtual size_t connection_count() const = 0;
   virtual const Terms& own_terms() const = 0;
@@ -35,6 +38,9 @@ class KeeperChannel {
   [[nodiscard]] uint64_t last_heard_ns() const { return last_heard_ns_; }
 
   void hello(const std::string& service, const std::string& version);
+  // Instead of hello(), to the next keeper: this instance serves.
+  void rejoin(const std::string& service, const std::string& version, const Rendezvous& rendezvous,
+              OwnerName me, const OwnerPage& page);
   void on_ready();  // readable or writable
   void event(AttemptRole role, uint64_t attempt, KeeperEvent event, uint64_t number,
              const std::string& text, uint32_t epoch);
@@ -46,6 +52,7 @@ class KeeperChannel {
   void on_message(Message& message);
   void on_start(Message& message);
   void on_attempt(Message& message);
+  void on_rendezvous(Message& message);
   void send(FrameType type, std::string_view payload, std::span<const int> fds = {});
 
   KeeperOrders& orders_;

@@ -23,6 +23,7 @@ uint16_t flags_of(FrameType type) {
     case FrameType::keeper_event:
     case FrameType::keeper_ping:
     case FrameType::keeper_pong:
+    case FrameType::keeper_rendezvous:
       return 0;
     default:
       return kFlagCritical;

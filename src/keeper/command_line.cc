@@ -55,7 +55,9 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& words) {
   std::vector<std::string> rest;
   auto word = words.begin() + 1;
   for (; word != words.end() && *word != "--"; ++word) {
-    if (*word == "--foreground") {
+    if (*word == "--adopt") {
+      line.adopt = true;
+    } else if (*word == "--foreground") {
       line.foreground = true;
     } else if (word->starts_with("--client-fd=")) {
       SEGUE_ASSIGN(line.client_fd, parse_fd(*word));
@@ -66,7 +68,7 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& words) {
   rest.insert(rest.end(), word, words.end());
   SEGUE_ASSIGN(const auto request, control::parse_words("run", rest));
   SEGUE_ASSIGN(auto parsed, control::parse_options(request));
-  if (request.program.empty()) {
+  if (request.program.empty() && !line.adopt) {
     return fail(ErrorCode::invalid_argument, "no program: write it after '--'");
   }
   if (!parsed.run.unsafe_fault.empty()) SEGUE_TRY(parse_fault(parsed.run.unsafe_fault));
@@ -85,6 +87,7 @@ std::string usage_text() {
          "  --start-ms=N           how long it may take to be ready (30000)\n"
          "  --max-restarts=N       after so many crashes in a row it is given up (10)\n"
          "  --grace-ms=N           stop: asked, then SIGTERM, after as long again SIGKILL (5000)\n"
+         "  --adopt                go on with the instances of a keeper that has died; start none\n"
          "  --foreground           stay in the foreground, print what the program prints\n"
          "  --client-fd=N          who waits for the start is connected there\n"
          "  --check-state=FD       alone: say whether the state of a keeper in this memfd can be "

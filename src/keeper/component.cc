@@ -44,6 +44,7 @@ void Component::on(const RunRequested& event) {
 }
 
 void Component::on(const UpgradeRequested& event) {
+  if (eject_request_ != 0) return refuse(event.request, "was not changed", "it is being ejected");
   if (phase_ != Phase::serving) {
     enqueue_or_refuse(event, event.options.queue);
     return;
@@ -57,6 +58,7 @@ void Component::on(const UpgradeRequested& event) {
 }
 
 void Component::on(const UndoRequested& event) {
+  if (eject_request_ != 0) return refuse(event.request, "was not changed", "it is being ejected");
   switch (phase_) {
     case Phase::serving: {
       if (previous_.empty()) {
@@ -138,6 +140,9 @@ void Component::on(const EventReceived& event) {
       return;
     case Said::frozen:
       said_frozen(event);
+      return;
+    case Said::released:
+      said_released(event);
       return;
   }
 }
@@ -236,8 +241,13 @@ void Component::phase_deadline_passed() {
     case Phase::recovering:
       nobody_recovered("nobody took over in time");
       return;
-    case Phase::idle:
     case Phase::serving:
+      if (eject_request_ != 0) {
+        refuse(std::exchange(eject_request_, 0), "was not ejected",
+               label_of(owner_) + " did not answer; the keeper goes on");
+      }
+      return;
+    case Phase::idle:
     case Phase::stopping:
     case Phase::stopped:
       return;  // these have no deadline of their own

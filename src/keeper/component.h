@@ -54,6 +54,7 @@ class Component final : public Decider {
   void on(const UpgradeRequested& event);
   void on(const UndoRequested& event);
   void on(const StopRequested& event);
+  void on(const EjectRequested& event);
   void on(const SpawnFailed& event);
   void on(const Spawned& event);
   void on(const HelloReceived& event);
@@ -106,6 +107,7 @@ class Component final : public Decider {
   void said_rehearsed(const EventReceived& event);
   void said_committed(const EventReceived& event);
   void said_vote(const EventReceived& event);
+  void said_released(const EventReceived& event);
   void enter_probation(std::uint64_t blackout_ns);
   void review_probation();
   void commit();
@@ -119,7 +121,8 @@ class Component final : public Decider {
   void enter_recovering(const std::string& how);
   void nobody_recovered(const std::string& why);
 
-  std::string service_;  // as the first instance named it
+  std::string service_;          // as the first instance named it
+  RequestId eject_request_ = 0;  // the owner was told to go on alone; the answer is awaited
 };
 
 }  // namespace segue::keeper

@@ -71,6 +71,7 @@ void Component::on(const HelloReceived& event) {
   instance->said_hello = true;
   instance->service = event.service;
   instance->version = event.version;
+  instance->abilities = event.abilities;
   step("instance.hello", {{"generation", fmt::to_string(event.generation)},
                           {"service", event.service},
                           {"version", event.version}});
@@ -171,6 +172,7 @@ void Component::first_instance_failed(const std::string& why) {
 
 // The owner is dead and nobody else can serve.
 void Component::owner_lost(const std::string& how) {
+  if (eject_request_ != 0) refuse(std::exchange(eject_request_, 0), "was not ejected", how);
   command(Vacate{owner_});
   step("owner.lost", {{"how", how}}, true);
   restart_later(how);
@@ -258,6 +260,7 @@ void Component::stop_now(const std::string& why) {
     finish(std::exchange(run_request_, 0), ExitCode::failed,
            fmt::format("{} was not started: {}", settings_.name, why));
   }
+  if (eject_request_ != 0) refuse(std::exchange(eject_request_, 0), "was not ejected", why);
   for (auto* attempt : {&attempt_, &undone_}) {
     if (!*attempt) continue;
     if (phase_ == Phase::attempting) {

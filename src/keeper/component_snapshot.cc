@@ -64,6 +64,7 @@ void Component::resume(ComponentSnapshot snapshot, MonotonicTime now) {
 std::string Component::why_not_at_rest() const {
   if (phase_ != Phase::serving) return busy_text();
   if (queued_) return "another request waits";
+  if (eject_request_ != 0) return "it is being ejected";
   for (const auto& closing : closing_) {
     if (closing.answered) continue;
     return fmt::format("the predecessor of its last upgrade ({}) has not ended yet",

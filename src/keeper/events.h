@@ -31,6 +31,10 @@ struct UndoRequested {
 struct StopRequested {
   RequestId request = 0;
 };
+struct EjectRequested {
+  RequestId request = 0;
+  bool force = false;  // also where the instance cannot be told
+};
 
 // ---- Events: from instances. Whatever an instance says may be wrong or late.
 
@@ -48,6 +52,7 @@ struct HelloReceived {
   std::uint64_t highest_protocol = 0;
   std::string service;
   std::string version;
+  std::uint64_t abilities = 0;
 };
 struct ProgressReceived {
   Generation generation = 0;
@@ -55,8 +60,18 @@ struct ProgressReceived {
   Progress progress;
 };
 // The K_EVENTs of protocol/handoff.md.
-enum class Said { activated = 1, resumed, failed, rehearsed, committed, vote, round_begun, frozen };
-inline constexpr int kSaidCount = 8;
+enum class Said {
+  activated = 1,
+  resumed,
+  failed,
+  rehearsed,
+  committed,
+  vote,
+  round_begun,
+  frozen,
+  released
+};
+inline constexpr int kSaidCount = 9;
 struct EventReceived {
   Generation generation = 0;
   AttemptId attempt = 0;
@@ -93,9 +108,9 @@ struct FaultInjected {
 };
 
 using Event =
-    std::variant<RunRequested, UpgradeRequested, UndoRequested, StopRequested, SpawnFailed, Spawned,
-                 HelloReceived, ProgressReceived, EventReceived, PongReceived, ChannelClosed,
-                 Exited, HealthChecked, TimePassed, FaultInjected>;
+    std::variant<RunRequested, UpgradeRequested, UndoRequested, StopRequested, EjectRequested,
+                 SpawnFailed, Spawned, HelloReceived, ProgressReceived, EventReceived, PongReceived,
+                 ChannelClosed, Exited, HealthChecked, TimePassed, FaultInjected>;
 
 // ---- Commands
 
@@ -125,6 +140,10 @@ struct SendAbort {
 struct SendEnd {
   Generation generation = 0;
   std::uint32_t reason = 0;  // segue_end_reason
+};
+// Go on without a keeper.
+struct SendRelease {
+  Generation generation = 0;
 };
 struct SendPing {
   Generation generation = 0;
@@ -172,14 +191,17 @@ struct Record {
 struct FaultPoint {
   std::string point;
 };
+// What instances still live are nobody's any more: they go on.
+struct LetGo {};
 // The keeper ends, with this exit code.
 struct Leave {
   control::ExitCode exit = control::ExitCode::done;
 };
 
-using Command = std::variant<Spawn, SendStart, SendAttempt, SendCommit, SendAbort, SendEnd,
-                             SendPing, Signal, RaisePriority, Vacate, CheckHealth, Finish,
-                             ShowProgress, ShowQueued, Step, Record, FaultPoint, Leave>;
+using Command =
+    std::variant<Spawn, SendStart, SendAttempt, SendCommit, SendAbort, SendEnd, SendRelease,
+                 SendPing, Signal, RaisePriority, Vacate, CheckHealth, Finish, ShowProgress,
+                 ShowQueued, Step, Record, FaultPoint, LetGo, Leave>;
 using Commands = std::vector<Command>;
 
 }  // namespace segue::keeper

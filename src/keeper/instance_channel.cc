@@ -21,8 +21,8 @@ std::string text_of(std::string_view record, std::uint32_t tag) {
 }
 
 Event hello_of(Generation generation, std::string_view record) {
-  return HelloReceived{generation, get_number(record, 1, 0), get_number(record, 2, 0),
-                       text_of(record, 3), text_of(record, 4)};
+  return HelloReceived{generation,         get_number(record, 1, 0), get_number(record, 2, 0),
+                       text_of(record, 3), text_of(record, 4),       get_number(record, 6, 0)};
 }
 
 Event progress_of(Generation generation, std::string_view record) {
@@ -138,6 +138,15 @@ std::string attempt_payload(const AttemptOrder& order, const control::AttemptOpt
 std::string number_payload(std::uint64_t number) {
   segue_writer out;
   handoff::put_number(out, 1, number);
+  return std::move(out.fields);
+}
+
+std::string rendezvous_payload(std::string_view socket_path, std::string_view nonce,
+                               Generation generation) {
+  segue_writer out;
+  handoff::put_field(out, 1, socket_path);
+  handoff::put_field(out, 2, nonce);
+  handoff::put_number(out, 3, generation);
   return std::move(out.fields);
 }
 

@@ -41,6 +41,8 @@ struct AttemptOrder {
 };
 std::string attempt_payload(const AttemptOrder& order, const control::AttemptOptions& options);
 std::string number_payload(std::uint64_t number);
+std::string rendezvous_payload(std::string_view socket_path, std::string_view nonce,
+                               Generation generation);
 std::string abort_payload(AttemptId attempt, std::string_view text);
 
 }  // namespace segue::keeper

@@ -66,7 +66,7 @@ TEST(InstanceChannel, reads_events_and_refuses_unknown_ones) {
   EXPECT_EQ(vote.text, "cold");
   EXPECT_EQ(vote.number, 0U);
   segue_writer unknown;
-  handoff::put_number(unknown, 3, 9);
+  handoff::put_number(unknown, 3, kSaidCount + 1);
   EXPECT_FALSE(read(FrameType::keeper_event, unknown.fields));
 }
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "control/name.h"
+#include "handoff/entropy.h"
 
 namespace segue::keeper {
 namespace {
@@ -63,7 +64,11 @@ Keeper::~Keeper() {
     if (process.channel_open) loop_.unwatch(process.channel.fd());
     loop_.unwatch(process.child.pidfd.get());
   }
-  ::unlink(path_in(paths_.runtime, control::kInstances).c_str());
+  // What lives is found again by them.
+  if (processes_.empty()) {
+    if (!let_go_) ::unlink(path_in(paths_.runtime, control::kInstances).c_str());
+    ::unlink(path_in(paths_.state, control::kKeeperState).c_str());
+  }
   ::unlink(path_in(paths_.runtime, control::kKeeperPid).c_str());
 }
 
@@ -90,6 +95,7 @@ base::Result<void> Keeper::prepare() {
   for (auto& [name, fd] : manager_.take_listeners()) {
     listeners_.insert_or_assign(name, handoff::UniqueFd(fd.release()));
   }
+  nonce_ = handoff::make_nonce();
   load_history();
   RequestId request = 0;
   if (line_.client_fd >= 0) {
@@ -119,6 +125,7 @@ void Keeper::settle() {
     for (auto& command : component_->handle(event, ownership(), clock_.monotonic_now())) {
       commands_.push_back(std::move(command));
     }
+    save_state();  // before anything is done: what is done is found again
     while (!commands_.empty()) {
       const Command command = std::move(commands_.front());
       commands_.pop_front();
@@ -126,6 +133,7 @@ void Keeper::settle() {
     }
   }
   manager_.show(*component_);
+  release_slot();
   schedule();
 }
 
@@ -238,6 +246,15 @@ void Keeper::execute(const FaultPoint& command) {
       }
       return;
   }
+}
+
+void Keeper::execute(const LetGo& /*command*/) {
+  for (auto& [generation, process] : processes_) {
+    if (process.channel_open) loop_.unwatch(process.channel.fd());
+    loop_.unwatch(process.child.pidfd.get());
+  }
+  processes_.clear();
+  let_go_ = true;
 }
 
 void Keeper::execute(const Leave& command) {

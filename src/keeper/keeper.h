@@ -10,6 +10,7 @@
 
 #include "handoff/link.h"
 #include "handoff/owner_page.h"
+#include "keeper/attempt_slots.h"
 #include "keeper/command_line.h"
 #include "keeper/component.h"
 #include "keeper/control_server.h"
@@ -19,6 +20,7 @@
 #include "keeper/relay.h"
 #include "keeper/replacement.h"
 #include "keeper/report.h"
+#include "keeper/reunion.h"
 #include "keeper/rotating_log.h"
 #include "keeper/saved_state.h"
 #include "keeper/service_manager.h"
@@ -30,16 +32,20 @@ namespace segue::keeper {
 
 // The locks that say whether a keeper, and whether an instance, of the component is alive.
 struct ComponentLocks {
-  os::UniqueFd keeper;     // held by this process
-  os::UniqueFd instances;  // shared with every instance
+  os::UniqueFd keeper;           // held by this process
+  os::UniqueFd instances;        // shared with every instance
+  bool instances_alive = false;  // of a keeper that has died: they hold that lock
 };
 struct ComponentPaths {
   std::string runtime;  // the component's own folders
   std::string state;
 };
-// Makes and checks the folders; failed_precondition when another keeper, or an instance of one that
-// has died, is alive: the text says which, and what to do.
+// Makes and checks the folders; failed_precondition when another keeper is alive: the text says
+// which, and what to do.
 base::Result<ComponentLocks> lock_component(const ComponentPaths& paths, const std::string& name);
+// Instances live that no new keeper can adopt.
+base::Error instances_in_the_way(const ComponentPaths& paths, const std::string& name,
+                                 std::string_view why);
 
 // Carries out what the Decider decides: processes, sockets, files, timers.
 class Keeper {
@@ -51,6 +57,11 @@ class Keeper {
   static base::Result<std::unique_ptr<Keeper>> resume(const os::Clock& clock, SavedState state,
                                                       ComponentPaths paths,
                                                       std::vector<std::string> environment);
+  // Goes on with the instances that a dead keeper has left (keeper_adoption.cc); blocks until they
+  // have come. not_found: nobody serves any more, and nothing was done.
+  static base::Result<std::unique_ptr<Keeper>> adopt(const os::Clock& clock, CommandLine line,
+                                                     ComponentPaths paths, ComponentLocks& locks,
+                                                     std::vector<std::string> environment);
   ~Keeper();
   Keeper(const Keeper&) = delete;
   Keeper& operator=(const Keeper&) = delete;
@@ -73,6 +84,7 @@ class Keeper {
     bool channel_open = true;
     bool wants_write = false;
     bool is_child = true;  // otherwise how it ends is not known
+    std::uint64_t start_ticks = 0;
   };
 
   Keeper(const os::Clock& clock, CommandLine line, ComponentPaths paths, ComponentLocks locks,
@@ -107,6 +119,7 @@ class Keeper {
   void execute(const SendCommit& command);
   void execute(const SendAbort& command);
   void execute(const SendEnd& command);
+  void execute(const SendRelease& command);
   void execute(const SendPing& command);
   void execute(const Signal& command);
   void execute(const RaisePriority& command);
@@ -118,6 +131,7 @@ class Keeper {
   void execute(const Step& command);
   void execute(const Record& command);
   void execute(const FaultPoint& command);
+  void execute(const LetGo& command);
   void execute(const Leave& command);
 
   // Requests
@@ -126,14 +140,35 @@ class Keeper {
   void answer_history(RequestId id);
   void answer_events(RequestId id, const control::ParsedRequest& request);
   void end_request(RequestId id, control::ExitCode exit, const std::string& text);
+  // Room on the host, and turns (keeper_admission.cc)
+  struct Admission {
+    RequestId request = 0;
+    Event event;
+    control::AttemptOptions options;
+    base::MonotonicTime since{};
+    std::string told;  // whom it waits for
+  };
+  void admit(RequestId id, Event event, const control::AttemptOptions& options);
+  void try_admission();
+  void release_slot();
+  [[nodiscard]] AttemptSlots attempt_slots() const;
+
   // The keeper's own program (keeper_succession.cc)
   void replace_keeper(RequestId id, const control::ParsedRequest& request);
   void keeper_checked(RequestId id, bool dry_run, const Replacement::Checked& checked);
   base::Result<void> become_next_program(const std::string& program, RequestId id);
   [[nodiscard]] std::string why_not_replaceable() const;
   [[nodiscard]] SavedState saved_state() const;
+  [[nodiscard]] SavedState lasting_state() const;
   base::Result<void> take_over(SavedState state);
   base::Result<void> take_over_process(const SavedProcess& saved);
+  base::Result<void> take_over_process(Generation generation, Process process);
+
+  // For the keeper after this one (keeper_adoption.cc)
+  void offer_rendezvous(Generation generation);
+  void save_state();
+  base::Result<void> take_over(SavedState saved, Reunion::Result found);
+  void load_steps();
 
   void show_progress();
   void load_history();
@@ -161,6 +196,13 @@ class Keeper {
   std::vector<std::unique_ptr<Relay>> relays_;
   std::unique_ptr<HealthCheck> health_;
   std::unique_ptr<Replacement> replacement_;
+  std::optional<Admission> admission_;  // waits for its turn
+  os::UniqueFd slot_;                   // … and has it, until the attempt is over
+  bool let_go_ = false;  // the instances go on without a keeper, and without the next one
+  std::string boot_id_ = os::boot_id();
+  std::string nonce_;        // of K_RENDEZVOUS
+  std::string saved_bytes_;  // as the state was written last
+  std::uint64_t saves_failed_ = 0;
   std::uint32_t replaced_ = 0;  // how often this keeper was replaced by another program
   std::deque<Event> events_;
   std::deque<Command> commands_;

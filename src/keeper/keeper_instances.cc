@@ -83,7 +83,8 @@ Result<void> Keeper::spawn(const Spawn& command) {
   const std::int32_t pid = child.pid;
   auto [entry, is_new] = processes_.emplace(
       generation, Process{.channel = handoff::Link(as_handoff(std::move(ends.first))),
-                          .child = std::move(child)});
+                          .child = std::move(child),
+                          .start_ticks = os::start_time_ticks(pid).value_or(0)});
   const Process& process = entry->second;
   const auto watched = loop_.watch(process.channel.fd(), EPOLLIN,
                                    [this, generation](std::uint32_t) { on_channel(generation); });
@@ -143,6 +144,10 @@ void Keeper::read_channel(Generation generation) {
     auto content = read_frame(generation, std::move(message));
     if (!content) return close_channel(generation, content.error().message());
     if (auto* event = std::get_if<Event>(&*content)) {
+      if (const auto* hello = std::get_if<HelloReceived>(event);
+          hello != nullptr && (hello->abilities & handoff::kAbilityRejoin) != 0) {
+        offer_rendezvous(generation);
+      }
       post(std::move(*event));
     } else if (auto* stored = std::get_if<std::vector<Stored>>(&*content)) {
       store(std::move(*stored));
@@ -292,6 +297,10 @@ void Keeper::execute(const SendAbort& command) {
 
 void Keeper::execute(const SendEnd& command) {
   send(command.generation, FrameType::keeper_end, number_payload(command.reason));
+}
+
+void Keeper::execute(const SendRelease& command) {
+  send(command.generation, FrameType::keeper_release, "");
 }
 
 void Keeper::execute(const SendPing& command) {

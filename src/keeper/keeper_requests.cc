@@ -47,17 +47,21 @@ void Keeper::on_request(RequestId id, base::Result<control::Request> request) {
   if (command == "history") return answer_history(id);
   if (command == "events") return answer_events(id, *parsed);
   if (command == "keeper-upgrade") return replace_keeper(id, *parsed);
+  if (command == "eject") {
+    post(EjectRequested{id, parsed->attempt.force});
+    return settle();
+  }
   if (command == "stop") {
     post(StopRequested{id});
   } else if (command == "undo") {
-    post(UndoRequested{id, parsed->attempt});
+    return admit(id, UndoRequested{id, parsed->attempt}, parsed->attempt);
   } else if (command == "upgrade" || command == "rehearse") {
     if (const auto fine = check_program(parsed->launch); !fine) {
       return end_request(id, ExitCode::refused,
                          fmt::format("{} was not changed: {}", line_.name, fine.error().message()));
     }
     const Kind kind = command == "rehearse" ? Kind::rehearse : Kind::upgrade;
-    post(UpgradeRequested{id, kind, parsed->launch, parsed->attempt});
+    return admit(id, UpgradeRequested{id, kind, parsed->launch, parsed->attempt}, parsed->attempt);
   } else {
     return end_request(
         id, ExitCode::usage,

@@ -38,6 +38,7 @@ std::string control_socket(const ComponentPaths& paths) {
 
 std::string Keeper::why_not_replaceable() const {
   if (replacement_) return "another program is being checked already";
+  if (admission_) return "an upgrade waits for its turn";
   if (std::string why = component_->why_not_at_rest(); !why.empty()) return why;
   for (const auto& [generation, process] : processes_) {
     if (process.channel_open && !process.channel.position()) {
@@ -105,26 +106,14 @@ Result<void> Keeper::become_next_program(const std::string& program, RequestId i
 }
 
 SavedState Keeper::saved_state() const {
-  SavedState state;
-  state.name = line_.name;
-  state.foreground = line_.foreground;
-  state.run = line_.run;
-  state.launch = line_.launch;
-  state.since = since_;
-  state.replaced = replaced_;
-  state.component = component_->snapshot();
-  for (const auto& [generation, process] : processes_) {
+  SavedState state = lasting_state();
+  for (auto& saved : state.processes) {
+    const Process& process = processes_.at(saved.generation);
     const auto position = process.channel.position().value_or(handoff::Link::Position{});
-    state.processes.push_back({.generation = generation,
-                               .pid = process.child.pid,
-                               .start_ticks = os::start_time_ticks(process.child.pid).value_or(0),
-                               .owner_name = process.owner_name,
-                               .is_child = process.is_child,
-                               .channel_open = process.channel_open,
-                               .channel_fd = process.channel_open ? process.channel.fd() : -1,
-                               .pidfd = process.child.pidfd.get(),
-                               .next_out = position.next_out,
-                               .next_in = position.next_in});
+    saved.channel_fd = process.channel_open ? process.channel.fd() : -1;
+    saved.pidfd = process.child.pidfd.get();
+    saved.next_out = position.next_out;
+    saved.next_in = position.next_in;
   }
   state.page_fd = page_.fd();
   state.keeper_lock_fd = locks_.keeper.get();
@@ -141,6 +130,30 @@ SavedState Keeper::saved_state() const {
   state.last_step = last_step_;
   for (const auto& step : steps_) state.steps.push_back({step.number, step.json});
   state.last_ping = last_ping_;
+  return state;
+}
+
+// What is not this process's alone, and does not change all the time.
+SavedState Keeper::lasting_state() const {
+  SavedState state;
+  state.name = line_.name;
+  state.foreground = line_.foreground;
+  state.run = line_.run;
+  state.launch = line_.launch;
+  state.since = since_;
+  state.replaced = replaced_;
+  state.component = component_->snapshot();
+  for (const auto& [generation, process] : processes_) {
+    SavedProcess saved;
+    saved.generation = generation;
+    saved.pid = process.child.pid;
+    saved.start_ticks = process.start_ticks;
+    saved.owner_name = process.owner_name;
+    saved.is_child = process.is_child;
+    saved.channel_open = process.channel_open;
+    state.processes.push_back(saved);
+  }
+  state.rendezvous_nonce = nonce_;
   return state;
 }
 
@@ -183,6 +196,7 @@ Result<void> Keeper::take_over(SavedState state) {
   for (auto& step : state.steps) steps_.push_back({step.number, std::move(step.json)});
   last_step_ = state.last_step;
   last_ping_ = state.last_ping;
+  nonce_ = state.rendezvous_nonce;
   since_ = state.since;
   replaced_ = state.replaced + 1;
   load_history();
@@ -206,15 +220,19 @@ Result<void> Keeper::take_over(SavedState state) {
 }
 
 Result<void> Keeper::take_over_process(const SavedProcess& saved) {
-  const Generation generation = saved.generation;
-  auto [entry, is_new] = processes_.emplace(
-      generation,
+  return take_over_process(
+      saved.generation,
       Process{.channel = handoff::Link(handoff::UniqueFd(saved.channel_fd),
                                        handoff::Link::Position{saved.next_out, saved.next_in}),
               .child = {.pid = saved.pid, .pidfd = os::UniqueFd(saved.pidfd)},
               .owner_name = saved.owner_name,
               .channel_open = saved.channel_open,
-              .is_child = saved.is_child});
+              .is_child = saved.is_child,
+              .start_ticks = saved.start_ticks});
+}
+
+Result<void> Keeper::take_over_process(Generation generation, Process taken) {
+  auto [entry, is_new] = processes_.emplace(generation, std::move(taken));
   const Process& process = entry->second;
   if (process.owner_name != handoff::kNobody) owner_names_[process.owner_name] = generation;
   if (process.channel_open) {

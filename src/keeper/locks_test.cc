@@ -37,11 +37,15 @@ TEST(Locks, of_an_instance_outlive_its_keeper) {
     inherited = *os::duplicate(first->instances.get());
     ASSERT_TRUE(os::write_file_atomically(paths.runtime + "/instances", "4711 2\n4712 3\n"));
   }
-  const auto second = lock_component(paths, "kv");
-  ASSERT_FALSE(second);
-  EXPECT_THAT(second.error().message(), HasSubstr("kill 4711 4712"));
+  {
+    const auto second = lock_component(paths, "kv");
+    ASSERT_TRUE(second);
+    EXPECT_TRUE(second->instances_alive);
+    EXPECT_THAT(instances_in_the_way(paths, "kv", "why not").message(),
+                HasSubstr("why not; end its instances first (kill 4711 4712)"));
+  }
   inherited.reset();
-  EXPECT_TRUE(lock_component(paths, "kv"));
+  EXPECT_FALSE(lock_component(paths, "kv")->instances_alive);
 }
 
 TEST(Locks, are_refused_in_a_folder_that_others_can_enter) {

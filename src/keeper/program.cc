@@ -105,6 +105,18 @@ Result<ExitCode> keep(const os::Clock& clock, CommandLine line) {
   ComponentPaths paths{directories.runtime + "/" + line.name, directories.state + "/" + line.name};
   const std::string name = line.name;
   SEGUE_ASSIGN(auto locks, lock_component(paths, name));
+  if (locks.instances_alive) {
+    auto adopted = Keeper::adopt(clock, line, paths, locks, environment());
+    if (adopted) return (*adopted)->run();
+    if (adopted.error().code() != ErrorCode::not_found || !take(locks.instances)) {
+      return fail(std::move(adopted).error());
+    }
+    locks.instances_alive = false;  // they have ended meanwhile
+  }
+  if (line.launch.argv.empty()) {
+    return fail(ErrorCode::failed_precondition,
+                "nothing of {} serves: start it with `segue run {} -- PROGRAM`", name, name);
+  }
   SEGUE_ASSIGN(auto keeper, Keeper::create(clock, std::move(line), std::move(paths),
                                            std::move(locks), environment()));
   return keeper->run();
@@ -125,19 +137,23 @@ Result<ComponentLocks> lock_component(const ComponentPaths& paths, const std::st
   }
   SEGUE_ASSIGN(locks.instances,
                open_lock(paths.runtime + "/" + std::string(control::kInstancesLock)));
-  if (!take(locks.instances)) {
-    const std::string pids = pids_in(paths.runtime + "/" + std::string(control::kInstances));
-    return fail(ErrorCode::failed_precondition,
-                "{} still serves, without a keeper, because its keeper has died: end its instances "
-                "first (kill {}), then run it again",
-                name, pids.empty() ? "PID" : pids);
-  }
+  locks.instances_alive = !take(locks.instances);
   const std::string pid = fmt::format("{}\n", ::getpid());
   if (::ftruncate(locks.keeper.get(), 0) != 0 ||
       ::pwrite(locks.keeper.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
     return fail(base::errno_error("write " + pid_file, errno));
   }
   return locks;
+}
+
+base::Error instances_in_the_way(const ComponentPaths& paths, const std::string& name,
+                                 std::string_view why) {
+  const std::string pids = pids_in(paths.runtime + "/" + std::string(control::kInstances));
+  return {
+      ErrorCode::failed_precondition,
+      fmt::format("{} still serves, without a keeper: {}; end its instances first (kill {}), then "
+                  "run it again",
+                  name, why, pids.empty() ? "PID" : pids)};
 }
 
 int run_program(int argc, char** argv) {

@@ -220,6 +220,7 @@ void fields(Archive& a, Constness<Archive, Instance>& instance) {
   a.choice(13, instance.end_policy, kEndPolicyCount);
   a.time(14, instance.ending_since);
   a.number(15, instance.end_step);
+  a.number(16, instance.abilities);
 }
 
 template <class Archive>
@@ -270,7 +271,6 @@ void fields(Archive& a, Constness<Archive, SavedProcess>& process) {
   a.signed_number(8, process.pidfd);
   a.number(9, process.next_out);
   a.number(10, process.next_in);
-  a.number(11, process.abilities);
 }
 
 template <class Archive>
@@ -318,6 +318,7 @@ void fields(Archive& a, Constness<Archive, SavedState>& state) {
   a.number(19, state.last_step);
   a.records(20, state.steps);
   a.number(21, state.last_ping);
+  a.text(22, state.rendezvous_nonce);
 }
 
 template <class T>

@@ -32,7 +32,6 @@ struct SavedProcess {
   std::int32_t pidfd = -1;
   std::uint32_t next_out = 1;  // sequence numbers of the channel
   std::uint32_t next_in = 1;
-  std::uint64_t abilities = 0;  // as its K_HELLO says
 };
 struct SavedFd {
   std::string name;
@@ -74,6 +73,7 @@ struct SavedState {
   std::uint64_t last_step = 0;
   std::vector<SavedStep> steps;
   std::uint64_t last_ping = 0;
+  std::string rendezvous_nonce;  // by which instances know the next keeper, and it them
 };
 
 std::string encode_state(const SavedState& state);

@@ -37,6 +37,7 @@ SavedState a_state() {
   instance.said_hello = true;
   instance.active_since = MonotonicTime(seconds(120));
   instance.connections = 9'000;
+  instance.abilities = 3;
   state.component.phase = Phase::serving;
   state.component.phase_since = MonotonicTime(seconds(120));
   state.component.last_generation = 5;
@@ -65,8 +66,7 @@ SavedState a_state() {
                       .channel_fd = 9,
                       .pidfd = 10,
                       .next_out = 21,
-                      .next_in = 34,
-                      .abilities = 3}};
+                      .next_in = 34}};
   state.page_fd = 5;
   state.keeper_lock_fd = 3;
   state.instances_lock_fd = 4;
@@ -79,6 +79,7 @@ SavedState a_state() {
   state.last_step = 40;
   state.steps = {{40, "{\"n\":40}"}};
   state.last_ping = 19;
+  state.rendezvous_nonce = std::string(32, 'n');
   return state;
 }
 
@@ -125,7 +126,7 @@ TEST(SavedState, is_read_as_it_was_meant) {
 TEST(SavedState, of_the_next_version_is_read_without_what_is_new_in_it) {
   segue_writer writer;
   writer.fields = body_of(golden());
-  writer.last_tag = 21;
+  writer.last_tag = 22;
   handoff::put_field(writer, 900, "what this program does not know");
   const auto state = decode_state(header(kStateVersion + 1, kStateVersion, writer.fields));
   ASSERT_TRUE(state) << state.error().to_string();

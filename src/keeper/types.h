@@ -72,6 +72,7 @@ struct Instance {
   bool awaits_pong = false;
   bool hung = false;
   std::uint64_t connections = 0;
+  std::uint64_t abilities = 0;  // kAbility… of handoff/frame.h
 
   EndPolicy end_policy = EndPolicy::refused;
   MonotonicTime ending_since{};

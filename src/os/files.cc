@@ -51,9 +51,11 @@ Result<void> sync_directory_of(const std::string& path) {
   return sync_to_disk(fd.get(), directory);
 }
 
-Result<void> write_new_file(const std::string& path, std::string_view contents, mode_t mode) {
+Result<void> write_new_file(const std::string& path, std::string_view contents, mode_t mode,
+                            Durability durability) {
   SEGUE_ASSIGN(const UniqueFd fd, open_file(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode));
   SEGUE_TRY(write_all(fd.get(), contents, path));
+  if (durability == Durability::buffered) return {};
   return sync_to_disk(fd.get(), path);
 }
 
@@ -89,10 +91,10 @@ Result<std::string> read_file(const std::string& path, std::size_t max_bytes) {
   return contents;
 }
 
-Result<void> write_file_atomically(const std::string& path, std::string_view contents,
-                                   mode_t mode) {
+Result<void> write_file_atomically(const std::string& path, std::string_view contents, mode_t mode,
+                                   Durability durability) {
   const std::string neighbour = fmt::format("{}.{}.new", path, ::getpid());
-  Result<void> done = write_new_file(neighbour, contents, mode);
+  Result<void> done = write_new_file(neighbour, contents, mode, durability);
   if (done && std::rename(neighbour.c_str(), path.c_str()) != 0) {
     done = fail(errno_error(fmt::format("rename {} to {}", neighbour, path), errno));
   }
@@ -100,6 +102,7 @@ Result<void> write_file_atomically(const std::string& path, std::string_view con
     ::unlink(neighbour.c_str());
     return done;
   }
+  if (durability == Durability::buffered) return {};
   if (const auto synced = sync_directory_of(path); !synced) {
     return fail(ErrorCode::unknown_outcome,
                 "{} was replaced, but may be lost in a power failure: {}", path,

@@ -17,13 +17,15 @@ base::Result<std::string> read_file(const std::string& path, std::size_t max_byt
 // Replaces the file, so that whoever opens it, even after a power failure, finds the old contents
 // or the new, whole: writes a neighbour, fsyncs it, renames it, fsyncs the directory. An error from
 // the last step is unknown_outcome: the new contents are there, perhaps not for good.
-base::Result<void> write_file_atomically(const std::string& path, std::string_view contents,
-                                         mode_t mode = 0600);
-
 enum class Durability {
   buffered,  // survives the process
   synced,    // survives a power failure
 };
+// `buffered`: whole for whoever opens it before the next boot, and perhaps empty after a power
+// failure.
+base::Result<void> write_file_atomically(const std::string& path, std::string_view contents,
+                                         mode_t mode = 0600,
+                                         Durability durability = Durability::synced);
 
 // Adds to the end of the file, which is made (0600) if it is missing. After an error a part of
 // `bytes` may have been written; a reader of the file has to recognise a torn end.

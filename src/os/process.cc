@@ -284,6 +284,12 @@ Result<std::uint64_t> start_time_ticks(pid_t pid) {
   return ticks;
 }
 
+std::string boot_id() {
+  constexpr std::size_t kMaxBootIdBytes = 64;
+  const auto text = read_file("/proc/sys/kernel/random/boot_id", kMaxBootIdBytes);
+  return text ? text->substr(0, text->find('\n')) : "";
+}
+
 Result<void> set_priority(pid_t pid, Priority priority) {
   const int policy = priority == Priority::idle ? SCHED_IDLE : SCHED_OTHER;
   const sched_param parameters{};

@@ -73,6 +73,9 @@ base::Result<void> send_signal(const UniqueFd& pidfd, int signal);
 // Clock ticks since boot; with the pid it names a process until the next boot.
 base::Result<std::uint64_t> start_time_ticks(pid_t pid);
 
+// Another one after each boot; empty where /proc is missing.
+std::string boot_id();
+
 enum class Priority {
   normal,
   idle,  // SCHED_IDLE: runs when nothing else wants to

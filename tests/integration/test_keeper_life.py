@@ -143,31 +143,6 @@ def test_a_hung_program_is_reported_and_left_alone(component):
     wait_until(lambda: not component.status()["hung"], "it answers again")
 
 
-# ---- The keeper's death
-
-def test_without_its_keeper_an_instance_serves_on_and_nobody_starts_a_second_one(component, segue):
-    component.run(misbehaviour=("chatter",))
-    status = component.status()
-    client = component.client()
-    assert client("INC a") == "1"
-    send_signal(status["keeper_pid"], signal.SIGKILL)
-    wait_until(lambda: not is_alive(status["keeper_pid"]), "the keeper is dead")
-    assert client("INC a") == "2"
-
-    for words in (("status",), ("stop",), ("upgrade", *component.program("2"))):
-        answer = segue(words[0], component.name, *words[1:])
-        assert answer.exit == REFUSED
-        assert f"kill {status['pid']}" in answer.text, answer
-    answer = component.run(version="2")
-    assert answer.exit == REFUSED
-    assert "its keeper has died" in answer.text and f"kill {status['pid']}" in answer.text
-    assert client("INC a") == "3"
-
-    send_signal(status["pid"], signal.SIGTERM)
-    wait_until(lambda: not is_alive(status["pid"]), "the instance ends")
-    assert component.run(version="2").exit == DONE
-
-
 # ---- Bad words
 
 def test_an_unknown_name_is_refused_and_a_near_one_suggested(component, segue):
