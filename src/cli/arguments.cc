@@ -54,6 +54,7 @@ class Parser {
     add_plain(Command::history, "history", "The upgrades of NAME, and what they came to", true);
     CLI::App* events = add_plain(Command::events, "events", "What the keeper of NAME did", true);
     events->add_flag("-f,--follow", arguments_.follow, "Go on as more happens");
+    add_plain(Command::metrics, "metrics", "The keeper's figures, for Prometheus", true);
     add_keeper();
     add_eject();
     add_plain(Command::doctor, "doctor", "What this host lacks, and the remedy", false, false);
@@ -151,6 +152,9 @@ class Parser {
                     "Given up after so many crashes in a row (10)");
     add_seconds(*app, "--grace-s", arguments_.run.grace_ms,
                 "stop: asked, then SIGTERM, and after as long again SIGKILL (5)");
+    app->add_option("--metrics-listen", arguments_.run.metrics_listen,
+                    "Serve the keeper's /metrics there too (127.0.0.1:PORT)")
+        ->type_name("HOST:PORT");
     app->add_option("--unsafe-fault", arguments_.run.unsafe_fault,
                     "UNSAFE, for tests: the keeper fails at a point (POINT:kill|stop|error)");
   }

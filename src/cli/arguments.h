@@ -28,6 +28,7 @@ enum class Command {
   release_unit,
   keeper_start,
   eject,
+  metrics,
 };
 
 // What the command line says.

@@ -26,6 +26,7 @@ control::ExitCode print_manual(const Context& context);
 control::ExitCode adopt(const Context& context);
 control::ExitCode release_unit(const Context& context);
 control::ExitCode eject(const Context& context);
+control::ExitCode show_metrics(const Context& context);
 
 // The state of one component, for checks before a change.
 base::Result<Json> ask_status(const ComponentFolders& folders, const std::string& name);

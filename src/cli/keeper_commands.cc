@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/keeper_client.h"
 #include "cli/program_file.h"
+#include "control/reply.h"
 #include "control/text.h"
 
 namespace segue::cli {
@@ -65,6 +66,20 @@ ExitCode eject(const Context& context) {
   const auto reply = KeeperClient(*std::move(socket)).ask(request);
   if (!reply) return output.fail(reply.error());
   return output.finish(*reply);
+}
+
+ExitCode show_metrics(const Context& context) {
+  Output& output = context.output;
+  auto socket = context.folders.connect(context.arguments.name);
+  if (!socket) return output.fail(socket.error());
+  const auto reply = KeeperClient(*std::move(socket)).ask({"metrics", {}, {}});
+  if (!reply) return output.fail(reply.error());
+  if (!reply->contains(control::reply::kMetrics)) return output.finish(*reply);
+  std::string text = reply->at(control::reply::kMetrics).get<std::string>();
+  output.print_json(*reply);
+  if (text.ends_with('\n')) text.pop_back();  // print() ends the line
+  output.print(text);
+  return ExitCode::done;
 }
 
 }  // namespace segue::cli

@@ -45,6 +45,8 @@ ExitCode dispatch(const Context& context) {
       return run(context);
     case Command::eject:
       return eject(context);
+    case Command::metrics:
+      return show_metrics(context);
   }
   return ExitCode::usage;
 }

@@ -9,6 +9,7 @@ namespace segue::control {
 
 // Under a component's folder in the runtime directory (0700) …
 inline constexpr std::string_view kControlSocket = "control.sock";
+inline constexpr std::string_view kMetricsSocket = "metrics.sock";    // GET /metrics
 inline constexpr std::string_view kKeeperPid = "keeper.pid";          // locked while a keeper lives
 inline constexpr std::string_view kInstancesLock = "instances.lock";  // … while an instance lives
 inline constexpr std::string_view kInstances = "instances";           // their pids, for people

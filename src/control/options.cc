@@ -62,6 +62,7 @@ const std::array kRunRows = {
     RunRow{"start-ms", &RunOptions::start_ms, 1, kDayMs},
     RunRow{"max-restarts", &RunOptions::max_restarts, 0, 1'000'000},
     RunRow{"grace-ms", &RunOptions::grace_ms, 1, kDayMs},
+    RunRow{"metrics-listen", &RunOptions::metrics_listen},
     RunRow{"unsafe-fault", &RunOptions::unsafe_fault},
 };
 

@@ -52,6 +52,7 @@ struct RunOptions {
   std::uint32_t start_ms = 30'000;
   std::uint32_t max_restarts = 10;  // in a row, after crashes
   std::uint32_t grace_ms = 5'000;   // `stop`: asked, then SIGTERM, and after as long again SIGKILL
+  std::string metrics_listen;       // HOST:PORT of this host alone, besides the Unix socket
   std::string unsafe_fault;         // POINT:ACTION, for tests
 
   bool operator==(const RunOptions&) const = default;

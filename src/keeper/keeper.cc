@@ -96,6 +96,7 @@ base::Result<void> Keeper::prepare() {
     listeners_.insert_or_assign(name, handoff::UniqueFd(fd.release()));
   }
   nonce_ = handoff::make_nonce();
+  start_metrics();
   load_history();
   RequestId request = 0;
   if (line_.client_fd >= 0) {
@@ -202,6 +203,7 @@ void Keeper::execute(const ShowQueued& command) {
 
 void Keeper::execute(const Step& command) {
   const std::uint64_t lost_before = step_log_.lines_lost();
+  metrics_.count_step(command.name);
   std::string json = step_json(command, ++last_step_, now());
   step_log_.append(json, command.decisive ? os::Durability::synced : os::Durability::buffered);
   for (const RequestId follower : followers_) {
@@ -219,6 +221,7 @@ void Keeper::execute(const Step& command) {
 }
 
 void Keeper::execute(const Record& command) {
+  metrics_.count_attempt(command.attempt);
   std::string json = attempt_json(command.attempt, now());
   history_log_.append(json, os::Durability::synced);
   history_.push_back(std::move(json));

@@ -16,6 +16,8 @@
 #include "keeper/control_server.h"
 #include "keeper/health_check.h"
 #include "keeper/instance_channel.h"
+#include "keeper/metrics.h"
+#include "keeper/metrics_server.h"
 #include "keeper/output_files.h"
 #include "keeper/relay.h"
 #include "keeper/replacement.h"
@@ -139,6 +141,10 @@ class Keeper {
   void answer_status(RequestId id);
   void answer_history(RequestId id);
   void answer_events(RequestId id, const control::ParsedRequest& request);
+  // Figures (keeper_metrics.cc)
+  [[nodiscard]] std::string metrics_text() const;
+  void start_metrics();
+  void answer_metrics(RequestId id);
   void end_request(RequestId id, control::ExitCode exit, const std::string& text);
   // Room on the host, and turns (keeper_admission.cc)
   struct Admission {
@@ -219,6 +225,8 @@ class Keeper {
   std::deque<std::string> history_;
   std::vector<RequestId> followers_;
   std::uint64_t last_ping_ = 0;
+  Metrics metrics_;
+  std::unique_ptr<MetricsServer> metrics_server_;
   std::optional<Fault> fault_;
   std::optional<control::ExitCode> leave_;
 };

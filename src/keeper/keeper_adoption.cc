@@ -135,6 +135,7 @@ Result<void> Keeper::take_over(SavedState saved, Reunion::Result found) {
     return std::string();
   }());
   component_->resume(std::move(plan.component), clock_.monotonic_now());
+  start_metrics();
   execute(Step{"keeper.adopted",
                {{"generation", fmt::to_string(found.owner)},
                 {"instances", fmt::to_string(processes_.size())},

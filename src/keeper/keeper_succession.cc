@@ -203,6 +203,7 @@ Result<void> Keeper::take_over(SavedState state) {
   component_->resume(std::move(state.component), clock_.monotonic_now());
   SEGUE_TRY(server_.resume(os::UniqueFd(state.control_fd), control_socket(paths_),
                            state.last_request, std::move(seats)));
+  start_metrics();
   execute(Step{"keeper.replaced",
                {{"program", own_program()},
                 {"before", state.replaces},

@@ -41,8 +41,8 @@ std::string_view to_string(Kind kind) {
 }
 
 std::string_view to_string(Outcome outcome) {
-  static constexpr std::array<std::string_view, 5> kNames = {"running", "done", "failed", "undone",
-                                                             "refused"};
+  static constexpr std::array<std::string_view, kOutcomeCount> kNames = {
+      "running", "done", "failed", "undone", "refused"};
   return name_at(kNames, outcome);
 }
 

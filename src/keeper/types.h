@@ -109,6 +109,7 @@ enum class Outcome {
   undone,   // activated, then taken back
   refused,  // nothing was touched
 };
+inline constexpr int kOutcomeCount = 5;
 std::string_view to_string(Outcome outcome);
 
 enum class Verdict { none, good, bad };
