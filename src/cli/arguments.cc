@@ -57,7 +57,11 @@ class Parser {
     add_plain(Command::metrics, "metrics", "The keeper's figures, for Prometheus", true);
     add_keeper();
     add_eject();
-    add_plain(Command::doctor, "doctor", "What this host lacks, and the remedy", false, false);
+    add_plain(Command::doctor, "doctor",
+              "What this host lacks; with a component or a process, what of it would not survive "
+              "an upgrade",
+              false, false)
+        ->add_option("NAME|PID", arguments_.name, "A component, or the number of a process");
     add_unit_commands();
     add_texts();
   }

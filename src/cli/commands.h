@@ -20,6 +20,7 @@ control::ExitCode show_status(const Context& context);
 control::ExitCode show_history(const Context& context);
 control::ExitCode show_events(const Context& context);
 control::ExitCode doctor(const Context& context);
+control::ExitCode survey(const Context& context);  // doctor NAME|PID
 control::ExitCode upgrade_keeper(const Context& context);
 control::ExitCode print_completion(const Context& context);
 control::ExitCode print_manual(const Context& context);

@@ -30,7 +30,7 @@ ExitCode dispatch(const Context& context) {
     case Command::events:
       return show_events(context);
     case Command::doctor:
-      return doctor(context);
+      return context.arguments.name.empty() ? doctor(context) : survey(context);
     case Command::keeper_upgrade:
       return upgrade_keeper(context);
     case Command::completion:

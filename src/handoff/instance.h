@@ -82,6 +82,7 @@ class Instance : public Host, public KeeperOrders {
   void keeper_releases() override;
   bool serving() const override;
   size_t connection_count() const override { return inventory_.connections.count(); }
+  void describe(segue_writer& out) const override;
   const Terms& own_terms() const override { return terms_; }
 
  private:

@@ -2,12 +2,83 @@
 // The instance after its keeper: finding the next one, or going on alone.
 #include <sys/epoll.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "handoff/clock.h"
+#include "handoff/fields.h"
 #include "handoff/instance.h"
 
 namespace segue::handoff {
+namespace {
+
+// Of the records in K_PONG (protocol/handoff.md).
+enum class Registered : uint64_t {
+  connections = 1,
+  listener = 2,
+  descriptor = 3,
+  arena = 4,
+  table = 5,
+  own = 6,
+};
+constexpr size_t kMaxRanges = 8'192;  // of descriptors of one kind; what is beyond is only counted
+
+// Pairs of first and count.
+std::string ranges_of(std::vector<int> fds) {
+  std::sort(fds.begin(), fds.end());
+  std::string ranges;
+  size_t written = 0;
+  for (size_t i = 0; i < fds.size() && written < kMaxRanges; ++written) {
+    size_t end = i + 1;
+    while (end < fds.size() && fds[end] == fds[end - 1] + 1) ++end;
+    append_varint(ranges, static_cast<uint64_t>(fds[i]));
+    append_varint(ranges, end - i);
+    i = end;
+  }
+  return ranges;
+}
+
+void put_registered(segue_writer& out, Registered kind, const std::string& name, uint64_t number,
+                    std::vector<int> fds) {
+  std::erase_if(fds, [](int fd) { return fd < 0; });
+  segue_writer record;
+  put_number(record, 1, static_cast<uint64_t>(kind));
+  put_field(record, 2, name);
+  put_number(record, 3, number);
+  if (!fds.empty()) put_field(record, 4, ranges_of(std::move(fds)));
+  put_field(out, 4, record.fields);
+}
+
+}  // namespace
+
+void Instance::describe(segue_writer& out) const {
+  for (const auto& cls : inventory_.classes) {
+    std::vector<int> fds;
+    for (uint32_t slot = 0; slot < inventory_.connections.slot_count(); ++slot) {
+      const segue_conn* conn = inventory_.connections.at(slot);
+      if (conn != nullptr && conn->cls == cls.get()) fds.push_back(conn->fd);
+    }
+    const size_t count = fds.size();
+    put_registered(out, Registered::connections, cls->name, count, std::move(fds));
+  }
+  for (const auto& entry : inventory_.listeners.entries) {
+    put_registered(out, Registered::listener, entry.name, 1, {entry.fd.get()});
+  }
+  for (const auto& entry : inventory_.descriptors.entries) {
+    put_registered(out, Registered::descriptor, entry.name, 1, {entry.fd.get()});
+  }
+  for (const auto& arena : inventory_.arenas) {
+    put_registered(out, Registered::arena, arena->name, arena->used, {arena->fd.get()});
+  }
+  for (const auto& table : inventory_.tables) {
+    put_registered(out, Registered::table, table->name, 0, {});
+  }
+  std::vector<int> own = poller_.own_fds();
+  own.push_back(page_.fd());
+  if (keeper_) own.push_back(keeper_->fd());
+  if (rejoin_) own.push_back(rejoin_->rendezvous().lock.get());
+  put_registered(out, Registered::own, "", own.size(), std::move(own));
+}
 
 // Only who serves is found again, and only outside a handoff: the others end, or are about to
 // serve.

@@ -115,6 +115,7 @@ void KeeperChannel::on_message(Message& message) {
       put_number(out, 1, get_number(payload, 1, 0));
       put_number(out, 2, orders_.serving() ? 1 : 0);
       put_number(out, 3, orders_.connection_count());
+      if (get_number(payload, 2, 0) == 1) orders_.describe(out);
       return send(FrameType::keeper_pong, out.fields);
     }
     case FrameType::keeper_rendezvous:

@@ -25,6 +25,8 @@ class KeeperOrders {
   virtual void keeper_releases() = 0;
   virtual bool serving() const = 0;
   virtual size_t connection_count() const = 0;
+  // Adds what is registered, as field 4 of K_PONG.
+  virtual void describe(segue_writer& out) const = 0;
   virtual const Terms& own_terms() const = 0;
 };
 

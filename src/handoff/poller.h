@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <unordered_map>
+#include <vector>
 
 #include "handoff/unique_fd.h"
 
@@ -17,6 +18,9 @@ class Poller {
   Poller();
   [[nodiscard]] bool valid() const { return epoll_.valid() && timer_.valid() && wake_.valid(); }
   [[nodiscard]] int fd() const { return epoll_.get(); }
+  [[nodiscard]] std::vector<int> own_fds() const {
+    return {epoll_.get(), timer_.get(), wake_.get()};
+  }
 
   void watch(int fd, uint32_t events, std::function<void()> handler);
   // Only if `fd` is watched and the events differ.

@@ -82,6 +82,8 @@ struct EventReceived {
 struct PongReceived {
   Generation generation = 0;
   std::uint64_t connections = 0;
+  std::uint64_t number = 0;  // of the ping that it answers
+  std::string registered;    // JSON, where it was asked for; for people
 };
 struct ChannelClosed {
   Generation generation = 0;

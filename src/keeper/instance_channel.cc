@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "keeper/instance_channel.h"
 
+#include "base/json_writer.h"
 #include "handoff/fields.h"
 #include "segue/segue.h"
 
@@ -15,6 +16,9 @@ using handoff::get_bytes;
 using handoff::get_number;
 
 constexpr std::size_t kMaxTextBytes = 1'024;  // of what an instance says to people
+constexpr std::size_t kMaxRegistered = 1'024;
+constexpr std::size_t kMaxRegisteredNameBytes = 63;
+constexpr std::size_t kMaxRanges = 8'192;  // of descriptors
 
 std::string text_of(std::string_view record, std::uint32_t tag) {
   return std::string(get_bytes(record, tag).substr(0, kMaxTextBytes));
@@ -52,6 +56,34 @@ Result<Event> event_of(Generation generation, std::string_view record) {
                        static_cast<Said>(said), text_of(record, 4), get_number(record, 5, 0)};
 }
 
+// The records of field 4 as a JSON array; empty where there are none.
+std::string registered_of(std::string_view record) {
+  base::JsonWriter json;
+  json.begin_array();
+  std::size_t count = 0;
+  while (!record.empty() && count < kMaxRegistered) {
+    const auto field = handoff::take_field(record);
+    if (!field) break;
+    if (field->tag != 4 || !handoff::is_record(field->bytes)) continue;
+    ++count;
+    json.begin_object()
+        .field("kind", get_number(field->bytes, 1, 0))
+        .field("name", get_bytes(field->bytes, 2).substr(0, kMaxRegisteredNameBytes))
+        .field("number", get_number(field->bytes, 3, 0));
+    json.key("fds").begin_array();
+    std::string_view ranges = get_bytes(field->bytes, 4);
+    for (std::size_t i = 0; i < kMaxRanges && !ranges.empty(); ++i) {
+      const auto first = handoff::take_varint(ranges);
+      const auto length = handoff::take_varint(ranges);
+      if (!first || !length) break;
+      json.begin_array().value(*first).value(*length).end();
+    }
+    json.end().end();
+  }
+  json.end();
+  return count == 0 ? "" : std::move(json).take();
+}
+
 Result<std::vector<Stored>> stored_of(handoff::Message& message) {
   std::string_view names = get_bytes(message.payload, 1);
   std::vector<Stored> stored;
@@ -86,7 +118,8 @@ Result<FrameContent> read_frame(Generation generation, handoff::Message message)
       return FrameContent(std::move(event));
     }
     case FrameType::keeper_pong:
-      return FrameContent(Event(PongReceived{generation, get_number(record, 3, 0)}));
+      return FrameContent(Event(PongReceived{generation, get_number(record, 3, 0),
+                                             get_number(record, 1, 0), registered_of(record)}));
     case FrameType::keeper_store: {
       SEGUE_ASSIGN(auto stored, stored_of(message));
       return FrameContent(std::move(stored));
@@ -132,6 +165,13 @@ std::string attempt_payload(const AttemptOrder& order, const control::AttemptOpt
   handoff::put_number(out, 13, options.vote ? 1 : 0);
   handoff::put_number(out, 14, options.no_rehearsal ? 1 : 0);
   handoff::put_number(out, 15, order.successor);
+  return std::move(out.fields);
+}
+
+std::string ask_payload(std::uint64_t number) {
+  segue_writer out;
+  handoff::put_number(out, 1, number);
+  handoff::put_number(out, 2, 1);
   return std::move(out.fields);
 }
 

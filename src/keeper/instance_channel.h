@@ -40,6 +40,7 @@ struct AttemptOrder {
   handoff::OwnerName successor = handoff::kNobody;
 };
 std::string attempt_payload(const AttemptOrder& order, const control::AttemptOptions& options);
+std::string ask_payload(std::uint64_t number);  // a ping that asks what is registered
 std::string number_payload(std::uint64_t number);
 std::string rendezvous_payload(std::string_view socket_path, std::string_view nonce,
                                Generation generation);

@@ -145,6 +145,9 @@ class Keeper {
   [[nodiscard]] std::string metrics_text() const;
   void start_metrics();
   void answer_metrics(RequestId id);
+  // What the owner has registered, asked of it
+  void ask_registered(RequestId id);
+  void answer_registered(const PongReceived& pong);
   void end_request(RequestId id, control::ExitCode exit, const std::string& text);
   // Room on the host, and turns (keeper_admission.cc)
   struct Admission {
@@ -224,6 +227,8 @@ class Keeper {
   std::uint64_t last_step_ = 0;
   std::deque<std::string> history_;
   std::vector<RequestId> followers_;
+  std::vector<RequestId> survey_requests_;
+  std::uint64_t survey_ping_ = 0;  // the last ping that asked for them
   std::uint64_t last_ping_ = 0;
   Metrics metrics_;
   std::unique_ptr<MetricsServer> metrics_server_;

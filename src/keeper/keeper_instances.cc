@@ -144,6 +144,7 @@ void Keeper::read_channel(Generation generation) {
     auto content = read_frame(generation, std::move(message));
     if (!content) return close_channel(generation, content.error().message());
     if (auto* event = std::get_if<Event>(&*content)) {
+      if (const auto* pong = std::get_if<PongReceived>(event)) answer_registered(*pong);
       if (const auto* hello = std::get_if<HelloReceived>(event);
           hello != nullptr && (hello->abilities & handoff::kAbilityRejoin) != 0) {
         offer_rendezvous(generation);

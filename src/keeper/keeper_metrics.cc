@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include "base/json_writer.h"
 #include "control/name.h"
 #include "control/reply.h"
@@ -59,6 +61,29 @@ void Keeper::answer_metrics(RequestId id) {
       .field(control::reply::kExit, 0)
       .field(control::reply::kMetrics, metrics_text());
   server_.finish(id, std::move(json.end()).take());
+}
+
+void Keeper::ask_registered(RequestId id) {
+  const auto owner = processes_.find(component_->owner());
+  if (owner == processes_.end() || !owner->second.channel_open) {
+    return end_request(id, control::ExitCode::refused, line_.name + " does not serve now");
+  }
+  std::erase_if(survey_requests_, [this](RequestId request) { return !server_.has(request); });
+  survey_requests_.push_back(id);
+  survey_ping_ = ++last_ping_;
+  send(owner->first, handoff::FrameType::keeper_ping, ask_payload(survey_ping_));
+}
+
+// An instance that cannot say it answers the ping all the same; whoever waits gets nothing then.
+void Keeper::answer_registered(const PongReceived& pong) {
+  if (survey_requests_.empty() || pong.generation != component_->owner() ||
+      pong.number != survey_ping_) {
+    return;
+  }
+  for (const RequestId id : std::exchange(survey_requests_, {})) {
+    server_.finish(id, last_reply_with(control::reply::kRegistered,
+                                       pong.registered.empty() ? "[]" : pong.registered));
+  }
 }
 
 }  // namespace segue::keeper

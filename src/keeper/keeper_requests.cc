@@ -47,6 +47,7 @@ void Keeper::on_request(RequestId id, base::Result<control::Request> request) {
   if (command == "history") return answer_history(id);
   if (command == "events") return answer_events(id, *parsed);
   if (command == "metrics") return answer_metrics(id);
+  if (command == "registered") return ask_registered(id);
   if (command == "keeper-upgrade") return replace_keeper(id, *parsed);
   if (command == "eject") {
     post(EjectRequested{id, parsed->attempt.force});
