@@ -54,6 +54,7 @@ void Traffic::thaw() {
 
 std::vector<int> Traffic::servers() const {
   std::vector<int> fds;
+  fds.reserve(servers_fds_.size());
   for (const os::UniqueFd& fd : servers_fds_) fds.push_back(fd.get());
   return fds;
 }

@@ -63,6 +63,7 @@ constexpr bpf_insn set(Register to, std::int32_t value) {
   return instruction(BPF_ALU64 | BPF_MOV | BPF_K, to, r0, 0, value);
 }
 constexpr bpf_insn add(Register to, std::int32_t value) {
+  // NOLINTNEXTLINE(misc-redundant-expression): some of these are 0
   return instruction(BPF_ALU64 | BPF_ADD | BPF_K, to, r0, 0, value);
 }
 constexpr bpf_insn load(int size, Register to, Register base, std::int16_t offset) {
@@ -94,6 +95,7 @@ auto program_on(int map) {
       store(BPF_DW, r10, kKeySlot, r0),
       copy(r2, r10),
       add(r2, kKeySlot),
+      // NOLINTNEXTLINE(misc-redundant-expression): some of these are 0
       instruction(BPF_LD | BPF_DW | BPF_IMM, r1, static_cast<Register>(BPF_PSEUDO_MAP_FD), 0, map),
       instruction(0, r0, r0, 0, 0),  // the other half of the one before
       call(BPF_FUNC_map_lookup_elem),
