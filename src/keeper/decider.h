@@ -25,6 +25,8 @@ class Decider {
     std::string name;
     std::string output_prefix;  // of the files with the instances' output, for people
     control::RunOptions run;
+    control::ContractOptions contract;
+    control::AttemptOptions health;  // only its checks: of every start and every upgrade
     Generation last_generation = 0;  // of an earlier keeper: the numbers go on from there
   };
 
@@ -73,11 +75,16 @@ class Decider {
   virtual void dispatch(const Event& event) = 0;
   // The component ends; whoever waits is answered.
   virtual void stop_now(const std::string& why) = 0;
+  void abandon_requests(const std::string& why);
+  void leave();  // nothing runs any more
 
   // Requests
   void refuse(RequestId request, const std::string& what, const std::string& why);
   void enqueue_or_refuse(const Request& request, bool may_wait);
   void start_queued();
+  static bool has_health_checks(const control::AttemptOptions& options) {
+    return !options.health_cmd.empty() || !options.health_tcp.empty();
+  }
   [[nodiscard]] std::string busy_text() const;
 
   // Instances

@@ -88,6 +88,11 @@ void write_attempt_fields(JsonWriter& json, const Attempt& attempt, const Now& n
   } else {
     json.null();
   }
+  if (attempt.contract != control::Contract::libsegue) {
+    json.field("upgrade", to_string(attempt.contract))
+        .field("connections_drained", attempt.drained)
+        .field("connections_cut", attempt.cut);
+  }
   json.field("why", attempt.why).field("aftermath", attempt.aftermath);
 }
 
@@ -135,6 +140,7 @@ std::string status_json(const Decider& component, const Surroundings& surroundin
              owner != nullptr ? seconds_between(owner->active_since, now.monotonic) : 0.0)
       .field("restarts", component.restarts_in_row())
       .field("old_processes", old)
+      .field("upgrade", component.settings().contract.upgrade)
       .field("keeper_pid", surroundings.keeper_pid)
       .field("keeper_uptime_s", seconds_between(surroundings.keeper_since, now.monotonic))
       .field("keeper_replaced", surroundings.keeper_replaced)
@@ -151,6 +157,8 @@ std::string status_json(const Decider& component, const Surroundings& surroundin
   }
   json.key("listeners").begin_array();
   for (const auto& name : surroundings.listeners) json.value(name);
+  json.end().key("stored").begin_array();
+  for (const auto& name : surroundings.stored) json.value(name);
   json.end().key("instances").begin_array();
   for (const auto& [generation, instance] : instances) write_instance(json, instance);
   json.end().key("attempt");
