@@ -179,11 +179,6 @@ Result<bool> assign_contract_option(const Request::Option& option, ContractOptio
 
 Result<void> check_contract(const ContractOptions& options) {
   SEGUE_ASSIGN(const Contract contract, parse_contract(options.upgrade));
-  if (contract == Contract::automatic) {
-    return fail(ErrorCode::invalid_argument,
-                "upgrade auto: what the program can do cannot be found out: name libsegue, "
-                "listeners, fdstore, signal or restart");
-  }
   SEGUE_TRY(parse_ready(options.ready));
   SEGUE_TRY(check_signals(options));
   if (options.listen.size() > kMaxListen) {

@@ -62,6 +62,7 @@ class Decider {
   [[nodiscard]] const std::optional<Attempt>& attempt() const { return attempt_; }
   [[nodiscard]] const std::optional<Attempt>& undone() const { return undone_; }
   [[nodiscard]] const std::deque<Previous>& previous() const { return previous_; }
+  [[nodiscard]] RequestId run_request() const { return run_request_; }
   [[nodiscard]] std::uint32_t restarts_in_row() const { return restarts_in_row_; }
 
  protected:

@@ -89,7 +89,8 @@ struct HealthChecked {
 
 struct ProgramTold {
   struct Counted {
-    std::uint64_t established = 0;
+    std::uint64_t established = 0;  // that would end with the process
+    std::uint64_t kept = 0;         // … that the keeper has stored as well
   };
   struct Accepting {};  // it waits for connections on every listening socket
   struct Cut {

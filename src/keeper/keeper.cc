@@ -52,7 +52,7 @@ Keeper::Keeper(const os::Clock& clock, CommandLine line, ComponentPaths paths, C
               [this](RequestId id, base::Result<control::Request> request) {
                 on_request(id, std::move(request));
               }),
-      component_(make_decider()) {}
+      component_(make_decider(output_.last_generation())) {}
 
 Keeper::~Keeper() {
   for (auto& [generation, process] : processes_) {
@@ -113,6 +113,7 @@ void Keeper::settle() {
   while (!events_.empty() && !leave_) {
     const Event event = std::move(events_.front());
     events_.pop_front();
+    if (is_detecting() && std::holds_alternative<HelloReceived>(event)) found_libsegue();
     for (auto& command : component_->handle(event, ownership(), clock_.monotonic_now())) {
       commands_.push_back(std::move(command));
     }

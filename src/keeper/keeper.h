@@ -103,8 +103,10 @@ class Keeper {
   base::Result<void> prepare_programs();
   base::Result<void> spawn_program(const Spawn& command, os::SpawnOptions options);
   base::Result<void> watch_end(Generation generation);
+  [[nodiscard]] bool is_detecting() const;  // what the program can do is not known yet
+  void found_libsegue();
   void adopt_process(Generation from, Generation as, pid_t pid);
-  [[nodiscard]] std::unique_ptr<Decider> make_decider() const;
+  [[nodiscard]] std::unique_ptr<Decider> make_decider(Generation last_generation) const;
   base::Result<os::SpawnOptions> spawn_options(const Spawn& command, os::UniqueFd& output);
   [[nodiscard]] handoff::OwnerName name_owner(Generation generation);
 

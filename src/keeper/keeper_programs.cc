@@ -13,13 +13,13 @@ namespace segue::keeper {
 
 using base::Result;
 
-std::unique_ptr<Decider> Keeper::make_decider() const {
+std::unique_ptr<Decider> Keeper::make_decider(Generation last_generation) const {
   Decider::Settings settings{.name = line_.name,
                              .output_prefix = line_.foreground ? "" : output_.prefix(),
                              .run = line_.run,
                              .contract = line_.contract,
                              .health = line_.health,
-                             .last_generation = output_.last_generation()};
+                             .last_generation = last_generation};
   if (line_.contract.upgrade == to_string(control::Contract::libsegue)) {
     return std::make_unique<Component>(std::move(settings));
   }
@@ -47,20 +47,63 @@ Result<void> Keeper::spawn_program(const Spawn& command, os::SpawnOptions option
   const Generation generation = command.generation;
   SEGUE_ASSIGN(const int next_fd, programs_->equip(command, options));
   options.fds.push_back({locks_.instances.get(), next_fd});
+  const bool asks = is_detecting();
+  os::UniqueFd channel;
+  os::UniqueFd channel_of_instance;
+  if (asks) {
+    SEGUE_ASSIGN(auto ends, os::socket_pair(os::SocketType::seqpacket, os::Blocking::no));
+    channel = std::move(ends.first);
+    channel_of_instance = std::move(ends.second);
+    options.env.push_back(fmt::format("SEGUE_KEEPER_FD={}", next_fd + 1));
+    options.fds.push_back({channel_of_instance.get(), next_fd + 1});
+  }
   SEGUE_ASSIGN(os::Child child, os::spawn(options));
   const std::int32_t pid = child.pid;
-  processes_.emplace(generation, Process{.channel = handoff::Link(handoff::UniqueFd()),
-                                         .child = std::move(child),
-                                         .channel_open = false});
-  if (auto watched = watch_end(generation); !watched) {
-    (void)os::send_signal(processes_.at(generation).child.pidfd, SIGKILL);
-    processes_.erase(generation);
+  auto [entry, is_new] = processes_.emplace(
+      generation, Process{.channel = handoff::Link(handoff::UniqueFd(channel.release())),
+                          .child = std::move(child),
+                          .channel_open = asks});
+  auto watched = watch_end(generation);
+  if (watched && asks) {
+    watched = loop_.watch(entry->second.channel.fd(), EPOLLIN,
+                          [this, generation](std::uint32_t) { on_channel(generation); });
+  }
+  if (!watched) {
+    loop_.unwatch(entry->second.child.pidfd.get());
+    (void)os::send_signal(entry->second.child.pidfd, SIGKILL);
+    processes_.erase(entry);
     return watched;
   }
   programs_->started(generation, pid);
   post(Spawned{generation, pid});
   write_instances_file();
   return {};
+}
+
+bool Keeper::is_detecting() const {
+  return component_->settings().contract.upgrade == to_string(control::Contract::automatic);
+}
+
+// The program that was started said hello: from here on it is as if that had been known before. The
+// new decider learns what the old one knew by the same events; what it asks for was done already.
+void Keeper::found_libsegue() {
+  const Instance started = component_->instances().begin()->second;
+  const RequestId request = component_->run_request();
+  line_.contract.upgrade = to_string(control::Contract::libsegue);
+  if (!line_.contract.listen.empty()) {
+    execute(Step{"contract.sockets_unused",
+                 {{"why", "a program that links libsegue binds its sockets itself"}},
+                 true});
+  }
+  component_ = make_decider(started.generation - 1);
+  const auto tell = [&](const Event& event) {
+    (void)component_->handle(event, ownership(), clock_.monotonic_now());
+  };
+  tell(RunRequested{request, started.launch});
+  tell(Spawned{started.generation, started.pid});
+  programs_.reset();
+  execute(Step{
+      "contract.found", {{"contract", line_.contract.upgrade}, {"by", "it said hello"}}, true});
 }
 
 // A program's new main process: another one, or the same one as another instance.

@@ -49,6 +49,10 @@ std::string contract_text(const Attempt& attempt) {
       attempt.cut == 0 || attempt.at_limit ? "" : "at most ",
       attempt.cut == 0 ? "none was" : control::with_thousands(attempt.cut) + " were",
       attempt.at_limit ? fmt::format(" at the limit of {}", ns(attempt.drain_limit)) : "");
+  if (attempt.kept != 0) {
+    text += fmt::format("; {} that it had stored went on",
+                        control::counted(attempt.kept, "connection"));
+  }
   if (side_by_side && attempt.predecessor_gone) {
     text += "; predecessor gone after " + ns(*attempt.predecessor_gone);
   }

@@ -90,6 +90,7 @@ void write_attempt_fields(JsonWriter& json, const Attempt& attempt, const Now& n
   }
   if (attempt.contract != control::Contract::libsegue) {
     json.field("upgrade", to_string(attempt.contract))
+        .field("connections_kept", attempt.kept)
         .field("connections_drained", attempt.drained)
         .field("connections_cut", attempt.cut);
   }
@@ -140,11 +141,11 @@ std::string status_json(const Decider& component, const Surroundings& surroundin
              owner != nullptr ? seconds_between(owner->active_since, now.monotonic) : 0.0)
       .field("restarts", component.restarts_in_row())
       .field("old_processes", old)
-      .field("upgrade", component.settings().contract.upgrade)
       .field("keeper_pid", surroundings.keeper_pid)
       .field("keeper_uptime_s", seconds_between(surroundings.keeper_since, now.monotonic))
       .field("keeper_replaced", surroundings.keeper_replaced)
-      .field("log_lines_lost", surroundings.log_lines_lost);
+      .field("log_lines_lost", surroundings.log_lines_lost)
+      .field("upgrade", component.settings().contract.upgrade);
   json.key("program").begin_array();
   if (owner != nullptr) {
     for (const auto& word : owner->launch.argv) json.value(word);

@@ -117,8 +117,10 @@ class Program:
     def __init__(self, segue, port, command, options=(), name="web", mode="listeners"):
         self.segue, self.port, self.command = segue, port, [str(word) for word in command]
         self.options, self.name, self.mode = list(options), name, mode
+        self.sockets = True
 
     def run(self, *more, listen=True):
+        self.sockets = listen
         sockets = ["--listen", f"web=tcp:127.0.0.1:{self.port}"] if listen else []
         answer = self.segue("run", self.name, "--upgrade", self.mode, *sockets, *self.options, *more,
                             *self.environment("1"), "--", *self.command)
@@ -126,7 +128,8 @@ class Program:
         return answer
 
     def environment(self, version):
-        return ["--env", f"VERSION={version}", "--env", "WEB_FD={fd:web}"]
+        socket_fd = ["--env", "WEB_FD={fd:web}"] if self.sockets else []
+        return ["--env", f"VERSION={version}", *socket_fd]
 
     def upgrade(self, version, *more):
         answer = self.segue("upgrade", self.name, *more, *self.environment(version), "--",

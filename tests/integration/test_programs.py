@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from keeper_tools import DONE, REFUSED, UNDONE, is_alive
+from keeper_tools import DONE, FAILED, REFUSED, UNDONE, USAGE, Component, is_alive
 from program_tools import Clients, Program, Segue, ask, connect, write_programs
 from support import wait_until
 
@@ -138,3 +138,73 @@ def test_a_rehearsal_is_refused_as_there_is_nothing_to_compare(segue, commands, 
     program.run()
     answer = segue("rehearse", "gunicorn", "--", *program.command)
     assert answer.exit == REFUSED and "moves no state" in answer.text
+
+
+# ---- Finding out what a program can do
+
+def test_auto_finds_listeners(segue, commands, free_port):
+    program = make(segue, commands, free_port, "gunicorn", mode="auto")
+    answer = program.run()
+    assert answer.exit == DONE and "upgrade: listeners (found out)" in answer.text, answer
+    assert program.status()["upgrade"] == "listeners"
+    assert program.upgrade("2", "--probation-s", "0.1").exit == DONE
+    assert ask(free_port) == "version 2"
+
+
+def test_auto_finds_the_descriptor_store(segue, build_dir, free_port):
+    program = Program(segue, free_port, [build_dir / "tests/services/depositor"], name="d",
+                      mode="auto")
+    assert program.run().exit == DONE
+    assert program.status()["upgrade"] == "fdstore"
+
+
+def test_auto_finds_libsegue_and_hands_over(segue):
+    component = Component(segue)
+    answer = component.run("--upgrade", "auto")
+    assert answer.exit == DONE, answer
+    client = component.client()
+    assert client("INC a") == "1"
+    assert component.status()["upgrade"] == "libsegue"
+    assert component.upgrade("2", "--probation-s", "0.1").exit == DONE
+    assert client.version() == "2" and client("INC a") == "2"
+
+
+def test_auto_asks_for_a_name_where_nothing_shows(segue):
+    answer = segue("run", "s", "--upgrade", "auto", "--timeout", "0.5", "--", "sleep", "60")
+    assert answer.exit == FAILED
+    assert "name what it can do with --upgrade listeners" in answer.text
+
+
+# ---- segue.yaml
+
+YAML = """
+name: web
+command: [gunicorn, --workers, "1", wsgi_app:app]
+environment: {VERSION: "%s"}
+listen: {web: "tcp:127.0.0.1:%d"}
+upgrade: listeners
+ready: notify
+stop: {signal: TERM, drain_s: 10}
+health: {command: "true"}
+"""
+
+
+def test_a_component_file_says_it_all(segue, commands, short_dir, free_port):
+    file = short_dir / "segue.yaml"
+    file.write_text(YAML % ("1", free_port))
+    answer = segue.plain("run", "--json", "--file", file)
+    assert answer.exit == DONE, answer
+    assert ask(free_port) == "version 1"
+    file.write_text(YAML % ("2", free_port))
+    answer = segue.plain("upgrade", "--json", "--probation-s", "0.1", "--file", file)
+    assert answer.exit == DONE, answer
+    assert ask(free_port) == "version 2"
+    segue.status("web")
+
+
+def test_a_component_file_with_an_unknown_key_starts_nothing(segue, short_dir):
+    file = short_dir / "segue.yaml"
+    file.write_text("name: web\ncommand: [sleep, '9']\nupgrad: restart\n")
+    answer = segue.plain("run", "--json", "--file", file)
+    assert answer.exit == USAGE
+    assert "segue.yaml:3: there is no key 'upgrad'; did you mean 'upgrade'?" in answer.text

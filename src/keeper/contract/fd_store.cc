@@ -3,6 +3,7 @@
 
 #include <linux/kcmp.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -47,6 +48,17 @@ std::size_t FdStore::remove(const std::string& name) {
     ++removed;
   }
   return removed;
+}
+
+std::set<ino_t> FdStore::socket_inodes() const {
+  std::set<ino_t> inodes;
+  for (const auto& entry : entries_) {
+    struct stat status{};
+    if (::fstat(entry.fd.get(), &status) == 0 && S_ISSOCK(status.st_mode)) {
+      inodes.insert(status.st_ino);
+    }
+  }
+  return inodes;
 }
 
 void FdStore::drop(Place entry) {

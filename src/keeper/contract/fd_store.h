@@ -2,6 +2,7 @@
 #pragma once
 
 #include <list>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,7 @@ class FdStore {
     bool is_watched = false;
   };
   [[nodiscard]] const std::list<Entry>& entries() const { return entries_; }
+  [[nodiscard]] std::set<ino_t> socket_inodes() const;
 
  private:
   using Place = std::list<Entry>::iterator;

@@ -236,9 +236,9 @@ bool accepts_on(std::span<const pid_t> family, const std::set<ino_t>& listeners)
   return wanted.empty();
 }
 
-std::vector<Connection> established(std::span<const pid_t> family, const ListenerNames& names) {
-  std::vector<Connection> connections;
-  if (family.empty()) return connections;
+Established established(std::span<const pid_t> family, const ListenerNames& names,
+                        const std::set<ino_t>& stored) {
+  Established connections;
   std::set<ino_t> inodes;
   if (!names.ports.empty()) {
     add_tcp(AF_INET, names.ports, inodes);
@@ -250,7 +250,12 @@ std::vector<Connection> established(std::span<const pid_t> family, const Listene
     for_each_number(fmt::format("/proc/{}/fd", pid), [&](int fd) {
       const auto inode = socket_inode(pid, fd);
       // A connection that several processes hold is one connection.
-      if (inode && inodes.erase(*inode) > 0) connections.push_back({pid, fd});
+      if (!inode || inodes.erase(*inode) == 0) return;
+      if (stored.contains(*inode)) {
+        ++connections.stored;
+      } else {
+        connections.own.push_back({pid, fd});
+      }
     });
   }
   return connections;

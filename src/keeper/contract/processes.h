@@ -48,7 +48,13 @@ struct Connection {
   pid_t pid = 0;
   int fd = -1;  // in that process
 };
-std::vector<Connection> established(std::span<const pid_t> family, const ListenerNames& names);
+// Those of which `stored` names the inode are only counted.
+struct Established {
+  std::vector<Connection> own;
+  std::size_t stored = 0;
+};
+Established established(std::span<const pid_t> family, const ListenerNames& names,
+                        const std::set<ino_t>& stored);
 
 // Ends at most `count` of the connections for both sides (shutdown(2) through pidfd_getfd(2)).
 // Returns how many were; fewer where this process may not.

@@ -145,6 +145,10 @@ void ProgramComponent::told(Generation generation, const Notice& notice) {
         std::max(side.leaving_until, now_ + std::min(*notice.extend_timeout, kMaxExtension));
   }
   note_watchdog(generation, notice);
+  if (notice.store) {
+    side.stored = true;
+    if (phase_ == Phase::serving && found_ && contract_ == Contract::restart) find_contract(side);
+  }
   if (!notice.ready) return;
   const bool replaced_itself = std::exchange(side.reloading, false) && in_attempt() &&
                                contract_ == Contract::signal && phase_ == Phase::preparing &&
@@ -173,7 +177,8 @@ void ProgramComponent::note_watchdog(Generation generation, const Notice& notice
 
 void ProgramComponent::told(Generation generation, const ProgramTold::Counted& counted) {
   Side& side = sides_[generation];
-  find_mutable(generation)->connections = counted.established;
+  find_mutable(generation)->connections = counted.established + counted.kept;
+  side.kept = counted.kept;
   side.left = counted.established;
   if (side.leaving == Leaving::draining) side.at_stop = std::max(side.at_stop, side.left);
 }
@@ -204,6 +209,12 @@ void ProgramComponent::told(Generation generation, const ProgramTold::Cut& cut) 
 }
 
 void ProgramComponent::told(Generation generation, const ProgramTold::NewMain& main) {
+  if (Side& side = sides_[generation]; side.awaits_main) {
+    side.awaits_main = false;
+    Instance& instance = *find_mutable(generation);
+    instance.spawned = now_;
+    return command(ProgramOrder{generation, ProgramOrder::Adopt{generation, main.pid}});
+  }
   if (contract_ != Contract::signal || phase_ != Phase::preparing || attempt_->successor != 0 ||
       generation != attempt_->predecessor) {
     return;
@@ -217,7 +228,6 @@ void ProgramComponent::told(Generation generation, const ProgramTold::NewMain& m
   const bool same_process = find(generation)->pid == main.pid;
   instances_.emplace(successor, std::move(instance));
   Side& side = sides_[successor];
-  side.is_new_main = true;
   side.said_ready = same_process;
   side.next_look = now_ + kLookInterval;
   attempt_->successor = successor;

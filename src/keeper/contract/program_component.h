@@ -41,9 +41,10 @@ class ProgramComponent final : public Decider {
     bool is_ready = false;
     bool said_ready = false;
     bool accepting = false;
+    bool stored = false;  // a descriptor
     bool healthy = false;
     bool reloading = false;
-    bool is_new_main = false;  // came from its predecessor, not from the keeper
+    bool awaits_main = false;  // it went to the background, and its main process is looked for
     std::string status;
     MonotonicTime next_look{};
     std::optional<base::Duration> watchdog;
@@ -56,6 +57,7 @@ class ProgramComponent final : public Decider {
     std::uint64_t at_stop = 0;  // connections when it was told to end
     std::uint64_t left = 0;     // … when they were last counted
     std::uint64_t cut = 0;
+    std::uint64_t kept = 0;  // … in the store, when they were last counted
     bool was_limit = false;
   };
 
@@ -84,6 +86,8 @@ class ProgramComponent final : public Decider {
   Generation start(const control::Launch& launch);
   void look(Generation generation, Side& side);
   void review_ready(Generation generation);
+  void find_contract(const Side& side);
+  [[nodiscard]] bool shows_contract(const Side& side) const;
   [[nodiscard]] bool shows_ready(const Instance& instance, const Side& side) const;
   [[nodiscard]] std::string not_ready_text(Generation generation) const;
   void became_owner(Generation generation);
@@ -91,6 +95,8 @@ class ProgramComponent final : public Decider {
   void drive_leaving(Generation generation, Side& side);
   void drain_limit_reached(Generation generation, Side& side);
   void kill(Generation generation);
+  bool went_to_background(const Exited& event);
+  void forget_unfound();
   void watch_dog(Generation generation, Side& side);
   void owner_lost(const std::string& how);
   void start_failed(const std::string& why);
@@ -114,6 +120,7 @@ class ProgramComponent final : public Decider {
   void drive_stop();
 
   control::Contract contract_;
+  bool found_ = false;  // the contract, by what the program did; else it was named
   control::Ready ready_;
   int stop_signal_;
   std::map<Generation, Side> sides_;

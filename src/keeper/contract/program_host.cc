@@ -301,7 +301,7 @@ void ProgramHost::execute(const ProgramOrder& order) {
   std::visit([&](const auto& what) { execute(order.generation, what); }, order.what);
 }
 
-std::vector<Connection> ProgramHost::connections_of(Generation generation) const {
+Established ProgramHost::connections_of(Generation generation) const {
   const auto found = pids_.find(generation);
   if (found == pids_.end()) return {};
   ListenerNames names;
@@ -311,11 +311,12 @@ std::vector<Connection> ProgramHost::connections_of(Generation generation) const
       names.paths.insert(socket.listen.host);
     }
   }
-  return established(ProcessTable::read().family(found->second), names);
+  return established(ProcessTable::read().family(found->second), names, store_.socket_inodes());
 }
 
 void ProgramHost::execute(Generation generation, const ProgramOrder::Count& /*order*/) {
-  hooks_.tell({generation, ProgramTold::Counted{connections_of(generation).size()}});
+  const Established found = connections_of(generation);
+  hooks_.tell({generation, ProgramTold::Counted{found.own.size(), found.stored}});
 }
 
 void ProgramHost::execute(Generation generation, const ProgramOrder::LookAccepting& /*order*/) {
@@ -328,9 +329,9 @@ void ProgramHost::execute(Generation generation, const ProgramOrder::LookAccepti
 }
 
 void ProgramHost::execute(Generation generation, const ProgramOrder::Cut& order) {
-  const auto connections = connections_of(generation);
-  const std::size_t done = cut(connections, order.count);
-  hooks_.tell({generation, ProgramTold::Cut{done, connections.size() - done}});
+  const Established found = connections_of(generation);
+  const std::size_t done = cut(found.own, order.count);
+  hooks_.tell({generation, ProgramTold::Cut{done, found.own.size() - done}});
 }
 
 void ProgramHost::execute(Generation generation, const ProgramOrder::PlaceBinary& order) {
@@ -341,14 +342,14 @@ void ProgramHost::execute(Generation generation, const ProgramOrder::PlaceBinary
 
 void ProgramHost::execute(Generation generation, const ProgramOrder::LookNewMain& /*order*/) {
   const auto found = pids_.find(generation);
-  if (found == pids_.end()) return;
+  const pid_t present = found == pids_.end() ? 0 : found->second;
   std::optional<pid_t> main;
   if (options_.new_pid != "MAINPID") {
     main = pid_in(options_.new_pid);
   } else if (const auto announced = announced_.find(generation); announced != announced_.end()) {
     main = announced->second;
   }
-  if (main && *main != found->second && is_family(*main)) {
+  if (main && *main != present && is_family(*main)) {
     hooks_.tell({generation, ProgramTold::NewMain{*main}});
   }
 }

@@ -78,7 +78,7 @@ class ProgramHost {
   void execute(Generation generation, const ProgramOrder::PlaceBinary& order);
   void execute(Generation generation, const ProgramOrder::LookNewMain& order);
   void execute(Generation generation, const ProgramOrder::Adopt& order);
-  [[nodiscard]] std::vector<Connection> connections_of(Generation generation) const;
+  [[nodiscard]] Established connections_of(Generation generation) const;
   [[nodiscard]] bool is_family(pid_t pid) const;
 
   os::EpollLoop& loop_;

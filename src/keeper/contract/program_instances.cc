@@ -50,7 +50,8 @@ void ProgramComponent::look(Generation generation, Side& side) {
                               attempt_->successor == 0 && generation == attempt_->predecessor;
   if ((side.is_ready && !looks_for_main) || now_ < side.next_look) return;
   side.next_look = now_ + kLookInterval;
-  if (looks_for_main) return command(ProgramOrder{generation, ProgramOrder::LookNewMain{}});
+  if (looks_for_main || side.awaits_main)
+    return command(ProgramOrder{generation, ProgramOrder::LookNewMain{}});
   const bool may_accept = ready_ == Ready::automatic || ready_ == Ready::accepting;
   if (may_accept && !settings_.contract.listen.empty()) {
     command(ProgramOrder{generation, ProgramOrder::LookAccepting{}});
@@ -60,6 +61,27 @@ void ProgramComponent::look(Generation generation, Side& side) {
     check_health(generation);
   }
   review_ready(generation);
+}
+
+// What a program can do shows in what it does. One that replaces itself when it is signalled looks
+// like any other.
+bool ProgramComponent::shows_contract(const Side& side) const {
+  if (contract_ != Contract::automatic) return true;
+  return side.stored || side.accepting || (side.said_ready && settings_.contract.listen.empty());
+}
+
+void ProgramComponent::find_contract(const Side& side) {
+  contract_ = side.stored      ? Contract::fdstore
+              : side.accepting ? Contract::listeners
+                               : Contract::restart;
+  found_ = true;
+  settings_.contract.upgrade = to_string(contract_);
+  step("contract.found",
+       {{"contract", settings_.contract.upgrade},
+        {"by", side.stored      ? "it stored a descriptor"
+               : side.accepting ? "it accepts on the sockets that it was given"
+                                : "it says READY=1 and was given no socket"}},
+       true);
 }
 
 bool ProgramComponent::shows_ready(const Instance& instance, const Side& side) const {
@@ -83,7 +105,10 @@ bool ProgramComponent::shows_ready(const Instance& instance, const Side& side) c
 void ProgramComponent::review_ready(Generation generation) {
   const Instance* instance = find(generation);
   Side& side = sides_[generation];
-  if (side.is_ready || side.leaving != Leaving::no || !shows_ready(*instance, side)) return;
+  if (side.is_ready || side.awaits_main || side.leaving != Leaving::no) return;
+  if (!shows_ready(*instance, side)) return;
+  if (!shows_contract(side)) return;
+  if (contract_ == Contract::automatic) find_contract(side);
   side.is_ready = true;
   side.last_ping = now_;
   step("instance.ready", {{"generation", fmt::to_string(generation)},
@@ -102,6 +127,13 @@ std::string ProgramComponent::not_ready_text(Generation generation) const {
   if (generation == 0) {
     return fmt::format("no new main process showed within {} (--new-pid {})", limit,
                        settings_.contract.new_pid);
+  }
+  if (contract_ == Contract::automatic) {
+    return fmt::format(
+        "within {} {} neither said hello, as programs that link libsegue do, nor READY=1, nor "
+        "waited for connections on its sockets: name what it can do with --upgrade listeners, "
+        "fdstore, signal or restart{}",
+        limit, label_of(generation), output_hint(generation));
   }
   std::string missing =
       "it did not say READY=1, and does not wait for connections on every socket "
@@ -125,11 +157,13 @@ void ProgramComponent::became_owner(Generation generation) {
   set_phase(Phase::serving);
   finish(std::exchange(run_request_, 0), ExitCode::done,
          fmt::format("{} {} serves (pid {}, upgrade: {})", settings_.name,
-                     version_text(instance.label()), instance.pid, to_string(contract_)));
+                     version_text(instance.label()), instance.pid, to_string(contract_)) +
+             (found_ ? " (found out)" : ""));
   start_queued();
 }
 
 void ProgramComponent::start_failed(const std::string& why) {
+  forget_unfound();
   if (find(starting_) != nullptr) kill(starting_);
   if (run_request_ != 0 || owner_ == 0) {
     step("run.failed", {{"why", why}}, true);
@@ -144,9 +178,27 @@ void ProgramComponent::start_failed(const std::string& why) {
 
 // ---- Ending
 
+// A daemon that forks: its first process ends well, and its main one shows where --new-pid says.
+bool ProgramComponent::went_to_background(const Exited& event) {
+  const bool starts = contract_ == Contract::signal && phase_ == Phase::starting &&
+                      event.generation == starting_ && event.how == "exited with 0";
+  Side& side = sides_[event.generation];
+  if (!starts || side.leaving != Leaving::no) return false;
+  side.awaits_main = true;
+  side.next_look = now_;
+  step("instance.went_to_background", {{"generation", fmt::to_string(event.generation)}});
+  return true;
+}
+
+// Whoever never showed a main process has none that could end.
+void ProgramComponent::forget_unfound() {
+  std::erase_if(instances_, [this](const auto& entry) { return sides_[entry.first].awaits_main; });
+  std::erase_if(sides_, [](const auto& entry) { return entry.second.awaits_main; });
+}
+
 void ProgramComponent::on(const Exited& event) {
   Instance* found = find_mutable(event.generation);
-  if (found == nullptr) return;
+  if (found == nullptr || went_to_background(event)) return;
   found->signal = event.signal;
   const Instance gone = *found;
   const Side side = sides_[event.generation];
@@ -284,6 +336,7 @@ void ProgramComponent::stop_now(const std::string& why) {
 }
 
 void ProgramComponent::drive_stop() {
+  forget_unfound();
   if (instances_.empty()) return leave();
   std::vector<Generation> generations;
   for (const auto& [generation, instance] : instances_) generations.push_back(generation);

@@ -180,6 +180,7 @@ void ProgramComponent::predecessor_left(const Instance& gone, const Side& side) 
   const std::uint64_t cut = side.cut + side.left;
   const auto note = [&](Attempt& attempt) {
     attempt.cut = cut;
+    attempt.kept = side.kept;
     attempt.drained = side.at_stop > cut ? side.at_stop - cut : 0;
     attempt.at_limit = side.was_limit;
   };
