@@ -77,6 +77,11 @@ class Parser {
       parsed.usage = {ExitCode::usage, unknown_command(words.front())};
       return parsed;
     }
+    if (std::any_of(words.begin(), words.end(), names_file)) {
+      for (const auto& [app, command] : commands_) {
+        if (takes_file(command)) app->get_option("NAME")->required(false);
+      }
+    }
     try {
       std::reverse(words.begin(), words.end());
       app_.parse(words);
@@ -112,6 +117,13 @@ class Parser {
     return app;
   }
 
+  static bool takes_file(Command command) {
+    return command == Command::run || command == Command::upgrade;
+  }
+  static bool names_file(const std::string& word) {
+    return word == "--file" || word.starts_with("--file=");
+  }
+
   [[nodiscard]] bool is_command(const std::string& word) const {
     return word == "rollback" || word == "keeper" ||
            std::any_of(commands_.begin(), commands_.end(),
@@ -139,10 +151,17 @@ class Parser {
     app.add_flag("--dry-run", arguments_.dry_run, "Check, say what would be done, and do nothing");
   }
 
+  void add_file(CLI::App& app) {
+    app.add_option("--file", arguments_.file,
+                   "Name, program and options stand in this file, as segue.yaml")
+        ->type_name("FILE");
+  }
+
   void add_run() {
     CLI::App* app =
         add_plain(Command::run, "run", "Start PROGRAM as component NAME, with a keeper", true);
     add_launch(*app);
+    add_file(*app);
     app->add_flag("--foreground", arguments_.foreground, "Stay, and print what PROGRAM prints");
     add_seconds(*app, "--timeout", arguments_.run.start_ms,
                 "How long it may take to be ready (30)");
@@ -254,7 +273,9 @@ class Parser {
     CLI::App* app = add_plain(command, name, text, true);
     add_launch(*app);
     add_attempt_options(*app);
-    if (command == Command::upgrade) add_probation_options(*app);
+    if (command != Command::upgrade) return;
+    add_probation_options(*app);
+    add_file(*app);
   }
 
   void add_keeper() {
@@ -340,6 +361,11 @@ class Parser {
     } else if (marked) {
       words.emplace_back("--");  // it belongs to the program
       words.insert(words.end(), behind.begin(), behind.end());
+    }
+    if (!arguments_.file.empty()) {
+      return words.empty() && arguments_.name.empty()
+                 ? ""
+                 : "with --file, NAME and PROGRAM stand in the file";
     }
     if (words.empty()) return "PROGRAM is missing";
     if (words.front().starts_with('-')) return "there is no option " + words.front();
