@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <utility>
@@ -29,11 +28,6 @@ constexpr std::string_view kNotifySocket = "notify";
 constexpr std::string_view kBinaryFolder = "program";
 constexpr std::size_t kMaxPidFileBytes = 64;
 constexpr std::size_t kMaxChildrenBytes = std::size_t{1} << 20;
-
-// A keeper that is itself a service has its own of these.
-constexpr std::array<std::string_view, 6> kOwnVariables = {
-    "LISTEN_PID=",    "LISTEN_FDS=",   "LISTEN_FDNAMES=",
-    "NOTIFY_SOCKET=", "WATCHDOG_PID=", "WATCHDOG_USEC="};
 
 std::optional<pid_t> pid_in(const std::string& path) {
   const auto text = os::read_file(path, kMaxPidFileBytes);
@@ -105,9 +99,6 @@ Result<void> ProgramHost::prepare() {
 // ---- Starting
 
 Result<int> ProgramHost::equip(const Spawn& command, os::SpawnOptions& options) {
-  for (const auto own : kOwnVariables) {
-    std::erase_if(options.env, [&](const auto& variable) { return variable.starts_with(own); });
-  }
   int next = kFirstFd;
   std::map<std::string, int> numbers;
   std::string names;
