@@ -26,10 +26,12 @@ from harness.report import Report
 from harness.targets import judge, judge_chain, judge_growth
 from peers.haproxy import HaproxyHttp, HaproxyTcp
 from peers.nginx import NginxUsr2
+from peers.programs import LighttpdGraceful, LighttpdUnderSegue, NginxReload, NginxUnderSegue
 from peers.segue import RespkvUnderKeeper, heapkv, respkv_class
 
 PROBATION_MS = {"peers": 1000, "chain": 50}
 BUDGET_MS = 10
+LISTENERS = (NginxUnderSegue, NginxReload, LighttpdUnderSegue, LighttpdGraceful)
 LAYOUTS = {"equal": (1, 1), "different": (1, 2)}
 # A request of each connection per so many ms: 15,000 connections shall not saturate two cores.
 PERIODS_MS = {100: 500, 1000: 500, 15000: 5000}
@@ -78,6 +80,10 @@ class Bench:
             yield f"peers/{server.name}", server, True
             if not self.quick:
                 yield f"peers/control-{server.name}", server, False
+        if self.quick and not self._only.startswith("listeners"):
+            return
+        for server in LISTENERS:
+            yield f"listeners/{server.name}", server, True
 
     def chain_cases(self):
         """(case, its Chain, makes the server)."""
@@ -215,6 +221,12 @@ class Bench:
              "wake-up p99 ms": "wakeup_ms_p99", "timer max": "timer_ms_max"})
         for server in (respkv_class(), HaproxyTcp, HaproxyHttp, NginxUsr2):
             print(f"    {server.name}: {server.serves}", file=sys.stderr)
+        report.print_table(
+            "The same load on programs that do not link libsegue: as Segue upgrades them "
+            "(`listeners`), and by their own reload", "listeners/",
+            {"lost": "lost", "cut": "cut", "new failed": "new_failed", "wrong": "wrong",
+             "on new": "on_new_share", "old gone s": "old_gone_s",
+             "stall p99.9 ms": "stall_ms_p999", "stall max": "stall_ms_max"})
         way = "under the keeper" if respkv_class() is RespkvUnderKeeper else (
             "alone (attempts taken back cannot be seen)")
         report.print_table(

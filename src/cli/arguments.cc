@@ -83,6 +83,11 @@ class Parser {
       parsed.usage = {ExitCode::usage, unknown_command(words.front())};
       return parsed;
     }
+    if (std::any_of(words.begin(), words.end(), names_file)) {
+      for (const auto& [app, command] : commands_) {
+        if (takes_file(command)) app->get_option("NAME")->required(false);
+      }
+    }
     try {
       std::reverse(words.begin(), words.end());
       app_.parse(words);
@@ -118,6 +123,13 @@ class Parser {
     return app;
   }
 
+  static bool takes_file(Command command) {
+    return command == Command::run || command == Command::upgrade;
+  }
+  static bool names_file(const std::string& word) {
+    return word == "--file" || word.starts_with("--file=");
+  }
+
   [[nodiscard]] bool is_command(const std::string& word) const {
     return word == "rollback" || word == "keeper" ||
            std::any_of(commands_.begin(), commands_.end(),
@@ -145,10 +157,17 @@ class Parser {
     app.add_flag("--dry-run", arguments_.dry_run, "Check, say what would be done, and do nothing");
   }
 
+  void add_file(CLI::App& app) {
+    app.add_option("--file", arguments_.file,
+                   "Name, program and options stand in this file, as segue.yaml")
+        ->type_name("FILE");
+  }
+
   void add_run() {
     CLI::App* app =
         add_plain(Command::run, "run", "Start PROGRAM as component NAME, with a keeper", true);
     add_launch(*app);
+    add_file(*app);
     app->add_flag("--foreground", arguments_.foreground, "Stay, and print what PROGRAM prints");
     add_seconds(*app, "--timeout", arguments_.run.start_ms,
                 "How long it may take to be ready (30)");
@@ -161,6 +180,49 @@ class Parser {
         ->type_name("HOST:PORT");
     app->add_option("--unsafe-fault", arguments_.run.unsafe_fault,
                     "UNSAFE, for tests: the keeper fails at a point (POINT:kill|stop|error)");
+    add_contract_options(*app);
+    add_health_options(*app);
+  }
+
+  // What a program that does not link libsegue can do: docs/programs.md.
+  void add_contract_options(CLI::App& app) {
+    control::ContractOptions& options = arguments_.contract;
+    app.add_option("--upgrade", options.upgrade,
+                   "What PROGRAM can do: libsegue (default), listeners, fdstore, signal, restart, "
+                   "auto");
+    app.add_option_function<std::vector<std::string>>(
+           "--listen",
+           [&options](const std::vector<std::string>& texts) {
+             for (const auto& text : texts) {
+               auto listen = control::parse_listen(text);
+               if (!listen) throw CLI::ValidationError("--listen", listen.error().message());
+               options.listen.push_back(*std::move(listen));
+             }
+           },
+           "A socket that the keeper holds, as web=tcp:127.0.0.1:8080; may be repeated")
+        ->allow_extra_args(false)
+        ->type_name("NAME=ADDRESS");
+    app.add_option("--ready", options.ready,
+                   "What shows that it serves: auto, notify, accepting, health, started");
+    app.add_option("--stop-signal", options.stop_signal, "Asks it to end (TERM)");
+    app.add_option_function<double>(
+           "--drain-s",
+           [&options](double s) { options.drain_ms = static_cast<std::uint32_t>(s * 1000); },
+           "How long the old process may take to end (30; restart, fdstore: 5)")
+        ->check(CLI::Range(0.0, 86'400.0))
+        ->type_name("S");
+    app.add_option("--reconnect-per-second", options.reconnect_per_second,
+                   "At that limit, end so many connections a second (0: all at once)");
+    app.add_option("--fd-store-max", options.fd_store_max, "Descriptors that it may store (128)");
+    add_seconds(app, "--watchdog-s", options.watchdog_ms,
+                "It has to say WATCHDOG=1 within S seconds, again and again");
+    app.add_option("--upgrade-signal", options.upgrade_signal, "signal: starts the new binary");
+    app.add_option("--new-pid", options.new_pid,
+                   "signal: MAINPID, or the file where the new pid stands");
+    app.add_option("--retire-signal", options.retire_signal,
+                   "signal: the old process accepts nothing more");
+    app.add_option("--resume-signal", options.resume_signal, "signal: it accepts again");
+    app.add_option("--then-signal", options.then_signal, "signal: it ends (--stop-signal)");
   }
 
   void add_attempt_options(CLI::App& app) {
@@ -213,11 +275,16 @@ class Parser {
     control::AttemptOptions& options = arguments_.attempt;
     add_seconds(app, "--probation-s", options.probation_ms,
                 "How long the predecessor waits, frozen, to take over again (2)");
+    add_health_options(app);
+    app.add_flag("--vote", options.vote, "The program itself has to vote for itself");
+  }
+
+  void add_health_options(CLI::App& app) {
+    control::AttemptOptions& options = arguments_.attempt;
     app.add_option("--health-cmd", options.health_cmd,
                    "A shell command that has to exit with 0, again and again, in probation");
     app.add_option("--health-tcp", options.health_tcp, "HOST:PORT that has to accept, likewise");
     add_number_ms(app, "--health-timeout-ms", options.health_timeout_ms);
-    app.add_flag("--vote", options.vote, "The program itself has to vote for itself");
   }
 
   static void add_number_ms(CLI::App& app, const std::string& name, std::uint32_t& place) {
@@ -230,7 +297,9 @@ class Parser {
     CLI::App* app = add_plain(command, name, text, true);
     add_launch(*app);
     add_attempt_options(*app);
-    if (command == Command::upgrade) add_probation_options(*app);
+    if (command != Command::upgrade) return;
+    add_probation_options(*app);
+    add_file(*app);
   }
 
   void add_keeper() {
@@ -328,6 +397,11 @@ class Parser {
     } else if (marked) {
       words.emplace_back("--");  // it belongs to the program
       words.insert(words.end(), behind.begin(), behind.end());
+    }
+    if (!arguments_.file.empty()) {
+      return words.empty() && arguments_.name.empty()
+                 ? ""
+                 : "with --file, NAME and PROGRAM stand in the file";
     }
     if (words.empty()) return "PROGRAM is missing";
     if (words.front().starts_with('-')) return "there is no option " + words.front();

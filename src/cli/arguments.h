@@ -40,6 +40,8 @@ struct Arguments {
   std::vector<std::string> env;
   control::AttemptOptions attempt;
   control::RunOptions run;
+  control::ContractOptions contract;
+  std::string file;  // segue.yaml; empty: none
   bool json = false;
   bool dry_run = false;
   bool foreground = false;

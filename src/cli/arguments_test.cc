@@ -49,6 +49,24 @@ TEST(Arguments, options_may_stand_behind_the_name_before_two_dashes) {
   EXPECT_THAT(arguments.program, ElementsAre("v1"));
 }
 
+TEST(Arguments, a_file_takes_the_place_of_name_and_program) {
+  EXPECT_EQ(parsed({"run", "--file", "segue.yaml"}).file, "segue.yaml");
+  EXPECT_EQ(parsed({"upgrade", "--json", "--file=a.yaml"}).file, "a.yaml");
+  EXPECT_THAT(refused({"run", "--file", "segue.yaml", "kv", "v1"}), HasSubstr("in the file"));
+  EXPECT_THAT(refused({"run", "--listen", "web=tcp:127.0.0.1:1"}), HasSubstr("NAME"));
+}
+
+TEST(Arguments, contracts_have_their_options) {
+  const auto arguments =
+      parsed({"run", "--upgrade", "listeners", "--listen", "web=tcp:127.0.0.1:80", "--listen",
+              "admin=unix:/run/a.sock", "--drain-s", "1.5", "web", "v1", "--listen"});
+  EXPECT_EQ(arguments.contract.upgrade, "listeners");
+  EXPECT_EQ(arguments.contract.listen.size(), 2U);
+  EXPECT_EQ(arguments.contract.drain_ms, 1'500U);
+  EXPECT_THAT(arguments.program, ElementsAre("v1", "--listen"));
+  EXPECT_THAT(refused({"run", "--listen", "web=8080", "web", "v1"}), HasSubstr("listen"));
+}
+
 TEST(Arguments, seconds_and_milliseconds_become_the_keepers_units) {
   const auto arguments = parsed({"upgrade", "--budget-ms", "2.5", "--probation-s", "0.25",
                                  "--timeout", "3", "--start-s", "7", "kv", "v2"});

@@ -136,6 +136,38 @@ void print_handoff_plan(const Context& context, const Json& status, const std::s
   line(fmt::format("commit: {} ends", from));
 }
 
+// Of a program that does not link libsegue (docs/programs.md).
+void print_contract_plan(const Context& context, const Json& status, const std::string& program,
+                         const std::string& contract) {
+  const auto& options = context.arguments.attempt;
+  Output& output = context.output;
+  const std::string old = fmt::format("the running program (pid {})", status.value("pid", 0));
+  const bool restarts = contract == "restart" || contract == "fdstore";
+  const bool waits = !status.value("listeners", Json::array()).empty();
+  int step = 0;
+  const auto line = [&](const std::string& text) {
+    output.print(fmt::format("{}. {}", ++step, text));
+  };
+  if (restarts) {
+    line(
+        fmt::format("{} is told to end and drains; at its limit what is left is cut; new "
+                    "connections {}",
+                    old, waits ? "wait" : "are refused until the new one listens"));
+    line(fmt::format("{} starts{}, and shows that it is ready", program,
+                     contract == "fdstore" ? " with what was stored" : ""));
+  } else if (contract == "signal") {
+    line(fmt::format("{} is signalled to start {} beside itself", old, program));
+  } else {
+    line(fmt::format("{} starts beside {} on the same sockets, and shows that it is ready", program,
+                     old));
+  }
+  line(fmt::format("probation: {} ms with the health checks; where it is bad, the old program {}",
+                   options.probation_ms, restarts ? "is started again" : "goes on"));
+  if (!restarts) {
+    line(fmt::format("{} is told to end and drains; at its limit what is left is cut", old));
+  }
+}
+
 ExitCode dry_run(const Context& context, const control::Request& request, const Json& status) {
   const Arguments& arguments = context.arguments;
   Output& output = context.output;
@@ -162,7 +194,17 @@ ExitCode dry_run(const Context& context, const control::Request& request, const 
     }
     program = status.at("previous").get<std::string>();
   }
-  print_handoff_plan(context, status, program, arguments.command != Command::rehearse);
+  if (const std::string contract = status.value("upgrade", "libsegue"); contract != "libsegue") {
+    if (arguments.command == Command::rehearse) {
+      return output.finish(ExitCode::refused,
+                           fmt::format("{} could not be rehearsed: the contract '{}' moves no "
+                                       "state that could be compared",
+                                       name, contract));
+    }
+    print_contract_plan(context, status, program, contract);
+  } else {
+    print_handoff_plan(context, status, program, arguments.command != Command::rehearse);
+  }
   return output.finish(ExitCode::done,
                        fmt::format("{} would be {}", name,
                                    arguments.command == Command::undo       ? "handed back"

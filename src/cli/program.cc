@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "cli/commands.h"
+#include "cli/component_file.h"
 
 namespace segue::cli {
 namespace {
@@ -69,8 +70,11 @@ int run_program(int argc, char** argv) {
     return static_cast<int>(
         Output({.json = parsed.json}).finish(parsed.usage.exit, parsed.usage.text));
   }
-  const Arguments& arguments = *parsed.arguments;
+  Arguments arguments = *parsed.arguments;
   Output output({.json = arguments.json, .is_terminal = draws_on_terminal(arguments)});
+  if (const auto applied = apply_component_file(arguments); !applied) {
+    return static_cast<int>(output.finish(ExitCode::usage, applied.error().message()));
+  }
   const auto folders = ComponentFolders::of_this_user();
   if (!folders) return static_cast<int>(output.fail(folders.error()));
   return static_cast<int>(dispatch({arguments, *folders, output}));

@@ -122,6 +122,11 @@ std::vector<std::string> status_lines(const Json& status) {
     listeners += (listeners.empty() ? "" : ", ") + name.get<std::string>();
   }
   row("listeners", or_dash(listeners));
+  if (const std::string contract = text(status, "upgrade");
+      !contract.empty() && contract != "libsegue") {
+    row("upgrade", contract);
+    row("stored", control::counted(status.value("stored", Json::array()).size(), "descriptor"));
+  }
   row("previous", version(status, "previous"));
   row("old left", with_thousands(number(status, "old_processes")));
   const auto attempt = status.find("attempt");

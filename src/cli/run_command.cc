@@ -32,6 +32,8 @@ std::vector<std::string> keeper_words(const std::string& keeper, const Arguments
                                       const control::Launch& launch) {
   control::Request request;
   control::append_options(request, arguments.run);
+  control::append_options(request, arguments.contract);
+  control::append_options(request, arguments.attempt);  // its health checks
   if (!launch.argv.empty()) control::append_launch(request, launch);
   std::vector<std::string> words = {keeper, arguments.name};
   for (const auto& option : request.options)
@@ -127,6 +129,9 @@ void print_plan(const Context& context, const control::Launch& launch, const std
   output.print(fmt::format("1. {} starts as the keeper of {}, in {}", keeper,
                            context.arguments.name,
                            context.folders.runtime(context.arguments.name)));
+  for (const auto& listen : context.arguments.contract.listen) {
+    output.print(fmt::format("   it binds {}", control::to_string(listen)));
+  }
   output.print(fmt::format("2. it starts {} in {}, and waits {} ms at most until it serves",
                            launch.argv.front(), launch.cwd, context.arguments.run.start_ms));
 }
@@ -137,6 +142,9 @@ ExitCode run(const Context& context) {
   const Arguments& arguments = context.arguments;
   Output& output = context.output;
   if (auto free = check_not_running(context); !free) return output.fail(free.error());
+  if (const auto fine = control::check_contract(arguments.contract); !fine) {
+    return output.fail(fine.error());
+  }
   const bool adopts = arguments.command == Command::keeper_start;
   const auto launch = adopts ? Result<control::Launch>(control::Launch{})
                              : make_launch(arguments.program, arguments.cwd, arguments.env);

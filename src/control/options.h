@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "control/contract.h"
 #include "control/request.h"
 
 namespace segue::control {
@@ -67,6 +68,7 @@ void append_launch(Request& request, const Launch& launch);
 struct ParsedRequest {
   AttemptOptions attempt;
   RunOptions run;
+  ContractOptions contract;
   Launch launch;
   std::uint64_t after = 0;  // `events`: the number of the last one that is known
   bool follow = false;      // `events`: go on

@@ -73,6 +73,10 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& words) {
   }
   if (!parsed.run.unsafe_fault.empty()) SEGUE_TRY(parse_fault(parsed.run.unsafe_fault));
   line.run = std::move(parsed.run);
+  line.contract = std::move(parsed.contract);
+  line.health.health_cmd = std::move(parsed.attempt.health_cmd);
+  line.health.health_tcp = std::move(parsed.attempt.health_tcp);
+  line.health.health_timeout_ms = parsed.attempt.health_timeout_ms;
   line.launch = std::move(parsed.launch);
   return line;
 }
@@ -88,6 +92,13 @@ std::string usage_text() {
          "  --max-restarts=N       after so many crashes in a row it is given up (10)\n"
          "  --grace-ms=N           stop: asked, then SIGTERM, after as long again SIGKILL (5000)\n"
          "  --adopt                go on with the instances of a keeper that has died; start none\n"
+         "  --upgrade=CONTRACT     libsegue (default), listeners, fdstore, signal or restart;\n"
+         "                         with --listen=NAME=ADDRESS, --ready=, --stop-signal=, "
+         "--drain-ms=,\n"
+         "                         --reconnect-per-second=, --fd-store-max=, --watchdog-ms=,\n"
+         "                         --upgrade-signal=, --new-pid=, --retire-signal=,\n"
+         "                         --resume-signal=, --then-signal= (docs/programs.md)\n"
+         "  --health-cmd=, --health-tcp=, --health-timeout-ms=  its health check\n"
          "  --foreground           stay in the foreground, print what the program prints\n"
          "  --client-fd=N          who waits for the start is connected there\n"
          "  --check-state=FD       alone: say whether the state of a keeper in this memfd can be "

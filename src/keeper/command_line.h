@@ -11,6 +11,8 @@ namespace segue::keeper {
 struct CommandLine {
   std::string name;
   control::RunOptions run;
+  control::ContractOptions contract;
+  control::AttemptOptions health;  // only its checks
   control::Launch launch;
   int client_fd = -1;       // whoever asked for the start waits there, connected
   bool foreground = false;  // stay, and let the instances print where this process does

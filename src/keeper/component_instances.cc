@@ -251,15 +251,7 @@ void Component::ping_instances() {
 // ---- Stopping: whoever does not own anything first, so that nobody takes over from the owner.
 
 void Component::stop_now(const std::string& why) {
-  if (queued_) {
-    const RequestId id = std::visit([](const auto& typed) { return typed.request; }, *queued_);
-    queued_.reset();
-    refuse(id, "was not changed", why);
-  }
-  if (run_request_ != 0) {
-    finish(std::exchange(run_request_, 0), ExitCode::failed,
-           fmt::format("{} was not started: {}", settings_.name, why));
-  }
+  abandon_requests(why);
   if (eject_request_ != 0) refuse(std::exchange(eject_request_, 0), "was not ejected", why);
   for (auto* attempt : {&attempt_, &undone_}) {
     if (!*attempt) continue;
@@ -289,12 +281,7 @@ void Component::drive_stop() {
     end_instance(owner, EndPolicy::stopped, SEGUE_END_STOPPED, true);
     return;
   }
-  set_phase(Phase::stopped);
-  step("stopped", {}, true);
-  for (const RequestId request : std::exchange(stop_requests_, {})) {
-    finish(request, ExitCode::done, settings_.name + " is stopped");
-  }
-  command(Leave{leave_with_});
+  leave();
 }
 
 }  // namespace segue::keeper

@@ -18,10 +18,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-bool has_health_checks(const control::AttemptOptions& options) {
-  return !options.health_cmd.empty() || !options.health_tcp.empty();
-}
-
 }  // namespace
 
 void Component::said_activated(const EventReceived& event) {

@@ -208,4 +208,25 @@ std::string Decider::output_hint(Generation generation) const {
   return fmt::format("; its output is in {}{}.log", settings_.output_prefix, generation);
 }
 
+void Decider::abandon_requests(const std::string& why) {
+  if (queued_) {
+    const RequestId id = std::visit([](const auto& typed) { return typed.request; }, *queued_);
+    queued_.reset();
+    refuse(id, "was not changed", why);
+  }
+  if (run_request_ != 0) {
+    finish(std::exchange(run_request_, 0), ExitCode::failed,
+           fmt::format("{} was not started: {}", settings_.name, why));
+  }
+}
+
+void Decider::leave() {
+  set_phase(Phase::stopped);
+  step("stopped", {}, true);
+  for (const RequestId request : std::exchange(stop_requests_, {})) {
+    finish(request, ExitCode::done, settings_.name + " is stopped");
+  }
+  command(Leave{leave_with_});
+}
+
 }  // namespace segue::keeper

@@ -25,6 +25,8 @@ class Decider {
     std::string name;
     std::string output_prefix;  // of the files with the instances' output, for people
     control::RunOptions run;
+    control::ContractOptions contract;
+    control::AttemptOptions health;  // only its checks: of every start and every upgrade
     Generation last_generation = 0;  // of an earlier keeper: the numbers go on from there
   };
 
@@ -60,6 +62,7 @@ class Decider {
   [[nodiscard]] const std::optional<Attempt>& attempt() const { return attempt_; }
   [[nodiscard]] const std::optional<Attempt>& undone() const { return undone_; }
   [[nodiscard]] const std::deque<Previous>& previous() const { return previous_; }
+  [[nodiscard]] RequestId run_request() const { return run_request_; }
   [[nodiscard]] std::uint32_t restarts_in_row() const { return restarts_in_row_; }
 
  protected:
@@ -73,11 +76,16 @@ class Decider {
   virtual void dispatch(const Event& event) = 0;
   // The component ends; whoever waits is answered.
   virtual void stop_now(const std::string& why) = 0;
+  void abandon_requests(const std::string& why);
+  void leave();  // nothing runs any more
 
   // Requests
   void refuse(RequestId request, const std::string& what, const std::string& why);
   void enqueue_or_refuse(const Request& request, bool may_wait);
   void start_queued();
+  static bool has_health_checks(const control::AttemptOptions& options) {
+    return !options.health_cmd.empty() || !options.health_tcp.empty();
+  }
   [[nodiscard]] std::string busy_text() const;
 
   // Instances

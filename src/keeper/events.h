@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "control/exit_code.h"
+#include "keeper/contract/notice.h"
 #include "keeper/types.h"
 
 namespace segue::keeper {
@@ -101,6 +102,25 @@ struct HealthChecked {
   std::string text;
 };
 
+// ---- Events: of programs that do not link libsegue. What notices say may be wrong or late.
+
+struct ProgramTold {
+  struct Counted {
+    std::uint64_t established = 0;  // that would end with the process
+    std::uint64_t kept = 0;         // … that the keeper has stored as well
+  };
+  struct Accepting {};  // it waits for connections on every listening socket
+  struct Cut {
+    std::uint64_t cut = 0;
+    std::uint64_t left = 0;
+  };
+  struct NewMain {  // another process is now the program's main one
+    std::int32_t pid = 0;
+  };
+  Generation generation = 0;
+  std::variant<Notice, Counted, Accepting, Cut, NewMain> what;
+};
+
 // ---- Events: from the keeper itself
 
 struct TimePassed {};
@@ -112,7 +132,7 @@ struct FaultInjected {
 using Event =
     std::variant<RunRequested, UpgradeRequested, UndoRequested, StopRequested, EjectRequested,
                  SpawnFailed, Spawned, HelloReceived, ProgressReceived, EventReceived, PongReceived,
-                 ChannelClosed, Exited, HealthChecked, TimePassed, FaultInjected>;
+                 ChannelClosed, Exited, HealthChecked, ProgramTold, TimePassed, FaultInjected>;
 
 // ---- Commands
 
@@ -164,6 +184,25 @@ struct Vacate {
 struct CheckHealth {
   AttemptId attempt = 0;
   control::AttemptOptions options;
+  Generation generation = 0;  // whose health; 0: the owner's
+};
+// For a program that does not link libsegue. The answers are ProgramTold.
+struct ProgramOrder {
+  struct Count {};          // its connections
+  struct LookAccepting {};  // whether it waits for connections
+  struct Cut {              // ends some of its connections
+    std::uint64_t count = 0;
+  };
+  struct PlaceBinary {  // where it looks when it replaces itself
+    control::Launch launch;
+  };
+  struct LookNewMain {};  // whether another process says that it is the main one
+  struct Adopt {          // the process is from now on the instance `as`
+    Generation as = 0;
+    std::int32_t pid = 0;
+  };
+  Generation generation = 0;
+  std::variant<Count, LookAccepting, Cut, PlaceBinary, LookNewMain, Adopt> what;
 };
 // Answers and forgets the request.
 struct Finish {
@@ -202,8 +241,8 @@ struct Leave {
 
 using Command =
     std::variant<Spawn, SendStart, SendAttempt, SendCommit, SendAbort, SendEnd, SendRelease,
-                 SendPing, Signal, RaisePriority, Vacate, CheckHealth, Finish, ShowProgress,
-                 ShowQueued, Step, Record, FaultPoint, LetGo, Leave>;
+                 SendPing, Signal, RaisePriority, Vacate, CheckHealth, ProgramOrder, Finish,
+                 ShowProgress, ShowQueued, Step, Record, FaultPoint, LetGo, Leave>;
 using Commands = std::vector<Command>;
 
 }  // namespace segue::keeper

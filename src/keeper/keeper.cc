@@ -53,11 +53,7 @@ Keeper::Keeper(const os::Clock& clock, CommandLine line, ComponentPaths paths, C
               [this](RequestId id, base::Result<control::Request> request) {
                 on_request(id, std::move(request));
               }),
-      component_(std::make_unique<Component>(
-          Decider::Settings{.name = line_.name,
-                            .output_prefix = line_.foreground ? "" : output_.prefix(),
-                            .run = line_.run,
-                            .last_generation = output_.last_generation()})) {}
+      component_(make_decider(output_.last_generation())) {}
 
 Keeper::~Keeper() {
   for (auto& [generation, process] : processes_) {
@@ -89,6 +85,7 @@ base::Result<void> Keeper::prepare() {
     return base::fail(base::ErrorCode::internal, "{}", status.text);
   }
   SEGUE_TRY(server_.listen(path_in(paths_.runtime, control::kControlSocket)));
+  SEGUE_TRY(prepare_programs());
   if (!line_.run.unsafe_fault.empty()) {
     SEGUE_ASSIGN(fault_, parse_fault(line_.run.unsafe_fault));
   }
@@ -123,6 +120,7 @@ void Keeper::settle() {
   while (!events_.empty() && !leave_) {
     const Event event = std::move(events_.front());
     events_.pop_front();
+    if (is_detecting() && std::holds_alternative<HelloReceived>(event)) found_libsegue();
     for (auto& command : component_->handle(event, ownership(), clock_.monotonic_now())) {
       commands_.push_back(std::move(command));
     }

@@ -13,6 +13,7 @@
 #include "keeper/attempt_slots.h"
 #include "keeper/command_line.h"
 #include "keeper/component.h"
+#include "keeper/contract/program_host.h"
 #include "keeper/control_server.h"
 #include "keeper/health_check.h"
 #include "keeper/instance_channel.h"
@@ -112,6 +113,15 @@ class Keeper {
   base::Result<void> spawn(const Spawn& command);
   base::Result<void> send_attempt(const SendAttempt& command);
   void write_instances_file() const;
+  // Programs that do not link libsegue (keeper_programs.cc)
+  base::Result<void> prepare_programs();
+  base::Result<void> spawn_program(const Spawn& command, os::SpawnOptions options);
+  base::Result<void> watch_end(Generation generation);
+  [[nodiscard]] bool is_detecting() const;  // what the program can do is not known yet
+  void found_libsegue();
+  void adopt_process(Generation from, Generation as, pid_t pid);
+  [[nodiscard]] std::unique_ptr<Decider> make_decider(Generation last_generation) const;
+  base::Result<os::SpawnOptions> spawn_options(const Spawn& command, os::UniqueFd& output);
   [[nodiscard]] handoff::OwnerName name_owner(Generation generation);
 
   // Commands
@@ -127,6 +137,7 @@ class Keeper {
   void execute(const RaisePriority& command);
   void execute(const Vacate& command);
   void execute(const CheckHealth& command);
+  void execute(const ProgramOrder& command);
   void execute(const Finish& command);
   void execute(const ShowProgress& command);
   void execute(const ShowQueued& command);
@@ -200,6 +211,7 @@ class Keeper {
   std::unique_ptr<Decider> component_;
 
   std::map<Generation, Process> processes_;
+  std::unique_ptr<ProgramHost> programs_;  // null where the program links libsegue
   std::map<handoff::OwnerName, Generation> owner_names_;
   std::map<std::string, handoff::UniqueFd> listeners_;
   std::vector<std::unique_ptr<Relay>> relays_;

@@ -55,22 +55,15 @@ void Keeper::execute(const Spawn& command) {
   }
 }
 
-Result<void> Keeper::spawn(const Spawn& command) {
+// What both kinds of programs are given; descriptors from 3 up are each kind's own.
+Result<os::SpawnOptions> Keeper::spawn_options(const Spawn& command, os::UniqueFd& output) {
   const Generation generation = command.generation;
-  SEGUE_ASSIGN(auto ends, os::socket_pair(os::SocketType::seqpacket, os::Blocking::no));
   os::SpawnOptions options;
   options.argv = command.launch.argv;
   options.cwd = command.launch.cwd;
   options.env =
       merged(merged(environment_, command.launch.env),
-             {fmt::format("SEGUE_KEEPER_FD={}", kKeeperFdOfInstance), "SEGUE_NAME=" + line_.name,
-              fmt::format("SEGUE_GENERATION={}", generation)});
-  const os::UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  if (!null) return fail(base::errno_error("open /dev/null", errno));
-  options.fds = {{null.get(), 0},
-                 {ends.second.get(), kKeeperFdOfInstance},
-                 {locks_.instances.get(), kLockFdOfInstance}};
-  os::UniqueFd output;
+             {"SEGUE_NAME=" + line_.name, fmt::format("SEGUE_GENERATION={}", generation)});
   if (!line_.foreground) {
     // A full disk keeps nobody from serving; what is printed is lost then.
     auto opened = output_.open(generation);
@@ -78,6 +71,21 @@ Result<void> Keeper::spawn(const Spawn& command) {
     options.fds.push_back({output.get(), 1});
     options.fds.push_back({output.get(), 2});
   }
+  return options;
+}
+
+Result<void> Keeper::spawn(const Spawn& command) {
+  const Generation generation = command.generation;
+  os::UniqueFd output;
+  SEGUE_ASSIGN(auto options, spawn_options(command, output));
+  const os::UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (!null) return fail(base::errno_error("open /dev/null", errno));
+  options.fds.push_back({null.get(), 0});
+  if (programs_) return spawn_program(command, std::move(options));
+  SEGUE_ASSIGN(auto ends, os::socket_pair(os::SocketType::seqpacket, os::Blocking::no));
+  options.env.push_back(fmt::format("SEGUE_KEEPER_FD={}", kKeeperFdOfInstance));
+  options.fds.push_back({ends.second.get(), kKeeperFdOfInstance});
+  options.fds.push_back({locks_.instances.get(), kLockFdOfInstance});
   SEGUE_ASSIGN(os::Child child, os::spawn(options));
 
   const std::int32_t pid = child.pid;
@@ -88,8 +96,7 @@ Result<void> Keeper::spawn(const Spawn& command) {
   const Process& process = entry->second;
   const auto watched = loop_.watch(process.channel.fd(), EPOLLIN,
                                    [this, generation](std::uint32_t) { on_channel(generation); });
-  const auto buried = loop_.watch(process.child.pidfd.get(), EPOLLIN,
-                                  [this, generation](std::uint32_t) { on_exit(generation); });
+  const auto buried = watch_end(generation);
   if (!watched || !buried) {
     if (watched) loop_.unwatch(process.channel.fd());
     (void)os::send_signal(process.child.pidfd, SIGKILL);
@@ -181,6 +188,7 @@ void Keeper::store(std::vector<Stored> stored) {
 // What it said before it ended comes first.
 void Keeper::on_exit(Generation generation) {
   const Process& process = processes_.at(generation);
+  if (programs_) programs_->ending(generation);
   const auto status = process.is_child ? os::wait_for_exit(process.child.pidfd, base::Duration(0))
                                        : base::Result<std::optional<os::ExitStatus>>(std::nullopt);
   if (process.is_child && status && !*status) return;
@@ -193,6 +201,7 @@ void Keeper::on_exit(Generation generation) {
   loop_.unwatch(process.child.pidfd.get());
   const bool is_child = process.is_child;
   processes_.erase(generation);
+  if (programs_) programs_->ended(generation);
   write_instances_file();
   if (!is_child) {
     post(Exited{generation, "ended (how is not known: it was started by an earlier keeper)", 0});
@@ -332,7 +341,8 @@ void Keeper::execute(const Vacate& command) {
 
 void Keeper::execute(const CheckHealth& command) {
   std::vector<std::string> environment = merged(environment_, {"SEGUE_NAME=" + line_.name});
-  if (const Instance* owner = component_->find(component_->owner())) {
+  const Generation checked = command.generation != 0 ? command.generation : component_->owner();
+  if (const Instance* owner = component_->find(checked)) {
     environment =
         merged(std::move(environment), {fmt::format("SEGUE_PID={}", owner->pid),
                                         fmt::format("SEGUE_GENERATION={}", owner->generation)});

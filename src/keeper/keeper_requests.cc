@@ -82,8 +82,13 @@ void Keeper::answer_status(RequestId id) {
                             .keeper_replaced = replaced_,
                             .epoch = page_.look().epoch,
                             .listeners = {},
+                            .stored = {},
                             .log_lines_lost = step_log_.lines_lost() + history_log_.lines_lost()};
   for (const auto& [name, fd] : listeners_) surroundings.listeners.push_back(name);
+  if (programs_) {
+    surroundings.listeners = programs_->listener_names();
+    surroundings.stored = programs_->stored_names();
+  }
   server_.finish(id, last_reply_with("status", status_json(*component_, surroundings, now())));
 }
 

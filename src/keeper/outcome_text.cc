@@ -24,7 +24,43 @@ std::string_view participle(Kind kind) {
   SEGUE_ASSERT(false && "a Kind outside its enumeration");
 }
 
+// What the contract of a program that does not link libsegue has kept, and what it has cut.
+std::string contract_text(const Attempt& attempt) {
+  const bool side_by_side = attempt.contract == control::Contract::listeners ||
+                            attempt.contract == control::Contract::signal;
+  std::string text = side_by_side ? "old and new ran side by side, nobody was refused"
+                                  : fmt::format("nothing served for {}",
+                                                control::milliseconds_text(attempt.blackout_ns));
+  if (!side_by_side) {
+    text += attempt.holds_sockets ? ", new connections waited and were not refused"
+                                  : ", connections were refused meanwhile";
+  }
+  const auto ns = [](base::Duration duration) {
+    return control::seconds_text(static_cast<std::uint64_t>(duration.count()));
+  };
+  if (side_by_side && !attempt.predecessor_gone && attempt.committed) {
+    return fmt::format("{}; connections of the old process drain for up to {}", text,
+                       ns(attempt.drain_limit));
+  }
+  text += fmt::format(
+      "; of {} of the old process {} ended by themselves and {}{} cut{}",
+      control::counted(attempt.drained + attempt.cut, "connection"),
+      control::with_thousands(attempt.drained),
+      attempt.cut == 0 || attempt.at_limit ? "" : "at most ",
+      attempt.cut == 0 ? "none was" : control::with_thousands(attempt.cut) + " were",
+      attempt.at_limit ? fmt::format(" at the limit of {}", ns(attempt.drain_limit)) : "");
+  if (attempt.kept != 0) {
+    text += fmt::format("; {} that it had stored went on",
+                        control::counted(attempt.kept, "connection"));
+  }
+  if (side_by_side && attempt.predecessor_gone) {
+    text += "; predecessor gone after " + ns(*attempt.predecessor_gone);
+  }
+  return text;
+}
+
 std::string figures_text(const Attempt& attempt) {
+  if (attempt.contract != control::Contract::libsegue) return contract_text(attempt);
   std::string gone = "predecessor not gone yet";
   if (attempt.predecessor_gone) {
     const auto ns = static_cast<std::uint64_t>(attempt.predecessor_gone->count());

@@ -88,6 +88,12 @@ void write_attempt_fields(JsonWriter& json, const Attempt& attempt, const Now& n
   } else {
     json.null();
   }
+  if (attempt.contract != control::Contract::libsegue) {
+    json.field("upgrade", to_string(attempt.contract))
+        .field("connections_kept", attempt.kept)
+        .field("connections_drained", attempt.drained)
+        .field("connections_cut", attempt.cut);
+  }
   json.field("why", attempt.why).field("aftermath", attempt.aftermath);
 }
 
@@ -138,7 +144,8 @@ std::string status_json(const Decider& component, const Surroundings& surroundin
       .field("keeper_pid", surroundings.keeper_pid)
       .field("keeper_uptime_s", seconds_between(surroundings.keeper_since, now.monotonic))
       .field("keeper_replaced", surroundings.keeper_replaced)
-      .field("log_lines_lost", surroundings.log_lines_lost);
+      .field("log_lines_lost", surroundings.log_lines_lost)
+      .field("upgrade", component.settings().contract.upgrade);
   json.key("program").begin_array();
   if (owner != nullptr) {
     for (const auto& word : owner->launch.argv) json.value(word);
@@ -151,6 +158,8 @@ std::string status_json(const Decider& component, const Surroundings& surroundin
   }
   json.key("listeners").begin_array();
   for (const auto& name : surroundings.listeners) json.value(name);
+  json.end().key("stored").begin_array();
+  for (const auto& name : surroundings.stored) json.value(name);
   json.end().key("instances").begin_array();
   for (const auto& [generation, instance] : instances) write_instance(json, instance);
   json.end().key("attempt");

@@ -26,6 +26,7 @@ struct Surroundings {
   std::uint32_t keeper_replaced = 0;  // by another program, since then
   std::uint32_t epoch = 0;
   std::vector<std::string> listeners;
+  std::vector<std::string> stored;  // descriptors that the program left with the keeper
   std::uint64_t log_lines_lost = 0;
 };
 

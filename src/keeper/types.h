@@ -163,6 +163,15 @@ struct Attempt {
   Outcome outcome = Outcome::running;
   std::string why;
   std::string aftermath;  // "v1 goes on"
+
+  // Where the program does not link libsegue.
+  control::Contract contract = control::Contract::libsegue;
+  std::uint64_t drained = 0;  // connections of the predecessor that ended by themselves
+  std::uint64_t cut = 0;      // … that were still there when it was ended
+  std::uint64_t kept = 0;     // … that it had stored with the keeper
+  bool at_limit = false;      // it was ended at the drain limit
+  base::Duration drain_limit{};
+  bool holds_sockets = false;  // the keeper holds what the program listens on
 };
 
 // The ownership page, with names turned into generations.

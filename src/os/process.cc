@@ -72,9 +72,28 @@ struct ChildPlan {
   std::vector<char*> env;
   const char* cwd;
   std::vector<InheritedFd> fds;
-  int first_free_fd;  // above every target
-  pid_t parent;       // with which it ends; 0: with nobody
+  int first_free_fd;                       // above every target
+  pid_t parent;                            // with which it ends; 0: with nobody
+  std::vector<std::string> pid_variables;  // NAME= and room for the digits
 };
+
+constexpr std::size_t kMaxPidDigits = 10;
+
+// NAME= and as many zero bytes as a pid may have digits.
+std::vector<std::string> with_room_for_pid(const std::vector<std::string>& names) {
+  std::vector<std::string> variables;
+  variables.reserve(names.size());
+  for (const auto& name : names) variables.push_back(name + "=" + std::string(kMaxPidDigits, '\0'));
+  return variables;
+}
+
+void write_own_pid(std::vector<std::string>& variables) {
+  const pid_t pid = ::getpid();
+  for (auto& variable : variables) {
+    std::to_chars(variable.data() + variable.size() - kMaxPidDigits,
+                  variable.data() + variable.size(), pid);
+  }
+}
 
 [[noreturn]] void give_up(int report, ChildFailure::Step step) {
   const ChildFailure failure{step, errno};
@@ -116,6 +135,7 @@ bool arrange_descriptors(ChildPlan& plan) {
   if (report < 0) ::_exit(127);
   ::setpgid(0, 0);
   if (plan.parent != 0 && !end_with(plan.parent)) give_up(report, ChildFailure::Step::parent);
+  write_own_pid(plan.pid_variables);
   if (!reset_signals()) give_up(report, ChildFailure::Step::signals);
   if (!arrange_descriptors(plan)) give_up(report, ChildFailure::Step::descriptors);
   if (plan.cwd != nullptr && ::chdir(plan.cwd) != 0) give_up(report, ChildFailure::Step::directory);
@@ -161,7 +181,11 @@ Result<Child> spawn(const SpawnOptions& options) {
                  .cwd = options.cwd.empty() ? nullptr : options.cwd.c_str(),
                  .fds = options.fds,
                  .first_free_fd = 3,
-                 .parent = options.ends_with_parent ? ::getpid() : 0};
+                 .parent = options.ends_with_parent ? ::getpid() : 0,
+                 .pid_variables = with_room_for_pid(options.pid_variables)};
+  plan.env.pop_back();
+  for (auto& variable : plan.pid_variables) plan.env.push_back(variable.data());
+  plan.env.push_back(nullptr);
   for (const auto& fd : plan.fds) {
     plan.first_free_fd = std::max(plan.first_free_fd, fd.target + 1);
   }

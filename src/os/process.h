@@ -29,6 +29,8 @@ struct SpawnOptions {
   // The kernel kills it when the thread that called spawn() ends, however that happens (prctl(2),
   // PR_SET_PDEATHSIG); programs with set-user-ID bits are exempt.
   bool ends_with_parent = false;
+  // Names of variables that hold the child's own pid, as LISTEN_PID of sd_listen_fds(3).
+  std::vector<std::string> pid_variables;
 };
 
 struct Child {

@@ -110,6 +110,13 @@ TEST(Process, swaps_descriptors_whose_numbers_cross) {
   EXPECT_EQ(output_of(options), "other first\n");
 }
 
+TEST(Process, the_child_may_find_its_own_pid_in_its_environment) {
+  auto options = shell("[ \"$LISTEN_PID\" = $$ ] && [ \"$OTHER_PID\" = $$ ] && echo \"$A\"");
+  options.env.emplace_back("A=b");
+  options.pid_variables = {"LISTEN_PID", "OTHER_PID"};
+  EXPECT_EQ(output_of(options), "b\n");
+}
+
 TEST(Process, reports_how_the_child_ended) {
   const auto exited = spawn(shell("exit 3"));
   ASSERT_TRUE(exited);

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/component_file.h"
+
+#include <fmt/format.h>
+#include <yaml-cpp/yaml.h>
+
+#include <cmath>
+#include <filesystem>
+#include <functional>
+#include <set>
+#include <utility>
+
+#include "cli/near_names.h"
+#include "control/name.h"
+#include "os/files.h"
+
+namespace segue::cli {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+
+constexpr double kMaxSeconds = 86'400;
+
+// Where a scalar goes: to an option of the command line under the same name, seconds as
+// milliseconds.
+struct Scalar {
+  const char* key;
+  const char* option;
+  bool is_seconds = false;
+};
+
+class Reader {
+ public:
+  explicit Reader(std::string path) : path_(std::move(path)) {}
+
+  Result<ComponentFile> read(const YAML::Node& root) {
+    request_.options.push_back({"upgrade", "auto"});  // unless it names another
+    static const std::vector<Scalar> kScalars = {
+        {"upgrade", "upgrade"},           {"ready", "ready"},
+        {"start_s", "start-ms", true},    {"reconnect_per_second", "reconnect-per-second"},
+        {"fd_store_max", "fd-store-max"}, {"watchdog_s", "watchdog-ms", true},
+        {"max_restarts", "max-restarts"}};
+    static const std::vector<Scalar> kStop = {
+        {"signal", "stop-signal"}, {"drain_s", "drain-ms", true}, {"grace_s", "grace-ms", true}};
+    static const std::vector<Scalar> kSignal = {{"upgrade", "upgrade-signal"},
+                                                {"new_pid", "new-pid"},
+                                                {"retire", "retire-signal"},
+                                                {"resume", "resume-signal"},
+                                                {"then", "then-signal"}};
+    static const std::vector<Scalar> kHealth = {
+        {"command", "health-cmd"}, {"tcp", "health-tcp"}, {"timeout_s", "health-timeout-ms", true}};
+    std::vector<std::string> others = {"name",   "command", "directory", "environment",
+                                       "listen", "stop",    "signal",    "health"};
+    SEGUE_TRY(read_scalars(root, "", kScalars, others));
+    if (root["stop"]) SEGUE_TRY(read_scalars(root["stop"], "stop.", kStop, {}));
+    if (root["signal"]) SEGUE_TRY(read_scalars(root["signal"], "signal.", kSignal, {}));
+    if (root["health"]) SEGUE_TRY(read_scalars(root["health"], "health.", kHealth, {}));
+    ComponentFile file;
+    SEGUE_TRY(read_name_and_command(root, file));
+    SEGUE_TRY(read_map(root["environment"], "environment",
+                       [&](const std::string& name, const std::string& value) {
+                         file.env.push_back(name + "=" + value);
+                       }));
+    SEGUE_TRY(
+        read_map(root["listen"], "listen", [&](const std::string& name, const std::string& value) {
+          request_.options.push_back({"listen", name + "=" + value});
+        }));
+    auto parsed = control::parse_options(request_);
+    if (!parsed) return fail(parsed.error().code(), "{}: {}", path_, parsed.error().message());
+    file.contract = std::move(parsed->contract);
+    file.run = std::move(parsed->run);
+    file.attempt = std::move(parsed->attempt);
+    return file;
+  }
+
+ private:
+  [[nodiscard]] std::string at(const YAML::Node& node) const {
+    return fmt::format("{}:{}", path_, node.Mark().line + 1);
+  }
+
+  Result<std::string> scalar(const YAML::Node& node, const std::string& key) const {
+    if (node.IsScalar()) return node.Scalar();
+    return fail(ErrorCode::invalid_argument, "{}: {} is not a single value", at(node), key);
+  }
+
+  Result<void> read_scalars(const YAML::Node& map, const std::string& prefix,
+                            const std::vector<Scalar>& scalars, std::vector<std::string> others) {
+    if (!map.IsMap()) {
+      return fail(ErrorCode::invalid_argument, "{}: {} is not a list of keys with values", at(map),
+                  prefix.empty() ? "the file" : prefix.substr(0, prefix.size() - 1));
+    }
+    std::vector<std::string> known = std::move(others);
+    for (const auto& one : scalars) known.emplace_back(one.key);
+    std::set<std::string> seen;
+    for (const auto& entry : map) {
+      SEGUE_ASSIGN(const std::string key, scalar(entry.first, "a key"));
+      if (std::find(known.begin(), known.end(), key) == known.end()) {
+        const auto near = near_names(key, known);
+        return fail(ErrorCode::invalid_argument, "{}: there is no key '{}{}'{}", at(entry.first),
+                    prefix, key, near.empty() ? "" : "; did you mean '" + near.front() + "'?");
+      }
+      if (!seen.insert(key).second) {
+        return fail(ErrorCode::invalid_argument, "{}: '{}{}' is there twice", at(entry.first),
+                    prefix, key);
+      }
+    }
+    for (const auto& one : scalars) {
+      if (map[one.key]) SEGUE_TRY(read_scalar(map[one.key], prefix, one));
+    }
+    return {};
+  }
+
+  Result<void> read_scalar(const YAML::Node& node, const std::string& prefix, const Scalar& one) {
+    SEGUE_ASSIGN(std::string value, scalar(node, prefix + one.key));
+    if (one.is_seconds) {
+      double seconds = -1;
+      if (!YAML::convert<double>::decode(node, seconds) || !(seconds >= 0) ||
+          seconds > kMaxSeconds) {
+        return fail(ErrorCode::invalid_argument, "{}: {}{}: '{}' is not a time in seconds, 0 to {}",
+                    at(node), prefix, one.key, value, kMaxSeconds);
+      }
+      value = fmt::to_string(std::llround(seconds * 1000));
+    }
+    control::Request probe{"run", {{one.option, value}}, {}};
+    control::ContractOptions ignored;
+    const auto contract = control::assign_contract_option(probe.options.front(), ignored);
+    if (!contract) {
+      return fail(ErrorCode::invalid_argument, "{}: {}", at(node), contract.error().message());
+    }
+    request_.options.push_back(std::move(probe.options.front()));
+    return {};
+  }
+
+  Result<void> read_name_and_command(const YAML::Node& root, ComponentFile& file) {
+    if (!root["name"] || !root["command"]) {
+      return fail(ErrorCode::invalid_argument, "{}: '{}' is missing", path_,
+                  root["name"] ? "command" : "name");
+    }
+    SEGUE_ASSIGN(file.name, scalar(root["name"], "name"));
+    if (const auto fine = control::check_name(file.name); !fine) {
+      return fail(ErrorCode::invalid_argument, "{}: {}", at(root["name"]), fine.error().message());
+    }
+    const YAML::Node command = root["command"];
+    if (!command.IsSequence() || command.size() == 0) {
+      return fail(ErrorCode::invalid_argument,
+                  "{}: command is not a list of words: write [PROGRAM, ARGUMENT, …]", at(command));
+    }
+    for (const auto& word : command) {
+      SEGUE_ASSIGN(std::string text, scalar(word, "a word of the command"));
+      file.command.push_back(std::move(text));
+    }
+    if (root["directory"]) {
+      SEGUE_ASSIGN(file.directory, scalar(root["directory"], "directory"));
+    }
+    return {};
+  }
+
+  Result<void> read_map(const YAML::Node& map, const char* key,
+                        const std::function<void(const std::string&, const std::string&)>& take) {
+    if (!map) return {};
+    if (!map.IsMap()) {
+      return fail(ErrorCode::invalid_argument, "{}: {} is not a list of names with values", at(map),
+                  key);
+    }
+    for (const auto& entry : map) {
+      SEGUE_ASSIGN(const std::string name, scalar(entry.first, key));
+      SEGUE_ASSIGN(const std::string value, scalar(entry.second, name));
+      take(name, value);
+    }
+    return {};
+  }
+
+  std::string path_;
+  control::Request request_{"run", {}, {}};
+};
+
+}  // namespace
+
+Result<ComponentFile> parse_component_file(const std::string& path, const std::string& text) {
+  try {
+    const YAML::Node root = YAML::Load(text);
+    if (!root.IsDefined() || root.IsNull()) {
+      return fail(ErrorCode::invalid_argument, "{}: there is nothing in it", path);
+    }
+    return Reader(path).read(root);
+  } catch (const YAML::Exception& error) {
+    return fail(ErrorCode::invalid_argument, "{}:{}: {}", path, error.mark.line + 1, error.msg);
+  }
+}
+
+Result<ComponentFile> read_component_file(const std::string& path) {
+  const auto text = os::read_file(path, kMaxComponentFileBytes);
+  if (!text) return fail(text.error().with("cannot read " + path));
+  SEGUE_ASSIGN(auto file, parse_component_file(path, *text));
+  if (file.directory.empty()) {
+    file.directory = std::filesystem::absolute(path).parent_path().string();
+  }
+  return file;
+}
+
+Result<void> apply_component_file(Arguments& arguments) {
+  if (arguments.file.empty()) return {};
+  SEGUE_ASSIGN(auto file, read_component_file(arguments.file));
+  arguments.name = std::move(file.name);
+  arguments.program = std::move(file.command);
+  arguments.cwd = std::move(file.directory);
+  arguments.env = std::move(file.env);
+  if (arguments.attempt.health_cmd.empty() && arguments.attempt.health_tcp.empty()) {
+    arguments.attempt.health_cmd = std::move(file.attempt.health_cmd);
+    arguments.attempt.health_tcp = std::move(file.attempt.health_tcp);
+    arguments.attempt.health_timeout_ms = file.attempt.health_timeout_ms;
+  }
+  if (arguments.command != Command::run) return {};
+  file.run.unsafe_fault = std::move(arguments.run.unsafe_fault);
+  arguments.run = std::move(file.run);
+  arguments.contract = std::move(file.contract);
+  return {};
+}
+
+}  // namespace segue::cli

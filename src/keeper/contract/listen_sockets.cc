@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keeper/contract/listen_sockets.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace segue::keeper {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+using control::Listen;
+
+constexpr int kBacklog = 4'096;  // the kernel cuts it to net.core.somaxconn
+
+struct Address {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+};
+
+Address address_of(const Listen& listen) {
+  Address address;
+  if (listen.kind == Listen::Kind::unix_stream) {
+    auto& un = reinterpret_cast<sockaddr_un&>(address.storage);
+    un.sun_family = AF_UNIX;
+    listen.host.copy(un.sun_path, sizeof un.sun_path - 1);
+    address.size = sizeof un;
+    return address;
+  }
+  auto& v4 = reinterpret_cast<sockaddr_in&>(address.storage);
+  if (::inet_pton(AF_INET, listen.host.c_str(), &v4.sin_addr) == 1) {
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(listen.port);
+    address.size = sizeof v4;
+    return address;
+  }
+  auto& v6 = reinterpret_cast<sockaddr_in6&>(address.storage);
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = htons(listen.port);
+  ::inet_pton(AF_INET6, listen.host.c_str(), &v6.sin6_addr);
+  address.size = sizeof v6;
+  return address;
+}
+
+// A socket that a dead process left behind is replaced, one that somebody answers on is not.
+Result<void> clear_path(const Listen& listen, const Address& address) {
+  struct stat found{};
+  if (::lstat(listen.host.c_str(), &found) != 0) return {};
+  if (!S_ISSOCK(found.st_mode)) {
+    return fail(ErrorCode::already_exists, "{} exists and is no socket", listen.host);
+  }
+  const os::UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const int connected =
+      ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.size);
+  if (connected == 0 || errno != ECONNREFUSED) {
+    return fail(ErrorCode::already_exists, "somebody listens on {} already", listen.host);
+  }
+  ::unlink(listen.host.c_str());
+  return {};
+}
+
+}  // namespace
+
+Result<ListenSocket> open_listen_socket(const Listen& listen) {
+  const std::string what = "listen on " + control::to_string(listen);
+  const Address address = address_of(listen);
+  const bool stream = listen.kind != Listen::Kind::udp;
+  if (listen.kind == Listen::Kind::unix_stream) SEGUE_TRY(clear_path(listen, address));
+  ListenSocket socket{
+      listen, os::UniqueFd(::socket(address.storage.ss_family,
+                                    (stream ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0))};
+  if (!socket.fd) return fail(base::errno_error(what, errno));
+  const int on = 1;
+  ::setsockopt(socket.fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (::bind(socket.fd.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.size) !=
+          0 ||
+      (stream && ::listen(socket.fd.get(), kBacklog) != 0)) {
+    if (errno == EADDRINUSE) {
+      return fail(ErrorCode::already_exists,
+                  "{}: another process listens there: end it first (`ss -ltnp` names it)", what);
+    }
+    return fail(base::errno_error(what, errno));
+  }
+  struct stat status{};
+  if (::fstat(socket.fd.get(), &status) != 0) return fail(base::errno_error(what, errno));
+  socket.inode = status.st_ino;
+  return socket;
+}
+
+}  // namespace segue::keeper
