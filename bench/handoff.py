@@ -43,6 +43,8 @@ def parse_arguments():
                         help="shorter and fewer: 50 s in all, for a look")
     parser.add_argument("--only", default="", metavar="PREFIX",
                         help="only the cases whose name begins so, such as chain/100")
+    parser.add_argument("--threads", type=int, default=4, metavar="N",
+                        help="respkv's event loops in the chains -tN (default: 4)")
     return parser.parse_args()
 
 
@@ -54,17 +56,19 @@ def percentile(values, share):
 
 
 class Bench:
-    def __init__(self, quick, only):
-        self.quick, self._only = quick, only
+    def __init__(self, quick, only, threads):
+        self.quick, self._only, self._threads = quick, only, threads
         self.report = Report("handoff")
         self.failures = []
         self.plan = PeerPlan()
         self.rounds = 3
         self.sizes, self.hops, self.before_s = (100, 1000, 15000), 50, 5
+        self.threaded_sizes, self.threaded_layouts = (1000, 15000), tuple(LAYOUTS)
         self.states_mib, self.state_hops = (0, 256, 1024), 20
         if quick:
             self.plan = PeerPlan(upgrade_at_s=0.8, seconds=3.2)
             self.rounds, self.sizes, self.hops, self.before_s = 1, (100, 1000), 20, 0.8
+            self.threaded_sizes, self.threaded_layouts = (1000,), ("different",)
             self.states_mib, self.state_hops = (0, 256), 4
         self.peer_results = {}  # {case: [PeerResult, ...]}, one per round
 
@@ -87,13 +91,19 @@ class Bench:
 
     def chain_cases(self):
         """(case, its Chain, makes the server)."""
-        def respkv():
-            return respkv_class()(PROBATION_MS["chain"])
+        def respkv(threads=1):
+            return respkv_class()(PROBATION_MS["chain"], threads)
         for size in self.sizes:
             for layout, versions in LAYOUTS.items():
                 yield f"chain/{size}-{layout}", Chain(
                     connections=size, versions=versions, hops=self.hops, before_s=self.before_s,
                     period_ms=PERIODS_MS[size]), respkv
+        for size in self.threaded_sizes:
+            for layout in self.threaded_layouts:
+                yield f"chain/{size}-{layout}-t{self._threads}", Chain(
+                    connections=size, versions=LAYOUTS[layout], hops=self.hops,
+                    before_s=self.before_s, period_ms=PERIODS_MS[size]), functools.partial(
+                        respkv, self._threads)
         for state_mib in self.states_mib:
             for layout, versions in LAYOUTS.items():
                 yield f"chain/state-{state_mib}-{layout}", Chain(
@@ -276,7 +286,7 @@ def main():
     arguments = parse_arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped
     raise_descriptor_limit()
-    bench = Bench(arguments.quick, arguments.only)
+    bench = Bench(arguments.quick, arguments.only, arguments.threads)
     try:
         bench.run()
     except KeyboardInterrupt:

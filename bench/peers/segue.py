@@ -89,14 +89,16 @@ class Respkv(Server):
     serves = "respkv under Segue's keeper"
     protocol = "resp"
 
-    def __init__(self, probation_ms):
+    def __init__(self, probation_ms, threads=1):
         super().__init__()
         self._probation_ms = probation_ms
+        self._threads = threads
         self._pid = None
         self._upgraded = False  # by the last handoff
 
     def _argv(self, version):
-        return [find_program(f"respkv-v{version}"), "--listen", f"tcp:127.0.0.1:{self.port}"]
+        return [find_program(f"respkv-v{version}"), "--listen", f"tcp:127.0.0.1:{self.port}",
+                "--threads", str(self._threads)]
 
     def _serving_pid(self):
         return int(info(self.port)["process_id"])
@@ -125,8 +127,8 @@ class Respkv(Server):
 class RespkvUnderKeeper(Respkv):
     COMPONENT = "bench"
 
-    def __init__(self, probation_ms):
-        super().__init__(probation_ms)
+    def __init__(self, probation_ms, threads=1):
+        super().__init__(probation_ms, threads)
         self._cli = SegueCli(self.work.directory)
 
     def start(self):

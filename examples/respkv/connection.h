@@ -9,12 +9,21 @@
 
 namespace respkv {
 
-// A session and its socket.
+class EventLoop;
+
+// A session and its socket. All but the session belongs to the thread of its event loop.
 struct Connection : Session {
+  EventLoop* home = nullptr;
   segue_conn* handle = nullptr;  // nullptr: closed, to be deleted after this turn of the loop
   int fd = -1;                   // libsegue's
   std::uint32_t epoll_events = 0;
-  bool recorded_buffers = false;  // the newest record has input or output
+  bool recorded_buffers = false;  // the newest record has input or output, or may have
+  bool in_inbox = false;          // of its loop; like the inbox guarded by Server's lock
+
+  std::string outgoing;  // fetched from the session's output; sent up to outgoing_sent
+  std::size_t outgoing_sent = 0;
+  bool more_output = false;  // the session has some that could not be fetched yet
+  bool cut_off = false;      // it left too much unread
 
   // Bytes received and sent since the connection was accepted, by whatever process. They change
   // with each command and would make each client's record change with it, so they do not travel: of
@@ -22,6 +31,8 @@ struct Connection : Session {
   std::uint64_t received = 0;
   std::uint64_t sent = 0;
   bool totals_exact = true;
+
+  [[nodiscard]] std::size_t outgoing_left() const { return outgoing.size() - outgoing_sent; }
 };
 
 }  // namespace respkv

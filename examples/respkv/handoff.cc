@@ -86,7 +86,7 @@ Handoff::~Handoff() {
 
 void Handoff::log(const std::string& event) const {
   fmt::print(stderr, "respkv: version={} pid={} epoch={} connections={} {}\n", kVersion, getpid(),
-             server_->epoch, server_->engine.registry.sessions().size(), event);
+             server_->epoch, server_->client_count(), event);
 }
 
 std::string Handoff::open() {
@@ -106,12 +106,15 @@ std::string Handoff::open() {
 }
 
 std::string Handoff::declare() {
+  if (const std::string why = server_->open_loops(handle_); !why.empty()) {
+    return fmt::format("cannot declare the event loops: {}", why);
+  }
   Server::Tables tables;
   tables.handle = handle_;
   tables.clients = open_client_class(handle_, *server_);
-  tables.keyspace = open_keyspace_table(handle_, server_->engine, options_.breaks == Break::form,
+  tables.keyspace = open_keyspace_table(handle_, *server_, options_.breaks == Break::form,
                                         options_.breaks == Break::rehearsal);
-  tables.service = open_service_table(handle_, server_->engine);
+  tables.service = open_service_table(handle_, *server_);
   if (tables.clients == nullptr || tables.keyspace == nullptr || tables.service == nullptr) {
     return fmt::format("cannot declare the state: {}", segue_error(handle_));
   }

@@ -77,8 +77,17 @@ void encode_transaction(const Session& session, segue_writer* out) {
   }
 }
 
-int encode(void* /*user*/, segue_conn* handle, segue_writer* out) {
-  const Session& session = *static_cast<const Connection*>(segue_conn_data(handle));
+// All that is to be sent: what its loop has fetched comes first.
+std::string unsent_output(const Connection& connection) {
+  std::string output = connection.outgoing.substr(connection.outgoing_sent);
+  output += connection.output;
+  return output;
+}
+
+int encode(void* user, segue_conn* handle, segue_writer* out) {
+  const Server::Exclusive exclusive(*static_cast<Server*>(user));
+  const auto& connection = *static_cast<const Connection*>(segue_conn_data(handle));
+  const Session& session = connection;
   put_number(out, kId, session.id);
   put_text_unless_empty(out, kName, session.name);
   put_number(out, kProtocol, session.protocol == 3 ? 3 : 0);
@@ -88,7 +97,7 @@ int encode(void* /*user*/, segue_conn* handle, segue_writer* out) {
   put_text_unless_empty(out, kLibraryName, session.library_name);
   put_text_unless_empty(out, kLibraryVersion, session.library_version);
   put_text_unless_empty(out, kInput, session.input);
-  put_text_unless_empty(out, kOutput, std::string_view(session.output).substr(session.output_sent));
+  put_text_unless_empty(out, kOutput, unsent_output(connection));
   encode_transaction(session, out);
   for (const std::string& channel : session.channels) put_text(out, kChannel, channel);
   for (const std::string& pattern : session.patterns) put_text(out, kPattern, pattern);
@@ -155,8 +164,9 @@ bool decode(const segue_record* record, Connection& connection) {
   session.watch_broken = (flags & kWatchBroken) != 0;
   session.created_at_ms = segue_get_u64(record, kCreatedAt, 0);
   session.input = get_text(record, kInput);
-  session.output = get_text(record, kOutput);
-  connection.recorded_buffers = !session.input.empty() || !session.output.empty();
+  connection.outgoing = get_text(record, kOutput);
+  session.sending.set(connection.outgoing.size());
+  connection.recorded_buffers = !session.input.empty() || !connection.outgoing.empty();
   if (kCountsTransactions) session.transactions = segue_get_u64(record, kTransactions, 0);
   if ((flags & kInTransaction) != 0) {
     session.transaction = std::make_unique<Transaction>();
@@ -189,6 +199,8 @@ int update(void* user, segue_conn* handle, const segue_record* record) {
   if (!decode(record, fresh)) return SEGUE_INVALID;
   server.engine.remove(connection);
   static_cast<Session&>(connection) = std::move(static_cast<Session&>(fresh));
+  connection.outgoing = std::move(fresh.outgoing);
+  connection.outgoing_sent = 0;
   connection.recorded_buffers = fresh.recorded_buffers;
   server.engine.add(connection);
   return server.follow(connection) ? SEGUE_OK : SEGUE_SYSTEM;

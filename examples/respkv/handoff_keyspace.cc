@@ -22,8 +22,13 @@ std::string_view as_text(const void* data, std::size_t size) {
   return {static_cast<const char*>(data), size};
 }
 
+Engine& engine_of(void* user) {
+  return static_cast<Server*>(user)->engine;
+}
+
 int scan(void* user, std::uint64_t* cursor, std::uint32_t max_keys, segue_scan* out) {
-  Keyspace& keys = static_cast<Engine*>(user)->keys;
+  const Server::Exclusive exclusive(*static_cast<Server*>(user));
+  Keyspace& keys = engine_of(user).keys;
   std::uint32_t listed = 0;
   const std::uint64_t last = *cursor + max_keys * kSlotsPerKey;
   for (; *cursor < keys.slot_count() && *cursor < last && listed < max_keys; ++*cursor) {
@@ -58,7 +63,8 @@ void write(segue_writer* out, const std::unique_ptr<SortedSet>& sorted_set) {
 }
 
 int encode(void* user, const void* key, std::size_t key_size, segue_writer* out) {
-  const Item* item = static_cast<Engine*>(user)->keys.peek(as_text(key, key_size));
+  const Server::Exclusive exclusive(*static_cast<Server*>(user));
+  const Item* item = engine_of(user).keys.peek(as_text(key, key_size));
   if (item == nullptr) return SEGUE_GONE;
   const Entry& entry = item->data;
   segue_put_u64(out, entry_tag::kType, entry.value.index());
@@ -145,7 +151,7 @@ int put(void* user, const void* key, std::size_t key_size, const segue_record* r
   static const std::vector<std::uint32_t> known = known_tags();
   auto value = read_value(record);
   if (!value) return SEGUE_INVALID;
-  Keyspace& keys = static_cast<Engine*>(user)->keys;
+  Keyspace& keys = engine_of(user).keys;
   Item& item = keys.adopt(as_text(key, key_size));
   Entry& entry = item.data;
   entry.value = std::move(*value);
@@ -160,12 +166,12 @@ int put(void* user, const void* key, std::size_t key_size, const segue_record* r
 }
 
 int erase(void* user, const void* key, std::size_t key_size) {
-  static_cast<Engine*>(user)->keys.forget(as_text(key, key_size));
+  engine_of(user).keys.forget(as_text(key, key_size));
   return SEGUE_OK;
 }
 
 void clear(void* user) {
-  static_cast<Engine*>(user)->keys.forget_all();
+  engine_of(user).keys.forget_all();
 }
 
 // The record "service": the number behind each tag.
@@ -191,13 +197,14 @@ int service_scan(void* /*user*/, std::uint64_t* /*cursor*/, std::uint32_t /*max*
 }
 
 int service_encode(void* user, const void* /*key*/, std::size_t /*size*/, segue_writer* out) {
-  visit_service(*static_cast<Engine*>(user),
+  const Server::Exclusive exclusive(*static_cast<Server*>(user));
+  visit_service(engine_of(user),
                 [out](std::uint32_t tag, std::uint64_t number) { put_number(out, tag, number); });
   return SEGUE_OK;
 }
 
 int service_put(void* user, const void* /*key*/, std::size_t /*size*/, const segue_record* record) {
-  visit_service(*static_cast<Engine*>(user), [record](std::uint32_t tag, std::uint64_t& number) {
+  visit_service(engine_of(user), [record](std::uint32_t tag, std::uint64_t& number) {
     number = segue_get_u64(record, tag, 0);
   });
   return SEGUE_OK;
@@ -208,7 +215,7 @@ int service_erase(void* /*user*/, const void* /*key*/, std::size_t /*size*/) {
 }
 
 void service_clear(void* user) {
-  auto& engine = *static_cast<Engine*>(user);
+  Engine& engine = engine_of(user);
   visit_service(engine, [](std::uint32_t, std::uint64_t& number) { number = 0; });
   engine.next_client_id = 1;
   engine.next_rank = 1;
@@ -216,7 +223,7 @@ void service_clear(void* user) {
 
 }  // namespace
 
-segue_table* open_keyspace_table(segue_instance* handle, Engine& engine, bool break_form,
+segue_table* open_keyspace_table(segue_instance* handle, Server& server, bool break_form,
                                  bool break_rehearsal) {
   constexpr std::uint32_t kUnreadableVersion = 1000;
   breaks_rehearsal = break_rehearsal;
@@ -234,10 +241,10 @@ segue_table* open_keyspace_table(segue_instance* handle, Engine& engine, bool br
   ops.put = put;
   ops.erase = erase;
   ops.clear = clear;
-  return segue_table_open(handle, "keyspace", &form, &ops, 0, &engine);
+  return segue_table_open(handle, "keyspace", &form, &ops, 0, &server);
 }
 
-segue_table* open_service_table(segue_instance* handle, Engine& engine) {
+segue_table* open_service_table(segue_instance* handle, Server& server) {
   segue_form form{};
   form.size = sizeof form;
   form.version = 1;
@@ -250,7 +257,7 @@ segue_table* open_service_table(segue_instance* handle, Engine& engine) {
   ops.put = service_put;
   ops.erase = service_erase;
   ops.clear = service_clear;
-  return segue_table_open(handle, "service", &form, &ops, 0, &engine);
+  return segue_table_open(handle, "service", &form, &ops, 0, &server);
 }
 
 }  // namespace respkv

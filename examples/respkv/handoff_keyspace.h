@@ -3,13 +3,13 @@
 
 #include <segue/segue.h>
 
-#include "engine.h"
+#include "server.h"
 
 namespace respkv {
 
 // The tables "keyspace", one record per key, and "service", one record with the counters.
-segue_table* open_keyspace_table(segue_instance* handle, Engine& engine, bool break_form,
+segue_table* open_keyspace_table(segue_instance* handle, Server& server, bool break_form,
                                  bool break_rehearsal);
-segue_table* open_service_table(segue_instance* handle, Engine& engine);
+segue_table* open_service_table(segue_instance* handle, Server& server);
 
 }  // namespace respkv

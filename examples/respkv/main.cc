@@ -29,7 +29,7 @@ int fail(const std::string& why) {
 }
 
 int serve(const respkv::Options& options) {
-  respkv::Server server;
+  respkv::Server server(options.threads);
   respkv::Handoff handoff(server, options);
   if (const std::string why = handoff.open(); !why.empty()) return fail(why);
   if (options.breaks == respkv::Break::never_ready) {

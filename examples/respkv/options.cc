@@ -42,10 +42,11 @@ std::string set_break(std::string_view value, Options& options) {
   return fmt::format("--break '{}' is unknown; use one of {}", value, break_names());
 }
 
-std::string set_number(std::string_view option, std::string_view value, std::uint32_t& number) {
+std::string set_number(std::string_view option, std::string_view value, std::uint32_t& number,
+                       std::uint32_t most = std::numeric_limits<std::uint32_t>::max()) {
   const auto parsed = parse_integer(value);
-  if (!parsed || *parsed < 1 || *parsed > std::numeric_limits<std::uint32_t>::max()) {
-    return fmt::format("{} '{}' is not a number from 1 to 4294967295", option, value);
+  if (!parsed || *parsed < 1 || *parsed > most) {
+    return fmt::format("{} '{}' is not a number from 1 to {}", option, value, most);
   }
   number = static_cast<std::uint32_t>(*parsed);
   return {};
@@ -65,6 +66,7 @@ std::string set_option(std::string_view option, std::string_view value, Options&
   }
   if (option == "--budget-us") return set_number(option, value, options.budget_us);
   if (option == "--probation-ms") return set_number(option, value, options.probation_ms);
+  if (option == "--threads") return set_number(option, value, options.threads, kMaxThreads);
   if (option == "--break") return set_break(value, options);
   return fmt::format("unknown option '{}'; try --help", option);
 }
@@ -89,11 +91,12 @@ std::string parse_options(int argc, const char* const* argv, Options& options) {
 std::string usage() {
   return fmt::format(
       "usage: respkv-v{} --listen ADDRESS [--listen ADDRESS] [--directory DIRECTORY]\n"
-      "                 [--budget-us N] [--probation-ms N] [--break KIND]\n"
+      "                 [--budget-us N] [--probation-ms N] [--threads N] [--break KIND]\n"
       "  --listen        tcp:127.0.0.1:6379 or unix:/path\n"
       "  --directory     where the next version finds this one; default: SEGUE_DIRECTORY\n"
       "  --budget-us     the longest pause of a handoff\n"
       "  --probation-ms  how long the predecessor waits, frozen, until it ends\n"
+      "  --threads       event loops, each on a thread of its own; default: 1\n"
       "  --break         for tests, version 2 only: fail on purpose: {}\n",
       kVersion, break_names());
 }

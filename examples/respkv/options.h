@@ -26,9 +26,12 @@ struct Options {
   std::string directory;            // empty: the environment's SEGUE_DIRECTORY
   std::uint32_t budget_us = 0;      // 0: libsegue's default, likewise below
   std::uint32_t probation_ms = 0;
+  std::uint32_t threads = 1;  // event loops
   Break breaks = Break::none;
   bool help = false;
 };
+
+inline constexpr std::uint32_t kMaxThreads = 64;
 
 // The reason why they cannot be used, or "".
 std::string parse_options(int argc, const char* const* argv, Options& options);

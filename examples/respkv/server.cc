@@ -5,9 +5,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
-#include <sys/epoll.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -15,33 +13,15 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <ctime>
-#include <span>
-#include <thread>
 #include <utility>
+
+#include "kernel_totals.h"
 
 namespace respkv {
 namespace {
-
-constexpr int kEventsPerTurn = 512;
-constexpr int kAcceptsPerEvent = 64;
-
-// What epoll returns with an event: one of these, a listener's number from kFirstListener on, or,
-// above kMaxListeners, a Connection's address.
-constexpr std::uint64_t kSegue = 0;
-constexpr std::uint64_t kSignals = 1;
-constexpr std::uint64_t kFirstListener = 2;
-constexpr std::uint64_t kMaxListeners = 64;
-
-bool epoll_add(int epoll, int fd, std::uint32_t events, std::uint64_t data) {
-  epoll_event event{};
-  event.events = events;
-  event.data.u64 = data;
-  return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0;
-}
 
 std::uint64_t random_number() {
   std::uint64_t number = 0;
@@ -49,6 +29,7 @@ std::uint64_t random_number() {
   return number;
 }
 
+// Blocked here, before other threads begin, and thus in them too.
 int open_signals() {
   sigset_t set;
   sigemptyset(&set);
@@ -60,22 +41,27 @@ int open_signals() {
 
 }  // namespace
 
-Server::Server()
-    : engine(*this, random_number()),
-      epoll_(epoll_create1(EPOLL_CLOEXEC)),
-      signals_(open_signals()),
-      reserve_(open("/dev/null", O_RDONLY | O_CLOEXEC)),
-      read_buffer_(kReadBytes) {
-  epoll_add(epoll_, signals_, EPOLLIN, kSignals);
+Server::Server(unsigned threads) : engine(*this, random_number()), signals_(open_signals()) {
+  for (unsigned number = 0; number < std::max(threads, 1U); ++number) {
+    loops_.push_back(std::make_unique<EventLoop>(*this, number, threads <= 1));
+  }
+  loops_[0]->watch_signals(signals_);
 }
 
 Server::~Server() {
   for (const auto& [id, session] : engine.registry.sessions()) {
     delete static_cast<Connection*>(session);  // NOLINT(cppcoreguidelines-owning-memory)
   }
-  ::close(epoll_);
   ::close(signals_);
-  ::close(reserve_);
+}
+
+std::string Server::open_loops(segue_instance* handle) {
+  for (std::size_t i = 1; i < loops_.size(); ++i) {
+    segue_loop* loop = segue_loop_open(handle, fmt::format("thread-{}", i + 1).c_str());
+    if (loop == nullptr) return segue_error(handle);
+    loops_[i]->set_handle(loop);
+  }
+  return {};
 }
 
 std::uint64_t Server::now_ms() {
@@ -89,33 +75,53 @@ bool Server::set_listener(std::string_view name, int fd) {
   auto found = std::find_if(listeners_.begin(), listeners_.end(),
                             [&](const Listener& listener) { return listener.name == name; });
   if (found != listeners_.end() && found->fd >= 0) {
-    epoll_ctl(epoll_, EPOLL_CTL_DEL, std::exchange(found->fd, -1), nullptr);
+    for (const auto& loop : loops_) loop->forget(found->fd);
+    found->fd = -1;
   }
   if (fd < 0) return true;
   if (found == listeners_.end()) {
-    if (listeners_.size() >= kMaxListeners) return false;
+    if (listeners_.size() >= EventLoop::kMaxListeners) return false;
     found = listeners_.insert(listeners_.end(), {std::string(name), fd});
   }
   found->fd = fd;
   const int flags = fcntl(fd, F_GETFL);
   if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return false;
-  const auto number = static_cast<std::uint64_t>(found - listeners_.begin());
-  return epoll_add(epoll_, fd, EPOLLIN, kFirstListener + number);
+  const auto number = static_cast<std::size_t>(found - listeners_.begin());
+  return std::all_of(loops_.begin(), loops_.end(),
+                     [&](const auto& loop) { return loop->watch_listener(fd, number, several()); });
 }
 
+// Every other loop waits meanwhile.
 void Server::start_serving() {
   engine.keys.set_now(now_ms());
   activated_at_ms = engine.keys.now_ms();
-  service_changed_ = true;
+  service_changed = true;
   serving_ = true;
   frozen_ = false;
+  loops_[0]->set_due_ms(engine.next_due_ms());
+  // One that was answered by another loop as its own had stopped already may have more to do.
+  for (const std::uint64_t id : std::exchange(came_with_input_, {})) {
+    segue_conn* handle = segue_conn_find(tables_.handle, id);
+    if (handle == nullptr) continue;
+    auto& connection = *static_cast<Connection*>(segue_conn_data(handle));
+    if (!connection.wait && !connection.input.empty()) engine.draw_attention(connection);
+  }
+  if (several()) route_attention(*loops_[0]);
+  loops_[0]->look_into_inbox();
+  wake_others(std::exchange(to_be_woken_, 0));
 }
 
 void Server::run() {
-  epoll_add(epoll_, segue_fd(tables_.handle), EPOLLIN, kSegue);
+  loops_[0]->watch_segue(segue_fd(tables_.handle));
+  std::vector<std::thread> threads;
+  for (std::size_t i = 1; i < loops_.size(); ++i) {
+    threads.emplace_back([loop = loops_[i].get()] { loop->run(); });
+  }
   while (!stopped_) {
     if (serving_) {
-      serve_turn();
+      const EventLoop::Due due = loops_[0]->turn();
+      if (due.stop) stop();
+      if (due.dispatch) segue_dispatch(tables_.handle);
     } else {
       // Frozen, nothing but libsegue counts; a successor that waits can still be told to end.
       std::array<pollfd, 2> fds{{{segue_fd(tables_.handle), POLLIN, 0}, {signals_, POLLIN, 0}}};
@@ -124,6 +130,8 @@ void Server::run() {
       if (fds[0].revents != 0) segue_dispatch(tables_.handle);
     }
   }
+  if (!threads.empty()) segue_stop(tables_.handle);
+  for (std::thread& thread : threads) thread.join();
 }
 
 void Server::after(std::uint64_t delay_ms, std::function<void()> action) {
@@ -131,122 +139,89 @@ void Server::after(std::uint64_t delay_ms, std::function<void()> action) {
   action_at_ms_ = now_ms() + delay_ms;
 }
 
-int Server::timeout_ms() const {
-  if (!unsettled_.empty()) return 0;
-  std::uint64_t due_ms = engine.next_due_ms();
-  if (action_) due_ms = due_ms == 0 ? action_at_ms_ : std::min(due_ms, action_at_ms_);
-  if (due_ms == 0) return -1;
-  constexpr std::uint64_t kLongest = 60'000;  // the time of day may be set
-  const std::uint64_t now = now_ms();
-  return due_ms <= now ? 0 : static_cast<int>(std::min(due_ms - now, kLongest));
+void Server::act_if_due() {
+  if (action_ && action_at_ms_ <= now_ms()) std::exchange(action_, nullptr)();
 }
 
-// libsegue comes last: there, nothing is half done, and all that changed is recorded.
-void Server::serve_turn() {
-  std::array<epoll_event, kEventsPerTurn> events;
-  const int count = epoll_wait(epoll_, events.data(), kEventsPerTurn, timeout_ms());
+// ---- Between the loops -------------------------------------------------------------------------
+
+void Server::begin_batch() {
+  mutex_.lock();
   engine.keys.set_now(now_ms());
-  bool dispatch = false;
-  const std::span ready(events.data(), static_cast<std::size_t>(std::max(count, 0)));
-  for (const epoll_event& event : ready) dispatch |= handle_event(event.data.u64, event.events);
-  if (action_ && action_at_ms_ <= engine.keys.now_ms()) std::exchange(action_, nullptr)();
-  engine.do_due();
-  attend();
-  if (!unsettled_.empty()) settle_some_totals();
-  closed_.clear();
-  if (service_changed_) segue_table_put(tables_.service, "service", 7);
-  service_changed_ = false;
-  if (dispatch) segue_dispatch(tables_.handle);
 }
 
-// True if it is libsegue's.
-bool Server::handle_event(std::uint64_t data, std::uint32_t events) {
-  if (data == kSegue) return true;
-  if (data == kSignals) {
-    stop();
-    return false;
-  }
-  if (data < kFirstListener + kMaxListeners) {
-    accept_clients(listeners_[data - kFirstListener].fd);
-    return false;
-  }
-  auto* connection = reinterpret_cast<Connection*>(data);  // NOLINT(performance-no-int-to-ptr)
-  if (connection->handle == nullptr) return false;         // closed earlier in this turn
-  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) receive(*connection);
-  if (connection->handle != nullptr && (events & EPOLLOUT) != 0) flush(*connection);
-  if (connection->handle != nullptr) finish(*connection);
-  attend();
-  return false;
+void Server::end_batch(EventLoop& loop) {
+  route_attention(loop);
+  tell_of_service_change();
+  loop.set_due_ms(engine.next_due_ms());
+  const std::uint64_t others = std::exchange(to_be_woken_, 0);
+  mutex_.unlock();
+  if (others != 0) wake_others(others);
 }
 
-void Server::attend() {
-  for (engine.take_attention(attention_); !attention_.empty(); engine.take_attention(attention_)) {
-    service_changed_ = true;
-    for (Session* session : attention_) {
-      auto& connection = static_cast<Connection&>(*session);
-      if (connection.handle == nullptr) continue;
-      if (!connection.wait && !connection.input.empty()) execute_input(connection);
-      flush(connection);
-      if (connection.handle != nullptr) finish(connection);
+void Server::wake_others(std::uint64_t loops) {
+  for (const auto& loop : loops_) {
+    if ((loops >> loop->number() & 1) != 0) loop->wake();
+  }
+}
+
+void Server::route_attention(const EventLoop& from) {
+  engine.take_attention(attention_);
+  for (Session* session : attention_) {
+    auto& connection = static_cast<Connection&>(*session);
+    EventLoop& home = *connection.home;
+    if (several()) {
+      connection.changed = false;
+      segue_conn_touch(connection.handle);
+    }
+    if (!home.put_in_inbox(connection)) continue;
+    if (&home == &from) {
+      home.look_into_inbox();
+    } else {
+      to_be_woken_ |= std::uint64_t{1} << home.number();
     }
   }
 }
 
-void Server::accept_clients(int listener) {
-  for (int i = 0; i < kAcceptsPerEvent; ++i) {
-    const int fd = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-      add_client(fd);
-    } else if (errno == EMFILE || errno == ENFILE) {
-      if (!accept_without_descriptors(listener)) return;
-    } else if (errno != EINTR && errno != ECONNABORTED) {
-      return;
-    }
-  }
+void Server::tell_of_service_change() {
+  if (std::exchange(service_changed, false)) segue_table_put(tables_.service, "service", 7);
 }
 
-// Without a free descriptor the client would wait for ever, and the listener stay readable.
-bool Server::accept_without_descriptors(int listener) {
-  if (reserve_ < 0) return false;
-  ::close(reserve_);
-  const int fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
-  if (fd >= 0) ::close(fd);
-  reserve_ = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  return fd >= 0;
-}
-
-void Server::add_client(int fd) {
-  const int on = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // a Unix socket has no such option
-  auto connection = std::make_unique<Connection>();
-  connection->fd = fd;
-  connection->handle = segue_conn_add(tables_.clients, fd, connection.get());
-  if (connection->handle == nullptr) {
-    ::close(fd);
-    return;
-  }
-  engine.add(*connection);
-  service_changed_ = true;
-  Connection& added = *connection.release();
-  if (!watch_events(added)) close(added, SEGUE_CLOSE_RST);
-}
+// ---- Connections that were handed over ---------------------------------------------------------
 
 bool Server::attach(std::unique_ptr<Connection> connection) {
+  EventLoop& home = *loops_[next_home_++ % loops_.size()];
   connection->totals_exact = false;
-  unsettled_.push_back(segue_conn_id(connection->handle));
-  if (!watch_events(*connection)) return false;
+  home.own(*connection);
+  if (segue_conn_bind(connection->handle, home.handle()) != SEGUE_OK) return false;
+  if (!follow(*connection)) return false;
   engine.add(*connection.release());
   return true;
 }
 
 bool Server::follow(Connection& connection) {
-  return watch_events(connection);
+  if (!connection.input.empty()) came_with_input_.push_back(segue_conn_id(connection.handle));
+  return connection.home->watch_events(connection);
 }
 
 void Server::detach(Connection& connection) {
-  epoll_ctl(epoll_, EPOLL_CTL_DEL, connection.fd, nullptr);
-  engine.remove(connection);
+  connection.home->detach(connection);
   delete &connection;  // NOLINT(cppcoreguidelines-owning-memory): see attach()
+}
+
+void Server::close_used_by_successor() {
+  const SessionsById sessions = engine.registry.sessions();
+  for (const auto& [id, session] : sessions) {
+    auto& connection = static_cast<Connection&>(*session);
+    const auto totals = kernel_totals(connection.fd);
+    if (connection.totals_exact && totals && totals->received == connection.received &&
+        totals->sent == connection.sent) {
+      continue;
+    }
+    ++engine.statistics.closed_on_reclaim;
+    connection.home->close(connection, SEGUE_CLOSE_RST);
+  }
+  for (const auto& loop : loops_) loop->delete_closed();
 }
 
 std::string Server::check() {
@@ -260,11 +235,23 @@ std::string Server::check() {
   return engine.check();
 }
 
+std::size_t Server::client_count() {
+  const Exclusive exclusive(*this);
+  return engine.registry.sessions().size();
+}
+
+// ---- What the engine asks ----------------------------------------------------------------------
+
 std::string Server::information() {
+  std::string clients;
+  for (const auto& loop : loops_) {
+    clients += fmt::format("{}{}", clients.empty() ? "" : ",", loop->client_count());
+  }
   return fmt::format(
-      "process_id:{}\r\nuptime_in_seconds:{}\r\n\r\n# "
+      "process_id:{}\r\nuptime_in_seconds:{}\r\nthreads:{}\r\nclients_per_thread:{}\r\n\r\n# "
       "Segue\r\nsegue_epoch:{}\r\nlast_blackout_ns:{}\r\n\r\n",
-      getpid(), (now_ms() - std::min(activated_at_ms, now_ms())) / 1000, epoch, last_blackout_ns);
+      getpid(), (now_ms() - std::min(activated_at_ms, now_ms())) / 1000, loops_.size(), clients,
+      epoch, last_blackout_ns);
 }
 
 void Server::sleep(double seconds) {
@@ -292,12 +279,12 @@ std::string Server::address_of(const Session& session) {
 }
 
 void Server::key_changed(const std::string& key) {
-  service_changed_ = true;
+  service_changed = true;
   segue_table_put(tables_.keyspace, key.data(), key.size());
 }
 
 void Server::key_erased(const std::string& key) {
-  service_changed_ = true;
+  service_changed = true;
   segue_table_erase(tables_.keyspace, key.data(), key.size());
 }
 

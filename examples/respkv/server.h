@@ -3,22 +3,28 @@
 
 #include <segue/segue.h>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "connection.h"
 #include "engine.h"
+#include "event_loop.h"
 
 namespace respkv {
 
-// The event loop and the clients' sockets. Handoff tells it when to serve.
+// The engine and the event loops that share it: the first on the instance's thread, the others on
+// threads of their own. Handoff tells it when to serve.
 class Server final : public Host {
  public:
-  Server();
+  // 1 to kMaxThreads.
+  explicit Server(unsigned threads);
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -31,13 +37,18 @@ class Server final : public Host {
     segue_table* service = nullptr;
   };
   void set_tables(const Tables& tables) { tables_ = tables; }
+  [[nodiscard]] const Tables& tables() const { return tables_; }
+  // Declares the event loops beside the first. The reason why that failed, or "".
+  std::string open_loops(segue_instance* handle);
 
-  // Runs until stop().
+  // Runs until stop(), on the instance's thread; the other threads begin and end inside.
   void run();
   void stop() { stopped_ = true; }
 
   // Registered at once, polled only while serving. -1: it is gone.
   bool set_listener(std::string_view name, int fd);
+  // Of the listener with this number.
+  [[nodiscard]] int listener(std::size_t number) const { return listeners_[number].fd; }
 
   void start_serving();
   void freeze() {
@@ -55,52 +66,76 @@ class Server final : public Host {
   void detach(Connection& connection);
 
   std::string check();
+  std::size_t client_count();
 
   // Calls `action` once, after so many milliseconds of serving; the newest one only.
   void after(std::uint64_t delay_ms, std::function<void()> action);
+  [[nodiscard]] std::uint64_t action_at_ms() const { return action_ ? action_at_ms_ : 0; }
+  void act_if_due();
+
+  // Guards engine, sessions and inboxes; free of charge with one thread. Taken last: whoever holds
+  // it waits for nothing else.
+  class Exclusive {
+   public:
+    explicit Exclusive(Server& server) : mutex_(server.several() ? &server.mutex_ : nullptr) {
+      if (mutex_ != nullptr) mutex_->lock();
+    }
+    ~Exclusive() {
+      if (mutex_ != nullptr) mutex_->unlock();
+    }
+    Exclusive(const Exclusive&) = delete;
+    Exclusive& operator=(const Exclusive&) = delete;
+
+   private:
+    std::mutex* mutex_;
+  };
+
+  // What one event loop does with the engine in one go: what follows from it reaches the others
+  // when it ends.
+  class Batch {
+   public:
+    Batch(Server& server, EventLoop& loop) : server_(&server), loop_(&loop) {
+      if (server.several()) server.begin_batch();
+    }
+    ~Batch() {
+      if (server_->several()) server_->end_batch(*loop_);
+    }
+    Batch(const Batch&) = delete;
+    Batch& operator=(const Batch&) = delete;
+
+   private:
+    Server* server_;
+    EventLoop* loop_;
+  };
+
+  [[nodiscard]] bool several() const { return loops_.size() > 1; }
+  // Gives the sessions that drew attention to their loops, and tells libsegue of their change.
+  void route_attention(const EventLoop& from);
+  void tell_of_service_change();
 
   Engine engine;
   std::uint64_t epoch = 0;
   std::uint64_t last_blackout_ns = 0;
   std::uint64_t activated_at_ms = 0;  // time of day
+  bool service_changed = false;
   static std::uint64_t now_ms();
 
  private:
-  static constexpr std::size_t kReadBytes = std::size_t{64} << 10U;
-
   std::string address_of(const Session& session) override;
   std::string information() override;
   void sleep(double seconds) override;
   void key_changed(const std::string& key) override;
   void key_erased(const std::string& key) override;
 
-  void serve_turn();
-  [[nodiscard]] int timeout_ms() const;
-  bool handle_event(std::uint64_t data, std::uint32_t events);
-  void accept_clients(int listener);
-  void add_client(int fd);
-  bool accept_without_descriptors(int listener);
-
-  void receive(Connection& connection);
-  // Executes what is complete in `bytes`; returns how many bytes that were.
-  std::size_t execute_all(Connection& connection, std::string_view bytes);
-  void execute_input(Connection& connection);
-  void flush(Connection& connection);
-  void finish(Connection& connection);
-  void attend();
-  void close(Connection& connection, segue_close_how how);
-  bool watch_events(Connection& connection);
-  void settle_totals(Connection& connection);
-  void settle_some_totals();
+  void wake_others(std::uint64_t loops);
+  void begin_batch();
+  void end_batch(EventLoop& loop);
 
   Tables tables_;
-  int epoll_ = -1;
   int signals_ = -1;
-  int reserve_ = -1;  // given up to accept, and refuse, a client when descriptors run out
   bool serving_ = false;
   bool frozen_ = false;  // has served, and may serve again
   bool stopped_ = false;
-  bool service_changed_ = false;
   std::function<void()> action_;  // due at action_at_ms_
   std::uint64_t action_at_ms_ = 0;
   struct Listener {
@@ -108,12 +143,12 @@ class Server final : public Host {
     int fd;
   };
   std::vector<Listener> listeners_;
-  std::vector<char> read_buffer_;
-  std::string spare_output_;  // the capacity of the last output, for the next
-  std::vector<std::string_view> arguments_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<EventLoop>> loops_;
+  std::size_t next_home_ = 0;
   std::vector<Session*> attention_;
-  std::vector<std::unique_ptr<Connection>> closed_;
-  std::vector<std::uint64_t> unsettled_;  // connections whose totals are not known to be exact
+  std::uint64_t to_be_woken_ = 0;               // loops, a bit each
+  std::vector<std::uint64_t> came_with_input_;  // connections handed over that may have to go on
 };
 
 }  // namespace respkv

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -42,6 +43,23 @@ struct Transaction {
   bool failed = false;  // a command could not be queued: EXEC will refuse
 };
 
+// A number that one thread changes and others may read at any time.
+class SharedCount {
+ public:
+  SharedCount() = default;
+  SharedCount(const SharedCount& other) : value_(other.get()) {}
+  SharedCount& operator=(const SharedCount& other) {
+    set(other.get());
+    return *this;
+  }
+  ~SharedCount() = default;
+  [[nodiscard]] std::size_t get() const { return value_.load(std::memory_order_relaxed); }
+  void set(std::size_t value) { value_.store(value, std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::size_t> value_ = 0;
+};
+
 // A client as the commands see it. All of it moves to the next process.
 struct Session {
   std::uint64_t id = 0;
@@ -55,9 +73,9 @@ struct Session {
   std::uint64_t created_at_ms = 0;
   std::uint64_t transactions = 0;  // executed; known from version 2 on
 
-  std::string input;   // what has not been executed
-  std::string output;  // what has not been sent, from output_sent on
-  std::size_t output_sent = 0;
+  std::string input;     // what has not been executed
+  std::string output;    // replies that its event loop has not fetched
+  SharedCount sending;   // bytes that it has fetched and not sent
   RequestParser parser;  // of the input
 
   std::unique_ptr<Transaction> transaction;
@@ -75,7 +93,7 @@ struct Session {
   bool over_limit = false;  // more output than it may leave unread
   bool executing = false;   // inside EXEC
 
-  [[nodiscard]] std::size_t unsent() const { return output.size() - output_sent; }
+  [[nodiscard]] std::size_t unsent() const { return output.size() + sending.get(); }
   [[nodiscard]] bool subscribed() const { return !channels.empty() || !patterns.empty(); }
   [[nodiscard]] std::size_t max_output() const {
     return subscribed() ? kMaxSubscriberOutputBytes : kMaxOutputBytes;

@@ -257,6 +257,13 @@ int segue_fd_put(segue_instance* s, const char* name, int fd) {
   if (name == nullptr || !is_name(name) || fd < 0) {
     return refuse(s, SEGUE_INVALID, "segue_fd_put() needs a name and an open descriptor");
   }
+  if (segue::handoff::is_io_uring(fd)) {
+    return refuse(s, SEGUE_REFUSED,
+                  std::string(name) +
+                      " is a ring of io_uring, which cannot move: let each instance "
+                      "make its own, and count what is in flight with "
+                      "segue_operations_add()");
+  }
   auto& inventory = s->inventory();
   inventory.descriptors.put(name, UniqueFd(fd), inventory.tracking());
   return SEGUE_OK;
@@ -334,6 +341,7 @@ segue_table* segue_table_open(segue_instance* s, const char* name, const segue_f
   table->ops = *ops;
   table->flags = flags;
   table->user = user;
+  if (s->inventory().loops.count() > 0) table->dirty.share();
   s->inventory().tables.push_back(std::move(table));
   return s->inventory().tables.back().get();
 }
@@ -380,7 +388,7 @@ segue_class* segue_class_open(segue_instance* s, const char* name, const segue_f
 
 segue_conn* segue_conn_add(segue_class* cls, int fd, void* data) {
   if (fd < 0) return nullptr;
-  return cls->inventory->connections.add(cls, fd, data, cls->inventory->tracking());
+  return cls->inventory->connections.add(cls, segue::handoff::kInstanceThread, fd, data);
 }
 
 void segue_conn_touch(segue_conn* conn) {
@@ -395,7 +403,7 @@ int segue_conn_close(segue_conn* conn, segue_close_how how) {
   } else {
     shutdown(conn->fd, SHUT_RDWR);
   }
-  inventory.connections.remove(conn, inventory.tracking());
+  inventory.connections.remove(conn);
   return SEGUE_OK;
 }
 

@@ -38,21 +38,26 @@ Status Sender::add_digest(uint32_t item, std::string_view key, const segue_write
   return Status::good();
 }
 
-Status Sender::digest_step(bool& done) {
-  const Connections& connections = inventory_.connections;
-  if (stage_ == Stage::connections) {
-    for (size_t i = 0; i < kRecordsPerStep && slot_at_ < connections.slot_count(); ++i) {
-      segue_conn* conn = connections.at(slot_at_++);
-      if (conn == nullptr || !connections.is_sent(*conn) || conn->dirty) continue;
-      if (Status status = encode_wire(*conn, record_); !status.ok()) return status;
-      std::string key;
-      append_u64(key, conn->id());
-      if (Status status = add_digest(conn->cls->number, key, record_); !status.ok()) return status;
-    }
-    if (slot_at_ >= connections.slot_count()) stage_ = Stage::tables;
-    return Status::good();
+Status Sender::digest_connections() {
+  for (size_t i = 0; i < kRecordsPerStep; ++i) {
+    segue_conn* conn = next_connection();
+    if (conn == nullptr) break;
+    if (Status status = encode_wire(*conn, record_); !status.ok()) return status;
+    std::string key;
+    append_u64(key, conn->id());
+    if (Status status = add_digest(conn->cls->number, key, record_); !status.ok()) return status;
   }
-  while (table_at_ < inventory_.tables.size() && inventory_.tables[table_at_]->retired) ++table_at_;
+  if (slot_at_ >= inventory_.connections.slot_count()) {
+    ++loop_at_;
+    slot_at_ = 0;
+  }
+  if (connections_done()) stage_ = Stage::tables;
+  return Status::good();
+}
+
+Status Sender::digest_step(bool& done) {
+  if (stage_ == Stage::connections) return digest_connections();
+  skip_retired_tables();
   if (table_at_ >= inventory_.tables.size()) {
     stage_ = Stage::done;
     done = true;
@@ -92,7 +97,7 @@ Status Sender::send_excluded() {
   for (const auto& table : inventory_.tables) {
     if (table->retired) continue;
     std::string batch;
-    for (const std::string& key : table->dirty.keys()) append_batch_entry(batch, key, {});
+    table->dirty.each([&](const std::string& key) { append_batch_entry(batch, key, {}); });
     if (table->dirty.emptied()) {
       segue_writer all;
       put_number(all, 1, table->number);
@@ -103,16 +108,14 @@ Status Sender::send_excluded() {
     Status status = send_batch(FrameType::excluded, table->number, batch);
     if (!status.ok()) return status;
   }
-  const Connections& connections = inventory_.connections;
+  const std::vector<uint64_t> changed = inventory_.connections.changed_since();
   for (const auto& cls : inventory_.classes) {
     std::string batch;
-    const auto add = [&](uint64_t id) {
+    for (const uint64_t id : changed) {
       std::string key;
       append_u64(key, id);
       append_batch_entry(batch, key, {});
-    };
-    for (const uint64_t id : connections.closed) add(id);
-    for (const uint64_t id : connections.dirty) add(id);
+    }
     if (batch.empty()) continue;
     Status status = send_batch(FrameType::excluded, cls->number, batch);
     if (!status.ok()) return status;

@@ -22,6 +22,13 @@ uint64_t or_default(uint32_t value, uint32_t otherwise) {
   return value == 0 ? otherwise : value;
 }
 
+// How long a loop that offered itself waits for the instance's thread.
+Loops::Patience patience_of(const segue_options& options) {
+  const uint64_t slice_ns = or_default(options.slice_us, 500) * kMicrosecond;
+  const uint64_t budget_ns = or_default(options.budget_us, 10'000) * kMicrosecond;
+  return {slice_ns, std::max(slice_ns, budget_ns / 2)};
+}
+
 // The descriptor in SEGUE_KEEPER_FD, or -1. It is not for this process's children.
 int keeper_fd() {
   const char* text = getenv("SEGUE_KEEPER_FD");
@@ -64,7 +71,8 @@ Instance::Instance(const segue_options& options, const segue_callbacks& callback
       directory_(options.directory == nullptr ? "" : options.directory),
       flag_(options.flag == nullptr ? "" : options.flag),
       successor_listens_(options.meeting == SEGUE_MEET_SUCCESSOR_LISTENS),
-      poll_ns_(or_default(options.poll_interval_ms, 100) * kMillisecond) {
+      poll_ns_(or_default(options.poll_interval_ms, 100) * kMillisecond),
+      inventory_(patience_of(options)) {
   terms_.budget_ns = or_default(options.budget_us, 10'000) * kMicrosecond;
   terms_.max_rounds = or_default(options.max_rounds, 30);
   terms_.max_attempts = or_default(options.max_attempts, 5);
@@ -137,6 +145,31 @@ Status Instance::become_first() {
   report(AttemptRole::successor, 0, KeeperEvent::activated, 0, {});
   if (keeper_) keeper_->store(inventory_.listeners);
   serve_meeting_ = true;
+  return Status::good();
+}
+
+Status Instance::open_loop(const std::string& name, segue_loop*& loop) {
+  const bool is_first = inventory_.loops.count() == 0;
+  if (Status status = inventory_.loops.open(name, loop); !status.ok()) return status;
+  if (!is_first) return Status::good();
+  inventory_.share();
+  poller_.watch(inventory_.loops.offers_fd(), EPOLLIN, [this] {
+    inventory_.loops.drain_offers();
+    predecessor_ ? predecessor_->on_offer() : inventory_.loops.decline_offers();
+  });
+  return Status::good();
+}
+
+Status Instance::open_operations(const std::string& name, const segue_operations_ops& ops,
+                                 void* user, segue_operations*& operations) {
+  Operations& all = inventory_.operations;
+  const bool is_first = all.ended_fd() < 0;
+  if (Status status = all.open(name, ops, user, operations); !status.ok()) return status;
+  if (!is_first) return Status::good();
+  poller_.watch(all.ended_fd(), EPOLLIN, [this] {
+    inventory_.operations.drain_ended();
+    if (predecessor_) predecessor_->on_operations_ended();
+  });
   return Status::good();
 }
 
@@ -337,6 +370,7 @@ bool Instance::release() {
 void Instance::resume(segue_resume_reason reason, bool released) {
   inventory_.let_heaps_be_written(true);
   callbacks_.resume(user_, reason, released ? 1 : 0);
+  inventory_.loops.give_all_back();
   if (reason == SEGUE_RESUME_RECLAIMED) serve_meeting_ = true;
 }
 
@@ -361,11 +395,13 @@ void Instance::activate(bool first, uint32_t epoch, uint64_t blackout_ns) {
   const segue_activation activation{sizeof(segue_activation), first ? 1U : 0U, epoch, blackout_ns};
   inventory_.let_heaps_be_written(true);
   callbacks_.activate(user_, &activation);
+  inventory_.loops.give_all_back();
 }
 
 void Instance::terminate(segue_end_reason reason) {
   if (std::exchange(ended_, true)) return;
   callbacks_.terminate(user_, reason);
+  inventory_.loops.end_all();
 }
 
 int Instance::lock_fd() const {
@@ -444,6 +480,7 @@ void Instance::listener_removed(const std::string& name) {
 void Instance::stop() {
   if (predecessor_) predecessor_->abort("the predecessor is being stopped");
   if (successor_) successor_->abort("the successor is being stopped");
+  inventory_.loops.end_all();
 }
 
 void Instance::cast_vote(bool good, const std::string& why) {

@@ -39,6 +39,9 @@ class Instance : public Host, public KeeperOrders {
   // Ends a handoff under way as predecessor; for a service that is about to end by itself.
   void stop();
   [[nodiscard]] bool dispatching() const { return dispatching_; }
+  Status open_loop(const std::string& name, segue_loop*& loop);
+  Status open_operations(const std::string& name, const segue_operations_ops& ops, void* user,
+                         segue_operations*& operations);
   std::string error = "no error so far";
 
   // Host
@@ -114,8 +117,8 @@ class Instance : public Host, public KeeperOrders {
   uint64_t poll_ns_;
   Terms terms_;
 
-  Poller poller_;
   Inventory inventory_;
+  Poller poller_;
   OwnerPage page_;
   OwnerName me_ = kNobody;
   segue_progress progress_{};

@@ -5,85 +5,6 @@
 
 namespace segue::handoff {
 
-Connections::~Connections() {
-  for (segue_conn* conn : slots_) {
-    if (conn == nullptr) continue;
-    close(conn->fd);
-    delete conn;
-  }
-}
-
-segue_conn* Connections::add(segue_class* cls, int fd, void* data, bool tracking) {
-  while (!free_.empty() && slots_[free_.back()] != nullptr) free_.pop_back();
-  uint32_t slot = slot_count();
-  if (!free_.empty()) {
-    slot = free_.back();
-    free_.pop_back();
-  } else if (slot == kMaxSlots) {
-    return nullptr;
-  } else {
-    slots_.push_back(nullptr);
-  }
-  ++generation_;
-  auto* conn = new segue_conn{cls, fd, slot, generation_, data};
-  slots_[slot] = conn;
-  ++count_;
-  if (tracking) fresh.push_back(conn->id());
-  return conn;
-}
-
-segue_conn* Connections::adopt(segue_class* cls, int fd, uint64_t id) {
-  const auto slot = static_cast<uint32_t>(id);
-  const auto generation = static_cast<uint32_t>(id >> 32);
-  if (slot >= kMaxSlots) return nullptr;
-  while (slot_count() < slot) {
-    free_.push_back(slot_count());
-    slots_.push_back(nullptr);
-  }
-  if (slot_count() == slot) slots_.push_back(nullptr);
-  if (slots_[slot] != nullptr) return nullptr;
-  raise_generation(generation);
-  slots_[slot] = new segue_conn{cls, fd, slot, generation, nullptr};
-  ++count_;
-  return slots_[slot];
-}
-
-segue_conn* Connections::find(uint64_t id) const {
-  const auto slot = static_cast<uint32_t>(id);
-  if (slot >= slot_count()) return nullptr;
-  segue_conn* conn = slots_[slot];
-  return conn != nullptr && conn->id() == id ? conn : nullptr;
-}
-
-void Connections::touch(segue_conn* conn) {
-  if (!is_sent(*conn) || conn->dirty) return;  // an unsent one is sent with the record it has then
-  conn->dirty = true;
-  dirty.push_back(conn->id());
-}
-
-void Connections::remove(segue_conn* conn, bool tracking) {
-  if (tracking && is_sent(*conn)) closed.push_back(conn->id());
-  slots_[conn->slot] = nullptr;
-  free_.push_back(conn->slot);
-  --count_;
-  close(conn->fd);
-  delete conn;
-}
-
-void Connections::raise_generation(uint32_t at_least) {
-  generation_ = std::max(generation_, at_least);
-}
-
-void Connections::forget_changes() {
-  for (const uint64_t id : dirty) {
-    if (segue_conn* conn = find(id)) conn->dirty = false;
-  }
-  fresh.clear();
-  dirty.clear();
-  closed.clear();
-  ++handoff_;
-}
-
 void NamedFds::put(const std::string& name, UniqueFd fd, bool tracking) {
   if (Entry* known = find(name); known != nullptr && known->fd.get() == fd.get()) {
     (void)fd.release();  // it is there already
@@ -119,8 +40,13 @@ void NamedFds::forget_changes() {
   for (Entry& entry : entries) entry.sent = false;
 }
 
+void Inventory::share() {
+  connections.share();
+  for (const auto& table : tables) table->dirty.share();
+}
+
 void Inventory::track() {
-  forget_changes();
+  forget_changes(true);
   for (const auto& heap : heaps) {
     if (!heap->retired) heap->watch();
   }
@@ -128,13 +54,13 @@ void Inventory::track() {
 }
 
 void Inventory::stop_tracking() {
-  forget_changes();
   tracking_ = false;
+  forget_changes(false);
   rebuffing = false;
 }
 
-void Inventory::forget_changes() {
-  connections.forget_changes();
+void Inventory::forget_changes(bool track) {
+  connections.track(track);
   listeners.forget_changes();
   descriptors.forget_changes();
   for (const auto& table : tables) table->dirty.clear();
@@ -146,7 +72,7 @@ void Inventory::forget_changes() {
 }
 
 size_t Inventory::changes() const {
-  size_t count = connections.fresh.size() + connections.dirty.size() + connections.closed.size();
+  size_t count = connections.changes();
   count += listeners.unsent() + listeners.removed.size();
   count += descriptors.unsent() + descriptors.removed.size();
   for (const auto& table : tables) {
@@ -196,7 +122,7 @@ bool Inventory::clear() {
     if (conn == nullptr) continue;
     const uint64_t id = conn->id();
     if (conn->cls->ops.drop != nullptr) conn->cls->ops.drop(conn->cls->user, conn);
-    if (connections.find(id) == conn) connections.remove(conn, false);
+    if (connections.find(id) == conn) connections.remove(conn);
   }
   for (const auto& table : tables) table->ops.clear(table->user);
   return true;

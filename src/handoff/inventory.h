@@ -3,14 +3,19 @@
 // was last sent. Changes are noted only while `tracking`.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <unordered_set>
 #include <vector>
 
+#include "handoff/connections.h"
 #include "handoff/form.h"
+#include "handoff/guard.h"
 #include "handoff/item.h"
+#include "handoff/loops.h"
+#include "handoff/operations.h"
 #include "handoff/record_heap.h"
 #include "handoff/status.h"
 #include "handoff/unique_fd.h"
@@ -18,12 +23,16 @@
 namespace segue::handoff {
 class Inventory;
 
-// The keys changed since the last round. Bounded: more end the handoff, not the service.
+// The keys changed since the last round. Bounded: more end the handoff, not the service. Safe for
+// several threads once share() was called.
 class DirtyKeys {
  public:
   static constexpr size_t kMaxKeys = size_t{1} << 24;
 
+  void share() { guard_.enable(); }
+
   void add(std::string_view key) {
+    const Guarded guarded(guard_);
     if (keys_.size() < kMaxKeys) {
       keys_.emplace(key);
     } else {
@@ -31,27 +40,47 @@ class DirtyKeys {
     }
   }
   // True from a key that found no room until clear().
-  [[nodiscard]] bool overflowed() const { return overflowed_; }
-  [[nodiscard]] size_t size() const { return keys_.size(); }
-  [[nodiscard]] const std::unordered_set<std::string>& keys() const { return keys_; }
+  [[nodiscard]] bool overflowed() const {
+    const Guarded guarded(guard_);
+    return overflowed_;
+  }
+  [[nodiscard]] size_t size() const {
+    const Guarded guarded(guard_);
+    return keys_.size();
+  }
+  template <typename Visit>
+  void each(Visit visit) const {
+    const Guarded guarded(guard_);
+    for (const std::string& key : keys_) visit(key);
+  }
   struct Taken {
     bool emptied = false;  // first
     std::unordered_set<std::string> keys;
   };
-  Taken take() { return {std::exchange(emptied_, false), std::exchange(keys_, {})}; }
+  Taken take() {
+    const Guarded guarded(guard_);
+    return {std::exchange(emptied_, false), std::exchange(keys_, {})};
+  }
   // All records are gone: what was noted of them does not matter any more.
   void empty() {
-    clear();
+    const Guarded guarded(guard_);
+    keys_.clear();
+    overflowed_ = false;
     emptied_ = true;
   }
-  [[nodiscard]] bool emptied() const { return emptied_; }
+  [[nodiscard]] bool emptied() const {
+    const Guarded guarded(guard_);
+    return emptied_;
+  }
   void clear() {
+    const Guarded guarded(guard_);
     keys_.clear();
     overflowed_ = false;
     emptied_ = false;
   }
 
  private:
+  mutable Guard guard_;
   std::unordered_set<std::string> keys_;
   bool overflowed_ = false;
   bool emptied_ = false;
@@ -65,6 +94,7 @@ struct segue_table : segue::handoff::Item {
   segue_table_ops ops{};
   uint32_t flags = 0;
   void* user = nullptr;
+  segue::handoff::LoopNumber loop = segue::handoff::kInstanceThread;
   segue::handoff::DirtyKeys dirty;
 };
 
@@ -73,18 +103,6 @@ struct segue_class : segue::handoff::Item {
   segue::handoff::Form form;
   segue_class_ops ops{};
   void* user = nullptr;
-};
-
-struct segue_conn {
-  segue_class* cls = nullptr;
-  int fd = -1;
-  uint32_t slot = 0;
-  uint32_t generation = 0;
-  void* data = nullptr;
-  uint32_t sent_in = 0;  // the handoff whose successor has its descriptor
-  bool dirty = false;    // listed as such
-
-  [[nodiscard]] uint64_t id() const { return uint64_t{generation} << 32 | slot; }
 };
 
 struct segue_arena : segue::handoff::Item {
@@ -108,46 +126,6 @@ struct segue_scan {
 
 namespace segue::handoff {
 
-// Connections by slot; a slot is reused under a new generation.
-class Connections {
- public:
-  static constexpr uint32_t kMaxSlots = 1U << 24;
-
-  ~Connections();
-
-  // nullptr at kMaxSlots.
-  segue_conn* add(segue_class* cls, int fd, void* data, bool tracking);
-  // As the predecessor numbered it; nullptr if the slot is taken or beyond kMaxSlots.
-  segue_conn* adopt(segue_class* cls, int fd, uint64_t id);
-  [[nodiscard]] segue_conn* find(uint64_t id) const;
-  void touch(segue_conn* conn);
-  // Closes the descriptor and forgets it; notes it for a successor that has it.
-  void remove(segue_conn* conn, bool tracking);
-
-  [[nodiscard]] size_t count() const { return count_; }
-  [[nodiscard]] uint32_t slot_count() const { return static_cast<uint32_t>(slots_.size()); }
-  [[nodiscard]] segue_conn* at(uint32_t slot) const { return slots_[slot]; }
-
-  [[nodiscard]] uint32_t generation() const { return generation_; }
-  void raise_generation(uint32_t at_least);
-
-  [[nodiscard]] bool is_sent(const segue_conn& conn) const { return conn.sent_in == handoff_; }
-  void set_sent(segue_conn& conn) const { conn.sent_in = handoff_; }
-
-  // What is to be sent since the last round.
-  std::vector<uint64_t> fresh;
-  std::vector<uint64_t> dirty;
-  std::vector<uint64_t> closed;
-  void forget_changes();
-
- private:
-  std::vector<segue_conn*> slots_;
-  std::vector<uint32_t> free_;  // may hold slots that were adopted since; checked when popped
-  uint32_t generation_ = 0;
-  uint32_t handoff_ = 1;  // raised with each handoff, so that no connection counts as sent
-  size_t count_ = 0;
-};
-
 // Listeners, or other descriptors, by name.
 class NamedFds {
  public:
@@ -168,21 +146,29 @@ class NamedFds {
 
 class Inventory {
  public:
+  explicit Inventory(Loops::Patience patience = {}) : loops(patience) {}
+
   std::vector<std::unique_ptr<segue_table>> tables;
   std::vector<std::unique_ptr<segue_class>> classes;
   std::vector<std::unique_ptr<segue_arena>> arenas;
   std::vector<std::unique_ptr<segue_heap>> heaps;
   std::vector<std::string>
       retired;  // names of a predecessor's items that this version does without
+  Loops loops;
+  Operations operations;
   Connections connections;
   NamedFds listeners;
   NamedFds descriptors;
 
-  [[nodiscard]] bool tracking() const { return tracking_; }
+  // Any thread. Who changes a record and then finds false here need not tell: a scan that begins
+  // later sees the change.
+  [[nodiscard]] bool tracking() const { return tracking_.load(std::memory_order_acquire); }
+  // Several threads will tell of changes, from now on.
+  void share();
   // Begins anew: nothing counts as sent.
   void track();
   void stop_tracking();
-  bool rebuffing = false;
+  std::atomic<bool> rebuffing = false;
   // The successor knows TABLE_CLEAR.
   bool successor_clears = false;
 
@@ -201,8 +187,8 @@ class Inventory {
   bool clear();
 
  private:
-  void forget_changes();
-  bool tracking_ = false;
+  void forget_changes(bool track);
+  std::atomic<bool> tracking_ = false;
 };
 
 // The record of `key` in the agreed version of its form; SEGUE_GONE if there is none.

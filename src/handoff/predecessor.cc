@@ -37,7 +37,8 @@ Predecessor::Predecessor(Host& host, UniqueFd link, UniqueFd successor_pidfd, Te
 }
 
 bool Predecessor::has_work() const {
-  return (state_ == State::sending || state_ == State::digests) && !link_.congested();
+  return (state_ == State::sending || state_ == State::digests) && !link_.congested() &&
+         awaited_loop_ == kInstanceThread;
 }
 
 void Predecessor::wait_until(uint64_t duration_ns) {
@@ -123,6 +124,7 @@ void Predecessor::on_message(const Message& message) {
     case State::sending:
     case State::digests:
     case State::pausing:
+    case State::draining:
     case State::over:
       break;
   }
@@ -212,28 +214,27 @@ void Predecessor::begin_snapshot() {
 }
 
 void Predecessor::work() {
-  const uint64_t until = monotonic_ns() + terms_.slice_ns;
+  if (state_ != State::sending && state_ != State::digests) return;
+  LoopNumber borrowed = kInstanceThread;
+  if (!borrow_loop(borrowed)) return;
   bool done = false;
-  Status status = Status::good();
   const uint64_t started = monotonic_ns();
+  const uint64_t until = started + terms_.slice_ns;
   const uint64_t digest_ns = sender_.heaps().digest_ns();
-  if (state_ == State::sending) {
-    status = sender_.advance(until, done);
-    // A blackout has no digests to make.
-    send_spent_ns_ += monotonic_ns() - started - (sender_.heaps().digest_ns() - digest_ns);
-  } else if (state_ == State::digests) {
-    status = sender_.advance_digests(until, done);
-  } else {
-    return;
-  }
+  const bool digesting = state_ == State::digests;
+  const Status status =
+      digesting ? sender_.advance_digests(until, done) : sender_.advance(until, done);
+  host_.inventory().loops.give_back(borrowed);
+  // A blackout has no digests to make.
+  const uint64_t digested_ns = sender_.heaps().digest_ns() - digest_ns;
+  if (!digesting) send_spent_ns_ += monotonic_ns() - started - digested_ns;
   if (host_.inventory().overflowed()) {
     return fail("more than 16,777,216 records changed faster than they can be sent");
   }
   if (!status.ok()) return fail_sending(status);
   update_progress();
   if (!done) return;
-  if (state_ == State::sending) return end_round();
-  end_digests();
+  digesting ? end_digests() : end_round();
 }
 
 void Predecessor::begin_round() {
@@ -329,10 +330,19 @@ void Predecessor::fail_sending(const Status& status) {
 void Predecessor::begin_rehearsal() {
   set_phase(SEGUE_PHASE_REHEARSAL);
   if (fault("predecessor", "rehearsal")) return fail("injected error in rehearsal");
+  // What the successor holds at the mark has to be of one moment.
+  if (const Status held = gather_loops(); !held.ok()) {
+    set_phase(SEGUE_PHASE_BACKGROUND);
+    return retry_when_loops_are_back(held.text);
+  }
   sender_.begin_round();
-  if (const Status status = sender_.advance_all(kNever); !status.ok()) return fail_sending(status);
-  send(FrameType::mark, {});
-  if (const Status status = sender_.heaps().mark(); !status.ok()) return fail_sending(status);
+  Status status = sender_.advance_all(kNever);
+  if (status.ok()) {
+    send(FrameType::mark, {});
+    status = sender_.heaps().mark();
+  }
+  host_.inventory().loops.give_all_back();
+  if (!status.ok()) return fail_sending(status);
   sender_.begin_digests();
   state_ = State::digests;
   wait_until(terms_.rehearsal_ns);
@@ -369,6 +379,7 @@ void Predecessor::fail(const std::string& why) {
     put_field(out, 2, why);
     send(FrameType::abort, out.fields);
   }
+  host_.inventory().operations.go_on();
   finish();
   host_.report(AttemptRole::predecessor, terms_.attempt, KeeperEvent::failed, 0, why);
 }
@@ -376,7 +387,8 @@ void Predecessor::fail(const std::string& why) {
 void Predecessor::finish() {
   if (!link_lost_) (void)link_.flush();
   state_ = State::over;
-  deadline_ = kNever;
+  deadline_ = loop_deadline_ = kNever;
+  host_.inventory().loops.decline_offers();
   host_.inventory().stop_tracking();
   if (host_.progress().phase != SEGUE_PHASE_COMMITTED) set_phase(SEGUE_PHASE_ENDED);
 }

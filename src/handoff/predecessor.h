@@ -2,6 +2,7 @@
 // The predecessor's side of one handoff: a state machine driven by frames, time and death.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -27,12 +28,16 @@ class Predecessor {
   [[nodiscard]] bool frozen() const { return frozen_since_ != 0; }
   [[nodiscard]] uint64_t attempt() const { return terms_.attempt; }
   // When on_time() is due; kNever if nothing is.
-  [[nodiscard]] uint64_t deadline() const { return deadline_; }
+  [[nodiscard]] uint64_t deadline() const {
+    return awaited_loop_ == kInstanceThread ? deadline_ : std::min(deadline_, loop_deadline_);
+  }
 
   void on_link();   // readable or writable
   void on_death();  // the pidfd is readable
   void on_time(uint64_t now);
-  void work();  // a slice of background work
+  void work();      // a slice of background work
+  void on_offer();  // one of the service's loops has offered itself
+  void on_operations_ended();
   // Ends it if the successor is not active yet.
   void abort(const std::string& why);
 
@@ -44,9 +49,10 @@ class Predecessor {
     round,       // ROUND_DONE is awaited
     digests,     // the rehearsal's digests go out in slices
     rehearsal,   // REHEARSED is awaited
+    draining,    // serving; operations in flight are awaited, then the foreground follows
     offered,     // frozen; ACTIVATED or DECLINE is awaited
     taken_back,  // withdrawn at the deadline; DECLINE is awaited, frozen if `release` was called
-    pausing,     // serving; the next round begins soon
+    pausing,     // serving; the next round begins soon, when no loop of the service is late
     fencing,     // frozen; the successor was killed and its death is awaited, then serve
     probation,   // frozen; the successor is active
     over
@@ -72,8 +78,14 @@ class Predecessor {
   [[nodiscard]] uint64_t predict(size_t changes) const;
   [[nodiscard]] bool few_enough_to_send_at_once(size_t changes) const;
   void next_round_or_give_up(const std::string& why);
+  bool borrow_loop(LoopNumber& borrowed);
+  Status gather_loops();
+  void retry_when_loops_are_back(const std::string& why);
+  [[nodiscard]] std::string still_in_flight() const;
+  void end_pause(uint64_t now);
 
   void enter_foreground();
+  void freeze();
   Status offer();
   [[nodiscard]] uint64_t offer_deadline() const;
   // Serves again. The epoch rises, so nothing that was offered can be taken any more.
@@ -103,6 +115,8 @@ class Predecessor {
   State state_ = State::hello;
   uint64_t deadline_ = kNever;
   uint64_t background_deadline_ = kNever;
+  uint64_t loop_deadline_ = kNever;  // while a loop of the service is awaited
+  LoopNumber awaited_loop_ = kInstanceThread;
 
   uint32_t epoch_ = 0;
   uint32_t rounds_ = 0;
@@ -111,6 +125,7 @@ class Predecessor {
   bool snapshot_sent_ = false;
   bool may_follow_ = false;    // the last ROUND announced the foreground
   uint64_t frozen_since_ = 0;  // 0: not frozen
+  uint64_t drained_since_ = 0;
   bool released_ = false;
   std::string why_;        // of the fencing under way
   std::string abort_why_;  // asked for while the offer could not be taken back at once

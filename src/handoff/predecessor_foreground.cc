@@ -21,9 +21,19 @@ constexpr uint32_t kGenerationsSkipped = 1U << 16;
 
 // ---- Foreground ----------------------------------------------------------------------------
 
-void Predecessor::enter_foreground() {
-  ++freezes_;
-  frozen_since_ = monotonic_ns();
+void Predecessor::freeze() {
+  frozen_since_ = drained_since_;
+  Status held = gather_loops();
+  if (held.ok() && host_.inventory().operations.in_flight()) {
+    held = Status::bad(SEGUE_STATE, still_in_flight());
+    host_.inventory().loops.give_all_back();
+  }
+  if (!held.ok()) {
+    segue_progress& progress = host_.progress();
+    progress.frozen_max_ns = std::max(progress.frozen_max_ns, monotonic_ns() - frozen_since_);
+    frozen_since_ = 0;
+    return retry_when_loops_are_back(held.text);
+  }
   const bool willing = host_.freeze();
   host_.progress().phase = SEGUE_PHASE_FOREGROUND;
   Status status = Status::good();
@@ -104,6 +114,7 @@ void Predecessor::thaw(segue_resume_reason reason) {
   fixed_ns_ = std::min(terms_.budget_ns / 2, (fixed_ns_ + frozen) / 2);
   frozen_since_ = 0;
   host_.resume(reason, std::exchange(released_, false));
+  host_.inventory().operations.go_on();
   set_phase(SEGUE_PHASE_BACKGROUND);
   host_.report(AttemptRole::predecessor, terms_.attempt, KeeperEvent::resumed, reason, {});
 }
@@ -139,6 +150,11 @@ void Predecessor::on_decline(std::string_view payload) {
 }
 
 void Predecessor::on_time(uint64_t now) {
+  if (awaited_loop_ != kInstanceThread && now >= loop_deadline_) {
+    return fail("loop " + host_.inventory().loops.name(awaited_loop_) +
+                " has not come to its request boundary for " +
+                std::to_string(terms_.answer_ns / kMillisecond) + " ms");
+  }
   if (now < deadline_) return;
   const uint64_t late_ns = now - deadline_;
   deadline_ = kNever;
@@ -157,7 +173,9 @@ void Predecessor::on_time(uint64_t now) {
     case State::taken_back:
       return fence("the successor hangs");
     case State::pausing:
-      return begin_round();
+      return end_pause(now);
+    case State::draining:
+      return retry_when_loops_are_back(still_in_flight());
     case State::probation:
       // If this process was not running either, the successor may be as healthy as it is.
       if (late_ns > terms_.hang_ns / 8) return wait_until(terms_.hang_ns);

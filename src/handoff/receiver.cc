@@ -260,7 +260,7 @@ Status Receiver::connections_closed(std::string_view payload) {
     if (conn == nullptr) return malformed(FrameType::connections_closed);
     if (conn->cls->ops.drop != nullptr) conn->cls->ops.drop(conn->cls->user, conn);
     // The service may have closed it itself.
-    if (inventory_.connections.find(*id) == conn) inventory_.connections.remove(conn, false);
+    if (inventory_.connections.find(*id) == conn) inventory_.connections.remove(conn);
   }
   return Status::good();
 }

@@ -86,6 +86,26 @@ TEST(SegueHpp, hands_over_a_table_of_objects) {
   std::filesystem::remove_all(directory);
 }
 
+TEST(SegueHpp, loop_goes_on_when_the_service_is_active_and_ends_with_it) {
+  Counters counters;
+  segue_options options{};
+  options.service = "counters";
+  options.version = "1";
+  segue::Instance instance(options, counters);
+  segue::Loop loop = instance.loop("worker");
+  ASSERT_TRUE(loop.valid()) << instance.error();
+  segue::Table table = instance.table("counts", {"test.count", 1}, counters);
+  EXPECT_TRUE(table.bind(loop));
+  segue::Operations reads = instance.operations("reads");
+  ASSERT_TRUE(reads.valid()) << instance.error();
+  ASSERT_EQ(instance.start(), SEGUE_OK) << instance.error();
+  EXPECT_TRUE(loop.dispatch());
+  reads.add(1);
+  reads.add(-1);
+  segue_stop(instance.handle());
+  EXPECT_FALSE(loop.dispatch());
+}
+
 TEST(SegueHpp, invalid_options_say_why) {
   Counters counters;
   segue_options options{};

@@ -28,7 +28,10 @@ Status scan(const segue_table& table, uint64_t& cursor, std::vector<std::string>
 void Sender::begin_snapshot() {
   snapshot_ = true;
   heaps_.begin_snapshot();
+  digesting_ = false;
   stage_ = Stage::names;
+  loop_at_ = kInstanceThread;
+  id_at_ = 0;
   slot_at_ = 0;
   table_at_ = 0;
   cursor_ = 0;
@@ -43,19 +46,27 @@ void Sender::begin_round() {
   snapshot_ = false;
   heaps_.begin_round();
   scan_more_ = false;
-  Connections& connections = inventory_.connections;
-  ids_ = std::exchange(connections.fresh, {});
-  ids_.insert(ids_.end(), connections.dirty.begin(), connections.dirty.end());
-  for (const uint64_t id : connections.dirty) {
-    if (segue_conn* conn = connections.find(id)) conn->dirty = false;
+  ids_ = inventory_.connections.take_changed(inventory_.loops.count());
+}
+
+LoopNumber Sender::wanted_loop() {
+  if (stage_ == Stage::connections) {
+    if (connections_done()) return kInstanceThread;
+    if (!snapshot_) return id_at_ < ids_[loop_at_].size() ? loop_at_ : kInstanceThread;
+    const bool found = inventory_.connections.seek(slot_at_, loop_at_, digesting_) != nullptr;
+    return found ? loop_at_ : kInstanceThread;
   }
-  connections.dirty.clear();
-  id_at_ = 0;
+  if (stage_ != Stage::tables) return kInstanceThread;
+  skip_retired_tables();
+  if (table_at_ >= inventory_.tables.size()) return kInstanceThread;
+  const segue_table& table = *inventory_.tables[table_at_];
+  const bool nothing = !snapshot_ && !keys_taken_ && table.dirty.size() == 0;
+  return nothing ? kInstanceThread : table.loop;
 }
 
 Status Sender::advance(uint64_t until_ns, bool& done) {
   done = stage_ == Stage::done;
-  while (!done && !link_.congested()) {
+  while (!done && !link_.congested() && inventory_.loops.holds(wanted_loop())) {
     bool stage_done = false;
     if (Status status = step(stage_done); !status.ok()) return status;
     if (stage_done) stage_ = static_cast<Stage>(static_cast<int>(stage_) + 1);
@@ -108,11 +119,10 @@ Status Sender::send_names() {
 }
 
 Status Sender::send_closed() {
-  std::vector<uint64_t>& closed = inventory_.connections.closed;
+  const std::vector<uint64_t> closed = inventory_.connections.take_closed();
   if (closed.empty()) return Status::good();
   std::string ids;
   for (const uint64_t id : closed) append_u64(ids, id);
-  closed.clear();
   segue_writer out;
   put_field(out, 1, ids);
   return link_.send(FrameType::connections_closed, out.fields);
@@ -163,22 +173,43 @@ Status Sender::send_arenas() {
   return Status::good();
 }
 
-Status Sender::connections_step(bool& stage_done) {
-  const Connections& connections = inventory_.connections;
-  for (size_t i = 0; i < kRecordsPerStep; ++i) {
-    segue_conn* conn = nullptr;
-    if (snapshot_) {
-      if (slot_at_ >= connections.slot_count()) break;
-      conn = connections.at(slot_at_++);
-      if (conn != nullptr && connections.is_sent(*conn)) conn = nullptr;
-    } else {
-      if (id_at_ >= ids_.size()) break;
-      conn = connections.find(ids_[id_at_++]);
+bool Sender::connections_done() const {
+  return loop_at_ > inventory_.loops.count();
+}
+
+// The next one that may be touched now; nullptr at the end of this loop's, or of a search that took
+// long enough.
+segue_conn* Sender::next_connection() {
+  Connections& connections = inventory_.connections;
+  if (!snapshot_) {
+    const std::vector<uint64_t>& ids = ids_[loop_at_];
+    while (id_at_ < ids.size()) {
+      if (segue_conn* conn = connections.find_changed(ids[id_at_++], loop_at_)) return conn;
     }
-    if (conn == nullptr) continue;
+    return nullptr;
+  }
+  segue_conn* conn = connections.seek(slot_at_, loop_at_, digesting_);
+  if (conn == nullptr || !inventory_.loops.holds(loop_at_)) return nullptr;
+  ++slot_at_;
+  return conn;
+}
+
+Status Sender::connections_step(bool& stage_done) {
+  // A slot that is sent below may have been another connection's that was closed meanwhile.
+  if (Status status = send_closed(); !status.ok()) return status;
+  for (size_t i = 0; i < kRecordsPerStep; ++i) {
+    segue_conn* conn = next_connection();
+    if (conn == nullptr) break;
     if (Status status = send_connection(*conn); !status.ok()) return status;
   }
-  stage_done = snapshot_ ? slot_at_ >= connections.slot_count() : id_at_ >= ids_.size();
+  const bool loop_done =
+      snapshot_ ? slot_at_ >= inventory_.connections.slot_count() : id_at_ >= ids_[loop_at_].size();
+  if (loop_done) {
+    ++loop_at_;
+    id_at_ = 0;
+    slot_at_ = 0;
+  }
+  stage_done = connections_done();
   // The batch holds the numbers of open descriptors: it must not outlive this call, for the service
   // may close one of them in between.
   return flush_connections();
@@ -219,8 +250,12 @@ Status Sender::flush_connections() {
   return send_batch(FrameType::connection_records, conn_class_->number, conn_records_);
 }
 
-Status Sender::tables_step(bool& stage_done) {
+void Sender::skip_retired_tables() {
   while (table_at_ < inventory_.tables.size() && inventory_.tables[table_at_]->retired) ++table_at_;
+}
+
+Status Sender::tables_step(bool& stage_done) {
+  skip_retired_tables();
   if (table_at_ >= inventory_.tables.size()) {
     stage_done = true;
     return Status::good();
@@ -282,14 +317,9 @@ Status Sender::send_clear(const segue_table& table) {
 
 // Ends a round half-way: the batch begun is sent, the rest counts as changed again.
 Status Sender::put_back() {
-  Connections& connections = inventory_.connections;
-  for (; id_at_ < ids_.size(); ++id_at_) {
-    segue_conn* conn = connections.find(ids_[id_at_]);
-    if (conn == nullptr) continue;
-    if (connections.is_sent(*conn)) {
-      connections.touch(conn);
-    } else {
-      connections.fresh.push_back(conn->id());
+  for (; loop_at_ < ids_.size(); ++loop_at_, id_at_ = 0) {
+    for (; id_at_ < ids_[loop_at_].size(); ++id_at_) {
+      inventory_.connections.put_back(ids_[loop_at_][id_at_]);
     }
   }
   stage_ = Stage::done;
@@ -335,12 +365,13 @@ Status Sender::send_batch(FrameType type, uint32_t item, std::string& batch) {
 
 void Sender::begin_digests() {
   begin_snapshot();
+  digesting_ = true;
   stage_ = Stage::connections;
 }
 
 Status Sender::advance_digests(uint64_t until_ns, bool& done) {
   done = false;
-  while (!done && !link_.congested()) {
+  while (!done && !link_.congested() && inventory_.loops.holds(wanted_loop())) {
     if (Status status = digest_step(done); !status.ok()) return status;
     if (!done && monotonic_ns() >= until_ns) break;
   }

@@ -22,10 +22,13 @@ class Sender {
   void begin_snapshot();
   // What has changed since the snapshot or the last round began.
   void begin_round();
-  // Sends until all is sent (`done`), the link is congested, or `until_ns` is reached.
+  // The loop whose records come next: what is sent stops in front of one that is not held.
+  LoopNumber wanted_loop();
+  // Sends until all is sent (`done`), the link is congested, `until_ns` is reached, or the loop
+  // wanted is not held.
   Status advance(uint64_t until_ns, bool& done);
-  // Sends all, whatever the link says. SEGUE_TIMEOUT once `until_ns` is passed: then what was not
-  // sent counts as changed again.
+  // Sends all, whatever the link says; all loops are held. SEGUE_TIMEOUT once `until_ns` is passed:
+  // then what was not sent counts as changed again.
   Status advance_all(uint64_t until_ns);
 
   // Rehearsal: the digests of every record that has not changed since the last round began.
@@ -48,6 +51,9 @@ class Sender {
   Status send_closed();
   Status connections_step(bool& stage_done);
   Status tables_step(bool& stage_done);
+  void skip_retired_tables();
+  segue_conn* next_connection();
+  [[nodiscard]] bool connections_done() const;
   Status send_connection(segue_conn& conn);
   Status flush_connections();
   Status table_round_step(segue_table& table, bool& table_done);
@@ -58,6 +64,7 @@ class Sender {
   Status flush_table(const segue_table& table);
   Status send_batch(FrameType type, uint32_t item, std::string& batch);
   Status digest_step(bool& done);
+  Status digest_connections();
   Status digest_keys(const segue_table& table);
   Status add_digest(uint32_t item, std::string_view key, const segue_writer& record);
 
@@ -69,7 +76,9 @@ class Sender {
 
   Stage stage_ = Stage::done;
   bool snapshot_ = false;
-  std::vector<uint64_t> ids_;  // of this round
+  bool digesting_ = false;
+  LoopNumber loop_at_ = 0;                  // whose connections are being sent
+  std::vector<std::vector<uint64_t>> ids_;  // of this round, by loop
   size_t id_at_ = 0;
   uint32_t slot_at_ = 0;
   size_t table_at_ = 0;

@@ -12,6 +12,16 @@ import time
 
 DEADLINE_S = 20.0
 
+# Event loops of respkv: one number, or several, separated by commas, for one instance after the
+# other.
+THREADS = [int(number) for number in os.environ.get("SEGUE_TEST_THREADS", "1").split(",")]
+
+
+def thread_options(instance=0):
+    """The words for the instance of this number; none for one thread, the default."""
+    threads = THREADS[instance % len(THREADS)]
+    return ["--threads", str(threads)] if threads > 1 else []
+
 
 def wait_until(condition, what, deadline_s=DEADLINE_S):
     """Returns the condition's first true value; fails, saying what was awaited, at the deadline."""
@@ -186,7 +196,7 @@ class Respkv:
         # what these tests ask about.
         program = Program(
             [self.build_dir / f"examples/respkv/respkv-v{version}", "--budget-us", "1000000",
-             "--listen", f"tcp:127.0.0.1:{self.port}", *options],
+             "--listen", f"tcp:127.0.0.1:{self.port}", *thread_options(len(self.instances)), *options],
             self.directory / f"{len(self.instances)}-v{version}.log",
             {"SEGUE_DIRECTORY": str(self.directory / "segue")})
         self.instances.append(program)

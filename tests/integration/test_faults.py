@@ -13,7 +13,8 @@ Outcomes
              what was acknowledged in between may be gone, connections used in between are closed
 Everywhere: at most one process serves at any time, and one does within the deadline.
 The keeper stands outside the blackout, so its word may come too late there: a|b|c allows each.
-SEGUE_FAULTS=victim or victim:state:fault runs these rows only; SEGUE_SEED repeats a run's load.
+SEGUE_FAULTS=victim or victim:state:fault runs these rows only, SEGUE_FAULTS=kills those in which a
+predecessor or successor is killed; SEGUE_SEED repeats a run's load; SEGUE_TEST_THREADS: see support.py.
 """
 
 import json
@@ -26,7 +27,7 @@ import threading
 
 import pytest
 
-from support import DEADLINE_S, RespClient, wait_until
+from support import DEADLINE_S, RespClient, thread_options, wait_until
 
 TABLE = pathlib.Path(__file__).with_name("faults.tsv")
 BOUNDS = ("--answer-ms", "700", "--hang-ms", "600", "--rehearsal-ms", "1000",
@@ -39,6 +40,8 @@ SERVING_VERSION = {"upgraded": "2", "re-adopted": "2", "kept": "1", "undone": "1
 def rows():
     lines = [line.split("\t") for line in TABLE.read_text().splitlines() if not line.startswith("#")]
     only = os.environ.get("SEGUE_FAULTS")
+    if only == "kills":
+        return [tuple(line) for line in lines if line[1] != "keeper" and line[2] == "kill"]
     return [tuple(line) for line in lines
             if only in (None, line[1], f"{line[1]}:{line[0]}:{line[2]}")]
 
@@ -93,7 +96,7 @@ class Rig:
 
     def respkv(self, version):
         return [str(self.build_dir / f"examples/respkv/respkv-v{version}"),
-                "--listen", f"tcp:127.0.0.1:{self.port}"]
+                "--listen", f"tcp:127.0.0.1:{self.port}", *thread_options(version - 1)]
 
     def start_segue(self, *words):
         return subprocess.Popen([str(self.program), *words], env=self.environment, text=True,

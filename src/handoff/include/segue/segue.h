@@ -9,8 +9,9 @@
  * the predecessor goes on serving; then `activate` is called, and the process serves. When a
  * successor of its own arrives, the same process plays the predecessor.
  *
- * Threads    One `segue_instance` and everything made from it belongs to one thread. Every callback
- * runs inside segue_start() or segue_dispatch(), on that thread, hence at a request boundary.
+ * Threads    One `segue_instance` and everything made from it belongs to one thread, the
+ * instance's. Every callback runs inside segue_start() or segue_dispatch(), on that thread, hence
+ * at a request boundary. A service with several event loops declares the others: see "Event loops".
  * Errors     Functions that return int return SEGUE_OK (0) or a negative `segue_status`;
  *            segue_error() has the text: what failed, on what, why.
  * Ownership  Strings and structures passed in are copied. Pointers passed to callbacks are valid
@@ -44,6 +45,8 @@ typedef struct segue_table segue_table;
 typedef struct segue_class segue_class;
 typedef struct segue_conn segue_conn;
 typedef struct segue_arena segue_arena;
+typedef struct segue_loop segue_loop;
+typedef struct segue_operations segue_operations;
 typedef struct segue_record segue_record; /* fields being read */
 typedef struct segue_writer segue_writer; /* fields being written */
 typedef struct segue_scan segue_scan;     /* keys being listed */
@@ -301,7 +304,8 @@ SEGUE_API int segue_unlisten(segue_instance* s, const char* name);
 
 /* Registers any other descriptor under a name: file, pipe, timerfd, eventfd, socket. Takes
  * ownership. Replaces one of the same name. Offsets, locks and flags are shared with the successor,
- * as dup() shares them. */
+ * as dup() shares them. SEGUE_REFUSED for a ring of io_uring: it belongs to the process that made
+ * it (the caller keeps it); see "Operations in flight". */
 SEGUE_API int segue_fd_put(segue_instance* s, const char* name, int fd);
 /* Forgets and closes it here; a successor that already received it is told. */
 SEGUE_API int segue_fd_take_back(segue_instance* s, const char* name);
@@ -435,6 +439,76 @@ SEGUE_API void segue_conn_set_data(segue_conn* conn, void* data);
 SEGUE_API uint64_t segue_conn_id(const segue_conn* conn);
 /* The connection of that id, or NULL. */
 SEGUE_API segue_conn* segue_conn_find(segue_instance* s, uint64_t id);
+
+/* ---- Event loops -----------------------------------------------------------------------------
+ * For a service with one event loop per thread. The loop of the instance's thread is not declared;
+ * each other one is. Loops are this process's own: a successor may have more of them, or fewer, and
+ * spreads the connections that it adopts over its own.
+ *
+ * Where       What is bound to a loop is touched on that loop's thread only. The instance's thread
+ * borrows the loop when it needs the records of it: it asks through segue_loop_fd(), the loop's
+ * thread waits inside segue_loop_dispatch(), and meanwhile scan and encode run. In the background
+ * that takes slice_us at most. Before `freeze`, and for the mark of a rehearsal, it borrows all
+ * loops at once; if one does not come within half the budget, the attempt is taken back, and the
+ * reason names the loop. From `freeze` to `resume` all loops wait. Callbacks that are not about
+ * one item (freeze, release, resume, check, acquire, yield, activate, terminate) thus find every
+ * loop waiting and may touch everything; `progress` does not.
+ * Successor   Until `activate` every loop waits in its first segue_loop_dispatch().
+ * Not bound   A table that is bound to no loop may be marked by any thread. The service guards the
+ * data by a lock of its own, takes that lock in scan and encode too, and marks a change before it
+ * releases the lock.
+ * Any thread  segue_table_put(), segue_table_erase(), segue_table_rebuffs(), segue_conn_touch(),
+ * segue_conn_find(), segue_conn_fd(), segue_conn_data(), segue_conn_id(), segue_conn_add_to() (on
+ * the thread of the loop given) and segue_conn_close() (on the thread of the loop that the
+ * connection is bound to). A connection that another thread may close must be kept from that by the
+ * service's own lock. All else belongs to the instance's thread.
+ */
+
+/* Declares an event loop, before segue_start() and before its thread begins. The loop is freed with
+ * the instance: end the thread before segue_free(). NULL if the name is invalid or taken, or there
+ * is no descriptor left. */
+SEGUE_API segue_loop* segue_loop_open(segue_instance* s, const char* name);
+/* For the loop's thread to poll for reading; constant, owned by the library. */
+SEGUE_API int segue_loop_fd(const segue_loop* loop);
+/* On the loop's thread: before it touches anything for the first time, and whenever
+ * segue_loop_fd() is readable, as the last of what one turn of the loop does. Hold no lock. Waits
+ * while the instance's thread has the loop. SEGUE_OK: go on; events that were fetched before must
+ * not be handled. SEGUE_GONE: the service ends here (`terminate`, segue_stop()); touch nothing any
+ * more. */
+SEGUE_API int segue_loop_dispatch(segue_loop* loop);
+
+/* Binds a table to a loop, before segue_start(). */
+SEGUE_API int segue_table_bind(segue_table* table, segue_loop* loop);
+/* As segue_conn_add(), on the loop's thread, for a connection that is bound to the loop. */
+SEGUE_API segue_conn* segue_conn_add_to(segue_class* cls, segue_loop* loop, int fd, void* data);
+/* Binds an adopted connection, inside a callback that finds every loop waiting, or inside `adopt`.
+ * NULL: to the instance's thread. */
+SEGUE_API int segue_conn_bind(segue_conn* conn, segue_loop* loop);
+
+/* ---- Operations in flight --------------------------------------------------------------------
+ * What goes on outside the turns of the service's loops with this process's memory: reads and
+ * writes submitted to io_uring, work in a pool of threads. The library cannot see it, and what ends
+ * after the freeze ends unseen: the service counts. A freeze waits until nothing is in flight; if
+ * that takes longer than half the budget, the attempt is taken back, and the reason has the name.
+ */
+typedef struct segue_operations_ops {
+  uint32_t size; /* sizeof(segue_operations_ops) */
+
+  /* A freeze is near: begin no more of them, and cancel those that may wait for long, such as a
+   * read that no peer answers. Every loop runs. */
+  void (*drain)(void* user);
+  /* The freeze did not come about, or this process goes on after it (`resume` was called before):
+   * begin them again. Once after each `drain`, unless `terminate` is called. */
+  void (*go_on)(void* user);
+} segue_operations_ops;
+
+/* Declares a kind of operation, before segue_start(). `ops`, or each of its members, may be NULL:
+ * then the library only waits. NULL if an argument is invalid or the name is taken. */
+SEGUE_API segue_operations* segue_operations_open(segue_instance* s, const char* name,
+                                                  const segue_operations_ops* ops, void* user);
+/* So many more, or (negative) fewer, are in flight: count one before it is submitted, and off when
+ * its outcome has been dealt with, connections touched and tables marked. Any thread. */
+SEGUE_API void segue_operations_add(segue_operations* operations, int64_t change);
 
 #ifdef __cplusplus
 }

@@ -140,6 +140,33 @@ class TableSource {
   virtual void clear() = 0;
 };
 
+// An event loop beside that of the instance's thread; see "Event loops" in segue.h.
+class Loop {
+ public:
+  Loop() = default;
+  explicit Loop(segue_loop* loop) : loop_(loop) {}
+  [[nodiscard]] bool valid() const { return loop_ != nullptr; }
+  [[nodiscard]] segue_loop* handle() const { return loop_; }
+  [[nodiscard]] int fd() const { return segue_loop_fd(loop_); }
+  // False: the service ends here; touch nothing any more.
+  [[nodiscard]] bool dispatch() { return segue_loop_dispatch(loop_) == SEGUE_OK; }
+
+ private:
+  segue_loop* loop_ = nullptr;
+};
+
+// What is in flight outside the turns of all loops; see segue.h.
+class Operations {
+ public:
+  Operations() = default;
+  explicit Operations(segue_operations* operations) : operations_(operations) {}
+  [[nodiscard]] bool valid() const { return operations_ != nullptr; }
+  void add(int64_t change) { segue_operations_add(operations_, change); }
+
+ private:
+  segue_operations* operations_ = nullptr;
+};
+
 class Table {
  public:
   Table() = default;
@@ -149,6 +176,7 @@ class Table {
   void erase(std::string_view key) { segue_table_erase(table_, key.data(), key.size()); }
   void clear() { segue_table_clear(table_); }
   [[nodiscard]] bool rebuffs() const { return segue_table_rebuffs(table_) == 1; }
+  bool bind(Loop loop) { return segue_table_bind(table_, loop.handle()) == SEGUE_OK; }
 
  private:
   segue_table* table_ = nullptr;
@@ -167,6 +195,7 @@ class Connection {
   }
   void set_data(void* data) { segue_conn_set_data(conn_, data); }
   void touch() { segue_conn_touch(conn_); }
+  bool bind(Loop loop) { return segue_conn_bind(conn_, loop.handle()) == SEGUE_OK; }
   // The handle is invalid afterwards.
   void close(segue_close_how how = SEGUE_CLOSE_FIN) {
     segue_conn_close(std::exchange(conn_, nullptr), how);
@@ -197,6 +226,9 @@ class ConnectionClass {
   // Takes ownership of fd unless the result is invalid.
   [[nodiscard]] Connection add(int fd, void* data) {
     return Connection(segue_conn_add(cls_, fd, data));
+  }
+  [[nodiscard]] Connection add(Loop loop, int fd, void* data) {
+    return Connection(segue_conn_add_to(cls_, loop.handle(), fd, data));
   }
 
  private:
@@ -233,6 +265,12 @@ class Instance {
     const segue_form declared = declare(form);
     const segue_class_ops ops = class_ops();
     return ConnectionClass(segue_class_open(handle_.get(), name, &declared, &ops, &source));
+  }
+
+  Loop loop(const char* name) { return Loop(segue_loop_open(handle_.get(), name)); }
+  Operations operations(const char* name, const segue_operations_ops* ops = nullptr,
+                        void* user = nullptr) {
+    return Operations(segue_operations_open(handle_.get(), name, ops, user));
   }
 
   int start() { return segue_start(handle_.get()); }
