@@ -56,14 +56,37 @@ bool is_within(const std::string& path, const std::string& folder) {
   return path == folder || (path.starts_with(folder) && path[folder.size()] == '/');
 }
 
+// Nothing that systemd would read otherwise than it was meant.
+Result<void> check_options(const std::vector<std::string>& options) {
+  for (const auto& option : options) {
+    const bool plain = std::all_of(option.begin(), option.end(), [](unsigned char c) {
+      return std::isalnum(c) != 0 ||
+             std::string_view("-=_.,:/@+[]").find(static_cast<char>(c)) != std::string_view::npos;
+    });
+    if (plain && option.starts_with("--") && option.size() > 2) continue;
+    return fail(ErrorCode::invalid_argument,
+                "'{}' cannot stand in a unit as an option: write --KEY or --KEY=VALUE, of letters, "
+                "digits and -=_.,:/@+[]",
+                option);
+  }
+  return {};
+}
+
+std::string words(const std::vector<std::string>& options) {
+  std::string text;
+  for (const auto& option : options) text += " " + option;
+  return text;
+}
+
 class Adopter {
  public:
-  Adopter(const UnitFacts& facts, const UnitSettings& settings, std::string component,
-          std::string segue)
+  Adopter(const UnitFacts& facts, const UnitSettings& settings, const AdoptionOptions& options,
+          std::string component)
       : facts_(facts),
         settings_(settings),
+        options_(options),
         component_(std::move(component)),
-        segue_(std::move(segue)) {}
+        segue_(options.segue) {}
 
   Result<Adoption> adopt() {
     check_start();
@@ -269,6 +292,14 @@ class Adopter {
     if (user_.empty()) user_ = "root";
   }
 
+  // An option that follows from the unit, unless it was given.
+  [[nodiscard]] std::string own_option(const std::string& key, std::uint32_t value) const {
+    const bool given =
+        std::any_of(options_.run_options.begin(), options_.run_options.end(),
+                    [&](const auto& option) { return option.substr(0, option.find('=')) == key; });
+    return given ? "" : fmt::format(" {}={}", key, value);
+  }
+
   [[nodiscard]] bool restarts() const {
     const std::string restart = last("Restart");
     return !restart.empty() && restart != "no";
@@ -292,14 +323,13 @@ class Adopter {
         "ExecStartPre=+/usr/bin/install -d -m 0700 -o {2} /run/segue/{1} /var/lib/segue/{1}\n"
         "ReadWritePaths=-/run/segue/{1} -/var/lib/segue/{1}\n",
         facts_.unit, name, user_);
-    text += fmt::format(
-        "ExecStart=\nExecStart={}{} run --foreground --timeout={} --grace-s={}{} {} "
-        "-- {}\n",
-        prefixes_, segue_, start_s_, grace_s_, restarts() ? "" : " --max-restarts=0", name,
-        command_);
-    text +=
-        fmt::format("ExecReload=\nExecReload={}{} upgrade {} -- {}\n",
-                    prefixes_.find(':') == std::string::npos ? "" : ":", segue_, name, command_);
+    std::string own = own_option("--timeout", start_s_) + own_option("--grace-s", grace_s_);
+    if (!restarts()) own += own_option("--max-restarts", 0);
+    text += fmt::format("ExecStart=\nExecStart={}{} run --foreground{}{} {} -- {}\n", prefixes_,
+                        segue_, own, words(options_.run_options), name, command_);
+    text += fmt::format("ExecReload=\nExecReload={}{} upgrade{} {} -- {}\n",
+                        prefixes_.find(':') == std::string::npos ? "" : ":", segue_,
+                        words(options_.upgrade_options), name, command_);
     if (!settings_.list(kService, "ExecStop").empty()) text += "ExecStop=\n";
     if (!restarts_keeper()) text += "Restart=on-abnormal\n";
     if (!settings_.list(kService, "RestrictAddressFamilies").empty()) {
@@ -316,6 +346,7 @@ class Adopter {
 
   const UnitFacts& facts_;
   const UnitSettings& settings_;
+  const AdoptionOptions& options_;
   std::string component_;
   std::string segue_;
   std::string prefixes_;
@@ -372,9 +403,10 @@ Result<std::string> service_unit_name(const std::string& name) {
   return unit;
 }
 
-Result<Adoption> adopt_unit(const UnitFacts& facts, const std::string& component,
-                            const std::string& segue) {
-  std::string name = component;
+Result<Adoption> adopt_unit(const UnitFacts& facts, const AdoptionOptions& options) {
+  SEGUE_TRY(check_options(options.run_options));
+  SEGUE_TRY(check_options(options.upgrade_options));
+  std::string name = options.component;
   if (name.empty()) {
     name = facts.unit.substr(0, facts.unit.size() - kSuffix.size());
     std::replace(name.begin(), name.end(), '@', '-');
@@ -384,7 +416,7 @@ Result<Adoption> adopt_unit(const UnitFacts& facts, const std::string& component
   }
   SEGUE_TRY(check_order(facts));
   SEGUE_ASSIGN(const auto settings, UnitSettings::parse(facts.sources));
-  return Adopter(facts, settings, name, segue).adopt();
+  return Adopter(facts, settings, options, name).adopt();
 }
 
 Authorship authorship_of(std::string_view drop_in) {

@@ -28,10 +28,16 @@ struct Adoption {
 // "redis" is "redis.service"; invalid_argument where it cannot be the name of one service.
 base::Result<std::string> service_unit_name(const std::string& name);
 
-// `component` is the name under Segue; empty: the unit's. `segue` is the program's absolute path.
-// failed_precondition names everything about the unit that would be lost.
-base::Result<Adoption> adopt_unit(const UnitFacts& facts, const std::string& component,
-                                  const std::string& segue);
+struct AdoptionOptions {
+  std::string component;                     // its name under Segue; empty: the unit's
+  std::string segue = "/usr/bin/segue";      // the program's absolute path
+  std::vector<std::string> run_options;      // more options of `segue run`, …
+  std::vector<std::string> upgrade_options;  // … and of `segue upgrade`: --KEY or --KEY=VALUE
+};
+
+// failed_precondition names everything about the unit that would be lost; invalid_argument is about
+// `options`.
+base::Result<Adoption> adopt_unit(const UnitFacts& facts, const AdoptionOptions& options = {});
 
 // Of a drop-in's text: what adopt_unit() wrote, that and then changed by hand, or something else.
 enum class Authorship { adopted, edited, foreign };

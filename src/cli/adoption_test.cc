@@ -17,7 +17,7 @@ constexpr const char* kPlain = "[Service]\nExecStart=/usr/bin/kv --port 1 $MORE\
 
 base::Result<Adoption> adopted(const std::string& text, const std::string& unit = "kv.service",
                                const std::string& name = "") {
-  return adopt_unit({unit, {{"/lib/systemd/system/" + unit, text}}, {}}, name, "/usr/bin/segue");
+  return adopt_unit({unit, {{"/lib/systemd/system/" + unit, text}}, {}}, {.component = name});
 }
 
 std::string refusal(const std::string& text) {
@@ -159,6 +159,21 @@ TEST(Adoption, takes_over_a_stop_that_only_signals) {
   }
 }
 
+TEST(Adoption, passes_options_of_run_and_upgrade_on) {
+  const UnitFacts facts{"kv.service", {{"u", kPlain}}, {}};
+  const auto adoption = adopt_unit(
+      facts, {.run_options = {"--max-restarts=3", "--timeout=5"}, .upgrade_options = {"--queue"}});
+  ASSERT_TRUE(adoption) << adoption.error().to_string();
+  EXPECT_THAT(adoption->drop_in,
+              HasSubstr("run --foreground --grace-s=30 --max-restarts=3 --timeout=5 kv -- "));
+  EXPECT_THAT(adoption->drop_in, HasSubstr("segue upgrade --queue kv -- /usr/bin/kv"));
+  for (const char* wrong : {"--", "-x", "word", "--a b", "--a=$B", "--a=%i", "--a\nUser=root"}) {
+    EXPECT_EQ(adopt_unit(facts, {.run_options = {wrong}}).error().code(),
+              ErrorCode::invalid_argument)
+        << wrong;
+  }
+}
+
 TEST(Adoption, says_what_is_different_from_now_on) {
   const auto adoption = adopted(kPlain + std::string("ExecReload=/bin/kill -HUP $MAINPID\n"
                                                      "MemoryMax=1G\nWatchdogSec=5\n"));
@@ -169,16 +184,14 @@ TEST(Adoption, says_what_is_different_from_now_on) {
 }
 
 TEST(Adoption, refuses_a_unit_that_a_socket_starts) {
-  const auto adoption =
-      adopt_unit({"kv.service", {{"kv.service", kPlain}}, {"kv.socket"}}, "", "/usr/bin/segue");
+  const auto adoption = adopt_unit({"kv.service", {{"kv.service", kPlain}}, {"kv.socket"}});
   ASSERT_FALSE(adoption);
   EXPECT_THAT(adoption.error().message(), HasSubstr("kv.socket starts it"));
 }
 
 TEST(Adoption, refuses_when_a_later_drop_in_could_take_it_back) {
   const auto with = [](const std::string& drop_in) {
-    return adopt_unit({"kv.service", {{"kv.service", kPlain}, {"/etc/x/" + drop_in, ""}}, {}}, "",
-                      "/usr/bin/segue");
+    return adopt_unit({"kv.service", {{"kv.service", kPlain}, {"/etc/x/" + drop_in, ""}}, {}});
   };
   EXPECT_TRUE(with("override.conf"));
   ASSERT_FALSE(with("z.conf"));

@@ -331,6 +331,16 @@ class Parser {
         add_unit(Command::adopt, "adopt",
                  "Write a drop-in that lets systemd run the service UNIT under Segue");
     adopt->add_option("--name", arguments_.name, "The component (default: the unit's name)");
+    adopt
+        ->add_option("--run-option", arguments_.run_options,
+                     "One more option of `segue run`, as --run-option=--max-restarts=3")
+        ->allow_extra_args(false)
+        ->type_name("OPTION");
+    adopt
+        ->add_option("--upgrade-option", arguments_.upgrade_options,
+                     "One more option of `segue upgrade`, which is what a reload does then")
+        ->allow_extra_args(false)
+        ->type_name("OPTION");
     adopt->add_flag("--force", arguments_.force, "Also over a drop-in that was changed by hand");
     add_unit(Command::release_unit, "release-unit", "Take back what `segue adopt UNIT` wrote")
         ->add_flag("--force", arguments_.force, "Also if it was changed by hand");

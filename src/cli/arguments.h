@@ -48,11 +48,13 @@ struct Arguments {
   bool watch = false;
   bool follow = false;
   bool force = false;
-  std::string keeper;  // as it was typed; empty: that of this installation
-  std::string shell;   // completion: empty asks for the components' names
-  std::string unit;    // adopt, release-unit
-  std::string root;    // … below which systemd's folders are; empty: this system
-  std::string page;    // manual: empty asks for the names of all
+  std::string keeper;                        // as it was typed; empty: that of this installation
+  std::string shell;                         // completion: empty asks for the components' names
+  std::string unit;                          // adopt, release-unit
+  std::vector<std::string> run_options;      // adopt
+  std::vector<std::string> upgrade_options;  // …
+  std::string root;  // … below which systemd's folders are; empty: this system
+  std::string page;  // manual: empty asks for the names of all
 };
 
 struct Usage {

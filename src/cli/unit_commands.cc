@@ -14,8 +14,6 @@ using base::fail;
 using base::Result;
 using control::ExitCode;
 
-constexpr const char* kSegue = "/usr/bin/segue";
-
 // Whether what is there may be replaced or removed.
 Result<void> check_own(const UnitFolders& folders, const std::string& unit, const std::string& text,
                        bool force) {
@@ -53,7 +51,9 @@ Result<Plan> make_plan(const Arguments& arguments, const UnitFolders& folders) {
   SEGUE_ASSIGN(plan.unit, service_unit_name(arguments.unit));
   plan.path = folders.drop_in_path(plan.unit);
   SEGUE_ASSIGN(const UnitFacts facts, folders.read(plan.unit));
-  SEGUE_ASSIGN(plan.adoption, adopt_unit(facts, arguments.name, kSegue));
+  SEGUE_ASSIGN(plan.adoption, adopt_unit(facts, {.component = arguments.name,
+                                                 .run_options = arguments.run_options,
+                                                 .upgrade_options = arguments.upgrade_options}));
   SEGUE_TRY(check_replaceable(folders, plan.unit, arguments.force));
   return plan;
 }

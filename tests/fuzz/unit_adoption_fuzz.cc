@@ -19,7 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using segue::cli::UnitSource;
   const UnitSource unit{"/lib/systemd/system/kv.service",
                         std::string(reinterpret_cast<const char*>(data), size)};
-  const auto adoption = segue::cli::adopt_unit({"kv.service", {unit}, {}}, "", "/usr/bin/segue");
+  const auto adoption = segue::cli::adopt_unit({"kv.service", {unit}, {}});
   if (!adoption) {
     require(!adoption.error().message().empty());
     return 0;

@@ -266,7 +266,9 @@ def test_systemd_reads_the_drop_in(segue, unit_root):
 
 def test_the_adopted_unit_starts_reloads_and_stops(segue, manager, component, unit_root):
     """The commands of the drop-in, run as systemd would run them."""
-    drop_in = segue.plain("adopt", "--json", "--root", unit_root, "--name", component.name, "counter").last["drop_in"]
+    drop_in = segue.plain("adopt", "--json", "--root", unit_root, "--name", component.name,
+                          "--run-option=--max-restarts=3", "--run-option=--timeout=20",
+                          "--upgrade-option=--probation-s=0", "counter").last["drop_in"]
 
     def command(key):
         lines = [line.partition("=")[2] for line in drop_in.splitlines() if line.startswith(f"{key}=")]
