@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """segue@.service as systemd's own tools see it. PID 1 need not be systemd for that."""
 
+import os
 import pathlib
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ["SEGUE_BUILD_DIR"])
 UNIT = ROOT / "packaging/systemd/segue@.service"
 MAX_EXPOSURE = 1.5  # of 10; what an unprivileged service with the network can reach is 1.2
 
@@ -48,6 +50,21 @@ def test_it_is_exposed_no_more_than_it_has_to_be(instance):
     assert checked.returncode == 0, checked.stdout
     exposure = float(re.search(r"exposure level for segue@chat.service: ([\d.]+)", checked.stdout)[1])
     assert 0 < exposure <= MAX_EXPOSURE
+
+
+@pytest.mark.parametrize("key", ["ExecStart", "ExecReload"])
+def test_its_commands_are_those_of_segue(key, tmp_path):
+    (tmp_path / "chat.yaml").write_text("name: chat\ncommand: [/bin/true]\n")
+    line = re.search(f"^{key}=(.*)$", UNIT.read_text(), re.MULTILINE)[1]
+    words = line.replace("/etc/segue/%i", f"{tmp_path}/chat").split()
+    assert words[0] == "/usr/bin/segue" and "%" not in line.replace("%i", "")
+    environment = dict(os.environ, SEGUE_RUNTIME_DIR=str(tmp_path / "r"), SEGUE_STATE_DIR=str(tmp_path / "s"))
+    planned = subprocess.run([BUILD / "src/cli/segue", *words[1:], "--dry-run"], env=environment, check=False, text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if key == "ExecStart":
+        assert planned.returncode == 0 and "/bin/true" in planned.stdout
+    else:  # nothing runs yet: refused, and not for its words
+        assert planned.returncode == 4 and "chat" in planned.stderr
 
 
 @pytest.mark.parametrize("line", [
