@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from keeper_tools import DONE, REFUSED, Component, Segue
-from support import wait_until
+from support import free_port, wait_until
 
 MEMORY = pathlib.Path("/sys/fs/cgroup/memory")
 
@@ -22,8 +22,19 @@ def segue(build_dir, short_dir):
 def start(segue, count):
     components = [Component(segue, f"c{number}") for number in range(count)]
     for component in components:
-        assert component.run().exit == DONE
+        run_at_a_free_port(component)
     return components
+
+
+def run_at_a_free_port(component):
+    """Somebody's outgoing connection may have taken the port meanwhile: then another one."""
+    for _ in range(5):
+        answer = component.run()
+        if answer.exit == DONE:
+            return
+        assert "Address already in use" in answer.text, answer
+        component.port = free_port()
+    raise AssertionError("five ports were taken in a row")
 
 
 def test_a_busy_host_is_refused_with_its_figures_unless_forced(segue):
