@@ -68,7 +68,7 @@ TEST_F(ComponentFolder, tells_a_stopped_component_from_a_dead_keeper) {
   ASSERT_TRUE(os::write_file_atomically(directory_.path("kv/instances"), me + " 3\n999999999 2\n"));
   EXPECT_EQ(error_of("kv").code(), ErrorCode::unavailable);
   EXPECT_THAT(error_of("kv").message(), HasSubstr("`segue keeper start kv` gives it a new one"));
-  EXPECT_THAT(error_of("kv").message(), HasSubstr("(kill " + me + ")"));
+  EXPECT_THAT(error_of("kv").message(), HasSubstr("process " + me + " still serves"));
 }
 
 TEST_F(ComponentFolder, is_not_trusted_when_others_can_enter_it) {
