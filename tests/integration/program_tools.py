@@ -162,8 +162,8 @@ def write_programs(directory, port):
         "haproxy": ["haproxy", "-Ws", "-f", directory / "haproxy.cfg"],
         "lighttpd": ["lighttpd", "-D", "-f", directory / "lighttpd.conf"],
         "uwsgi": ["uwsgi", "--plugin", "python3", "--http-socket", "fd://{fd:web}", "--chdir",
-                  directory, "--module", "wsgi_app:app", "--master", "--die-on-term", "--threads",
-                  "4"],
+                  directory, "--module", "wsgi_app:app", "--master", "--hook-master-start",
+                  "unix_signal:15 gracefully_kill_them_all", "--threads", "4"],
     }
 
 
