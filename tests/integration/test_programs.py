@@ -147,7 +147,7 @@ def test_a_rehearsal_is_refused_as_there_is_nothing_to_compare(segue, commands, 
 def test_auto_finds_listeners(segue, commands, free_port):
     program = make(segue, commands, free_port, "node", mode="auto")
     answer = program.run()
-    assert answer.exit == DONE and "upgrade: listeners (found out)" in answer.text, answer
+    assert answer.exit == DONE and "upgrade: listeners) (found out)" in answer.text, answer
     assert program.status()["upgrade"] == "listeners"
     assert program.upgrade("2", "--probation-s", "0.1").exit == DONE
     assert ask(free_port) == "version 2"
