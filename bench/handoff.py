@@ -18,16 +18,17 @@ sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
 from harness.chain_run import Chain, run_chain
+from harness.crash_run import Crashes, run_crashes
 from harness.peer_run import PeerPlan, run_peer
 from harness.process import BenchError, raise_descriptor_limit
 from harness.programs import BUILD
 from harness.progress import Progress
 from harness.report import Report
-from harness.targets import judge, judge_chain, judge_growth
+from harness.targets import judge, judge_chain, judge_crash, judge_growth
 from peers.haproxy import HaproxyHttp, HaproxyTcp
 from peers.nginx import NginxUsr2
 from peers.programs import LighttpdGraceful, LighttpdUnderSegue, NginxReload, NginxUnderSegue
-from peers.segue import RespkvUnderKeeper, heapkv, respkv_class
+from peers.segue import RespkvCrashing, RespkvUnderKeeper, heapkv, respkv_class
 
 PROBATION_MS = {"peers": 1000, "chain": 50}
 BUDGET_MS = 10
@@ -65,6 +66,7 @@ class Bench:
         self.sizes, self.hops, self.before_s = (100, 1000, 15000), 50, 5
         self.threaded_sizes, self.threaded_layouts = (1000, 15000), tuple(LAYOUTS)
         self.states_mib, self.state_hops = (0, 256, 1024), 20
+        self.crashes = Crashes(connections=200, count=10 if quick else 200, seed=20260131)
         if quick:
             self.plan = PeerPlan(upgrade_at_s=0.8, seconds=3.2)
             self.rounds, self.sizes, self.hops, self.before_s = 1, (100, 1000), 20, 0.8
@@ -111,12 +113,17 @@ class Bench:
                     before_s=self.before_s, period_ms=PERIODS_MS[100]), functools.partial(
                         heapkv, PROBATION_MS["chain"], state_mib)
 
+    def crash_cases(self):
+        yield f"crash/{self.crashes.connections}", self.crashes
+
     def steps(self):
         steps = [(f"{case} ({round_ + 1})", self.plan.seconds + 1)
                  for round_ in range(self.rounds)
                  for case, *_ in self.peer_cases() if self._wanted(case)]
         steps += [(case, chain.hops * 0.3 + chain.before_s + 2)
                   for case, chain, _ in self.chain_cases() if self._wanted(case)]
+        steps += [(case, crashes.count * 0.4 + 2)
+                  for case, crashes in self.crash_cases() if self._wanted(case)]
         return steps
 
     def _wanted(self, case):
@@ -139,6 +146,10 @@ class Bench:
             if self._wanted(case):
                 progress.begin(case)
                 self._try(case, self._run_chain, make(), chain, progress)
+        for case, crashes in self.crash_cases():
+            if self._wanted(case):
+                progress.begin(case)
+                self._try(case, self._run_crashes, crashes, progress)
         progress.end()
 
     def _try(self, case, function, *arguments):
@@ -160,6 +171,21 @@ class Bench:
             if not handoff.done:
                 self.failures.append(f"{case}: handoff {number} {handoff.outcome}: {handoff.why}")
         self._emit_chain(case, result)
+
+    def _run_crashes(self, case, crashes, progress):
+        result = run_crashes(RespkvCrashing(probation_ms=600_000), crashes,
+                             lambda done: progress.within(case, done, crashes.count))
+        load = result.load
+        metrics = {name: load[name] for name in
+                   ("lost", "cut", "new_failed", "wrong", "writes_lost", "writes_acknowledged",
+                    "on_new_share")}
+        metrics.update({"crashes": crashes.count, "replayed": result.replayed,
+                        "closed_counted": result.closed_counted,
+                        "outage_ms_median": statistics.median(result.outages_s) * 1000,
+                        "outage_ms_max": max(result.outages_s) * 1000})
+        if load["first_wrong"]:
+            self.failures.append(f"{case}: first wrong answer: {load['first_wrong']}")
+        self.report.emit(case, metrics)
 
     # ---- Figures
 
@@ -212,6 +238,9 @@ class Bench:
             if report.has(case):
                 judge(report, case, report.value(case, "stall_ms_p999_before"))
                 judge_chain(report, case)
+        for case, _ in self.crash_cases():
+            if report.has(case):
+                judge_crash(report, case)
         for layout in LAYOUTS:
             few, many = (f"chain/{size}-{layout}" for size in (self.sizes[0], self.sizes[-1]))
             judge_growth(report, few, many)
@@ -250,6 +279,16 @@ class Bench:
              "stall p99.9 ms": "stall_ms_p999", "(before)": "stall_ms_p999_before",
              "stall max": "stall_ms_max", "wake-up p99": "wakeup_ms_p99",
              "timer max": "timer_ms_max"})
+
+
+    def print_crashes(self):
+        self.report.print_table(
+            f"{self.crashes.count} successors killed at random in probation, seed "
+            f"{self.crashes.seed}", "crash/",
+            {"crashes": "crashes", "replayed": "replayed", "lost": "lost", "cut": "cut",
+             "new failed": "new_failed", "wrong": "wrong", "writes lost": "writes_lost",
+             "answer at the end": "on_new_share", "closed, counted": "closed_counted",
+             "outage ms median": "outage_ms_median", "max": "outage_ms_max"})
 
 
 def latency_metrics(loads):
@@ -296,6 +335,7 @@ def main():
         return 2
     bench.judge()
     bench.print_tables()
+    bench.print_crashes()
     met = bench.report.print_targets()
     for failure in bench.failures:
         print(f"FAILED  {failure}", file=sys.stderr)

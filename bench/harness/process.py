@@ -127,10 +127,12 @@ class Workplace:
         process = next(process for process in self._processes if process.pid == pid)
         wait_until(lambda: process.poll() is not None, timeout_s, f"the end of process {pid}")
 
-    def output_tail(self):
+    def output(self):
         log = self.directory / "output.log"
-        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        return "\n".join(lines[-8:])
+        return log.read_text(errors="replace") if log.exists() else ""
+
+    def output_tail(self):
+        return "\n".join(self.output().splitlines()[-8:])
 
     def close(self):
         for process in self._processes:

@@ -40,6 +40,19 @@ def judge_chain(report, case):
                  p99 <= limit)
 
 
+def judge_crash(report, case):
+    """What was closed and counted may be cut; nothing may be wrong, silent or lost."""
+    counts = {metric: report.value(case, metric) for metric in ("lost", "wrong", "writes_lost")}
+    report.check(case, ", ".join(f"{metric} {value}" for metric, value in counts.items()) +
+                 ", target 0 each", not any(counts.values()))
+    cut, counted = report.value(case, "cut"), report.value(case, "closed_counted")
+    report.check(case, f"{cut} connections cut, {counted} counted, target no more than counted",
+                 cut <= counted)
+    crashes, replayed = report.value(case, "crashes"), report.value(case, "replayed")
+    report.check(case, f"{replayed} of {crashes} crashes replayed, target all",
+                 replayed == crashes)
+
+
 def judge_growth(report, few_case, many_case):
     few, many = (report.value(case, "blackout_ms_median") for case in (few_case, many_case))
     if few is None or many is None:

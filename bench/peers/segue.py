@@ -178,6 +178,32 @@ class RespkvAlone(Respkv):
         return Handoff("done", blackout_ms, blackout_ms, 1, "", time.monotonic() - began)
 
 
+class RespkvCrashing(RespkvAlone):
+    """Whose successors are killed in probation; it goes on itself."""
+
+    serves = "respkv, whose successors are killed in probation"
+
+    def start(self):
+        super().start()
+        self._upgraded = True  # probe() asks for the process that is there from the start
+
+    def replays(self):
+        return self.work.output().count("event=resumed reason=replayed")
+
+    def crash_successor(self, version, after_s):
+        """Seconds from the kill until the predecessor answers."""
+        before, successor = self.replays(), self._launch(version)
+        self.wait_for(lambda: self._serving_pid() == successor.pid, "the successor serves")
+        time.sleep(after_s)
+        killed = time.monotonic()
+        successor.kill()
+        successor.wait()
+        self.wait_for(lambda: self._serving_pid() == self._pid, "the predecessor goes on")
+        answered_s = time.monotonic() - killed
+        self.wait_for(lambda: self.replays() > before, "it has replayed")
+        return answered_s
+
+
 def respkv_class():
     """The way to run it that this build has."""
     alone = os.environ.get("SEGUE_BENCH_ALONE") or not lookup_program("segue")

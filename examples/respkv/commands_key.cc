@@ -166,7 +166,10 @@ void randomkey(Call& call) {
   const auto start = static_cast<std::uint32_t>(call.engine.random() % slots);
   for (std::uint32_t i = 0; i < slots; ++i) {
     const Item* item = call.keys().at((start + i) % slots);
-    if (item != nullptr && !has_ended(call, *item)) return call.reply.bulk(item->key);
+    if (item == nullptr || has_ended(call, *item)) continue;
+    std::string key = item->key;
+    call.engine.host.note(Note::choice, key);
+    return call.reply.bulk(key);
   }
   call.reply.null();
 }

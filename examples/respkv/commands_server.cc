@@ -34,6 +34,7 @@ void info(Call& call) {
     text += fmt::format("db0:keys={},expires={},avg_ttl=0\r\n", engine.keys.size(),
                         engine.keys.expiring());
   }
+  call.engine.host.note(Note::information, text);
   call.reply.bulk(text);
 }
 

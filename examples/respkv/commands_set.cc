@@ -53,8 +53,11 @@ void scard(Call& call) {
   }
 }
 
-std::size_t random_position(Call& call, const Set& set) {
-  return static_cast<std::size_t>(call.engine.random() % set.size());
+// Which one it is depends on how this process has ordered them.
+std::string random_member(Call& call, const Set& set) {
+  std::string member = set.items()[static_cast<std::size_t>(call.engine.random() % set.size())].key;
+  call.engine.host.note(Note::choice, member);
+  return member;
 }
 
 void spop(Call& call) {
@@ -76,9 +79,9 @@ void spop(Call& call) {
     call.reply.null();
   }
   for (std::size_t i = 0; i < taken; ++i) {
-    const std::size_t position = random_position(call, *found.value);
-    call.reply.bulk(found.value->items()[position].key);
-    found.value->erase_at(position);
+    const std::string member = random_member(call, *found.value);
+    call.reply.bulk(member);
+    found.value->erase(member);
   }
   if (taken > 0) changed_or_gone(call, found);
 }
@@ -87,7 +90,7 @@ void srandmember(Call& call) {
   const auto found = read<Set>(call, call[1]);
   if (found.wrong_type) return;
   if (!found) return call.reply.null();
-  call.reply.bulk(found.value->items()[random_position(call, *found.value)].key);
+  call.reply.bulk(random_member(call, *found.value));
 }
 
 constexpr Command kCommands[] = {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "keyspace.h"
+#include "note.h"
 #include "registry.h"
 #include "session.h"
 
@@ -25,6 +26,8 @@ class Host : public KeyspaceObserver {
   // "name:value" lines for INFO, each ended by \r\n.
   virtual std::string information() = 0;
   virtual void sleep(double seconds) = 0;
+  // `text` is what another process would not find; where something is done again, it is replaced.
+  virtual void note(Note what, std::string& text) = 0;
 
  protected:
   ~Host() = default;

@@ -20,11 +20,15 @@ class FakeHost final : public Host {
   std::string address_of(const Session& /*session*/) override { return "nowhere"; }
   std::string information() override { return {}; }
   void sleep(double seconds) override { slept_seconds += seconds; }
+  void note(Note /*what*/, std::string& text) override {
+    if (!choice.empty()) text = choice;
+  }
   void key_changed(const std::string& key) override { changes.push_back("+" + key); }
   void key_erased(const std::string& key) override { changes.push_back("-" + key); }
 
   std::vector<std::string> changes;
   double slept_seconds = 0;
+  std::string choice;  // what is chosen, whatever the engine chose
 };
 
 class EngineTest : public testing::Test {

@@ -97,7 +97,7 @@ EventLoop::Due EventLoop::turn() {
   std::array<epoll_event, kEventsPerTurn> events;
   const int count = epoll_wait(epoll_, events.data(), kEventsPerTurn, timeout_ms());
   const bool alone = !server_->several();
-  if (alone) server_->engine.keys.set_now(Server::now_ms());
+  if (alone) server_->look_at_clock(Note::turn);
   Due due;
   const std::span ready(events.data(), static_cast<std::size_t>(std::max(count, 0)));
   for (const epoll_event& event : ready) handle_event(event.data.u64, event.events, due);
@@ -111,10 +111,20 @@ EventLoop::Due EventLoop::turn() {
 }
 
 void EventLoop::do_due() {
-  if (!server_->several()) return server_->engine.do_due();
+  if (!server_->several()) {
+    const std::uint64_t due_ms = server_->engine.next_due_ms();
+    if (due_ms == 0 || due_ms > server_->engine.keys.now_ms()) return;
+    segue_note(server_->tables().handle, static_cast<std::uint32_t>(Note::due), nullptr, 0, 0);
+    return end_due();
+  }
   if (due_ms_ == 0 || due_ms_ > Server::now_ms()) return;
   const Server::Batch batch(*server_, *this);
   server_->engine.do_due();
+}
+
+void EventLoop::end_due() {
+  server_->engine.do_due();
+  attend();
 }
 
 void EventLoop::handle_event(std::uint64_t data, std::uint32_t events, Due& due) {
@@ -137,9 +147,19 @@ void EventLoop::handle_event(std::uint64_t data, std::uint32_t events, Due& due)
   }
   auto* connection = reinterpret_cast<Connection*>(data);  // NOLINT(performance-no-int-to-ptr)
   if (connection->handle == nullptr) return;               // closed earlier in this turn
-  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) receive(*connection);
-  if (connection->handle != nullptr && (events & EPOLLOUT) != 0) flush(*connection);
-  if (connection->handle != nullptr) finish(*connection);
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) handle_input(*connection);
+  if (connection->handle != nullptr && (events & EPOLLOUT) != 0) handle_output(*connection);
+}
+
+void EventLoop::handle_input(Connection& connection) {
+  receive(connection);
+  if (connection.handle != nullptr) finish(connection);
+  attend();
+}
+
+void EventLoop::handle_output(Connection& connection) {
+  flush(connection);
+  if (connection.handle != nullptr) finish(connection);
   attend();
 }
 
@@ -168,26 +188,44 @@ bool EventLoop::accept_without_descriptors(int listener) {
 }
 
 void EventLoop::add_client(int fd) {
-  const int on = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // a Unix socket has no such option
-  auto connection = std::make_unique<Connection>();
-  connection->fd = fd;
-  connection->home = this;
-  Connection& added = *connection;
+  segue_class* cls = server_->tables().clients;
+  segue_conn* handle = nullptr;
   {
     const Server::Batch batch(*server_, *this);
-    segue_class* cls = server_->tables().clients;
-    connection->handle = handle_ == nullptr ? segue_conn_add(cls, fd, connection.get())
-                                            : segue_conn_add_to(cls, handle_, fd, connection.get());
-    if (connection->handle == nullptr) {
-      ::close(fd);
-      return;
-    }
-    server_->engine.add(*connection.release());
-    ++client_count_;
-    server_->service_changed = true;
+    handle = handle_ == nullptr ? segue_conn_add(cls, fd, nullptr)
+                                : segue_conn_add_to(cls, handle_, fd, nullptr);
+    if (handle != nullptr) enrol(handle, fd);
   }
-  if (!watch_events(added)) close(added, SEGUE_CLOSE_RST);
+  if (handle == nullptr) {
+    ::close(fd);
+    return;
+  }
+  begin_client(*static_cast<Connection*>(segue_conn_data(handle)));
+}
+
+// With the lock held.
+Connection& EventLoop::enrol(segue_conn* handle, int fd) {
+  auto* connection = new Connection();  // NOLINT(cppcoreguidelines-owning-memory): see close()
+  connection->fd = fd;
+  connection->home = this;
+  connection->handle = handle;
+  segue_conn_set_data(handle, connection);
+  server_->engine.add(*connection);
+  ++client_count_;
+  server_->service_changed = true;
+  return *connection;
+}
+
+bool EventLoop::welcome(segue_conn* handle, int fd) {
+  return begin_client(enrol(handle, fd));
+}
+
+bool EventLoop::begin_client(Connection& connection) {
+  const int on = 1;  // a Unix socket has no such option
+  setsockopt(connection.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (watch_events(connection)) return true;
+  close(connection, SEGUE_CLOSE_RST);
+  return false;
 }
 
 void EventLoop::own(Connection& connection) {

@@ -52,6 +52,14 @@ class EventLoop {
   void detach(Connection& connection);
   void delete_closed() { closed_.clear(); }
   void settle_totals(Connection& connection);
+  // Its totals are read from the kernel again before it is used.
+  void unsettle(Connection& connection);
+
+  // What its events lead to. Also called to do again what a dead successor did.
+  void handle_input(Connection& connection);
+  void handle_output(Connection& connection);
+  bool welcome(segue_conn* handle, int fd);
+  void end_due();
 
   // With Server's lock held; true if the loop has to be told.
   bool put_in_inbox(Connection& connection);
@@ -69,6 +77,8 @@ class EventLoop {
   void do_due();
   void accept_clients(int listener);
   void add_client(int fd);
+  Connection& enrol(segue_conn* handle, int fd);
+  bool begin_client(Connection& connection);
   bool accept_without_descriptors(int listener);
 
   void receive(Connection& connection);

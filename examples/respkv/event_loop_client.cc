@@ -25,7 +25,7 @@ constexpr std::size_t kCompactedBytes = std::size_t{1} << 20U;
 
 void EventLoop::receive(Connection& connection) {
   if (!connection.totals_exact) settle_totals(connection);
-  const ssize_t count = recv(connection.fd, read_buffer_.data(), read_buffer_.size(), 0);
+  const ssize_t count = segue_read(connection.handle, read_buffer_.data(), read_buffer_.size());
   if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (count <= 0) return close(connection, count == 0 ? SEGUE_CLOSE_FIN : SEGUE_CLOSE_RST);
   connection.received += static_cast<std::uint64_t>(count);
@@ -100,8 +100,9 @@ void EventLoop::fetch_output(Connection& connection) {
 bool EventLoop::send_outgoing(Connection& connection) {
   if (connection.outgoing_left() > 0) {
     if (!connection.totals_exact) settle_totals(connection);
-    const ssize_t count = send(connection.fd, connection.outgoing.data() + connection.outgoing_sent,
-                               connection.outgoing_left(), MSG_NOSIGNAL);
+    const ssize_t count =
+        segue_write(connection.handle, connection.outgoing.data() + connection.outgoing_sent,
+                    connection.outgoing_left());
     if (count < 0 && errno != EAGAIN && errno != EINTR) {
       close(connection, SEGUE_CLOSE_RST);
       return false;
@@ -185,6 +186,11 @@ void EventLoop::settle_totals(Connection& connection) {
   if (!totals) return;
   connection.received = totals->received;
   connection.sent = totals->sent;
+}
+
+void EventLoop::unsettle(Connection& connection) {
+  connection.totals_exact = false;
+  unsettled_.push_back(segue_conn_id(connection.handle));
 }
 
 void EventLoop::settle_some_totals() {

@@ -47,6 +47,9 @@ segue_callbacks callbacks() {
     self(user).activate(*activation);
   };
   calls.terminate = [](void* user, segue_end_reason reason) { self(user).terminate(reason); };
+  calls.replay_note = [](void* user, std::uint32_t tag, const void* data, std::size_t size) {
+    self(user).server().replay_note(tag, data, size);
+  };
   return calls;
 }
 
@@ -60,6 +63,8 @@ std::string_view resume_name(segue_resume_reason reason) {
       return "aborted";
     case SEGUE_RESUME_RECLAIMED:
       return "reclaimed";
+    case SEGUE_RESUME_REPLAYED:
+      return "replayed";
   }
   return "unknown";
 }
@@ -99,6 +104,9 @@ std::string Handoff::open() {
   settings.directory = options_.directory.empty() ? nullptr : options_.directory.c_str();
   settings.budget_us = options_.budget_us;
   settings.probation_ms = options_.probation_ms;
+  const bool replays = options_.replays && options_.threads == 1;
+  settings.on_crash = replays ? SEGUE_ON_CRASH_REPLAY : SEGUE_ON_CRASH_RESUME;
+  settings.journal_bytes = options_.journal_bytes;
   std::array<char, 512> why{};
   handle_ = segue_open(&settings, &calls, this, why.data(), why.size());
   if (handle_ == nullptr) return fmt::format("cannot open libsegue: {}", why.data());
@@ -169,6 +177,14 @@ void Handoff::activated(const segue_activation& activation) {
 
 void Handoff::resume(segue_resume_reason reason) {
   if (reason == SEGUE_RESUME_RECLAIMED) server_->close_used_by_successor();
+  if (reason == SEGUE_RESUME_REPLAYED) {
+    segue_progress progress{};
+    progress.size = sizeof progress;
+    segue_get_progress(handle_, &progress);
+    server_->end_replay(progress.closed_on_reclaim);
+    log(fmt::format("event=replayed inputs={} repaired={} closed={}", progress.replayed,
+                    progress.repaired, progress.closed_on_reclaim));
+  }
   server_->start_serving();
   log(fmt::format("event=resumed reason={} why=\"{}\"", resume_name(reason), segue_error(handle_)));
 }

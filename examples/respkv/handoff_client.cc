@@ -206,6 +206,22 @@ int update(void* user, segue_conn* handle, const segue_record* record) {
   return server.follow(connection) ? SEGUE_OK : SEGUE_SYSTEM;
 }
 
+Connection& connection_of(segue_conn* handle) {
+  return *static_cast<Connection*>(segue_conn_data(handle));
+}
+
+void readable(void* user, segue_conn* handle) {
+  static_cast<Server*>(user)->first_loop().handle_input(connection_of(handle));
+}
+
+void writable(void* user, segue_conn* handle) {
+  static_cast<Server*>(user)->first_loop().handle_output(connection_of(handle));
+}
+
+int accepted(void* user, segue_conn* handle, int fd) {
+  return static_cast<Server*>(user)->first_loop().welcome(handle, fd) ? SEGUE_OK : SEGUE_SYSTEM;
+}
+
 void drop(void* user, segue_conn* handle) {
   static_cast<Server*>(user)->detach(*static_cast<Connection*>(segue_conn_data(handle)));
 }
@@ -226,6 +242,9 @@ segue_class* open_client_class(segue_instance* handle, Server& server) {
   ops.adopt = adopt;
   ops.update = update;
   ops.drop = drop;
+  ops.readable = readable;
+  ops.writable = writable;
+  ops.accepted = accepted;
   return segue_class_open(handle, "client", &form, &ops, &server);
 }
 

@@ -52,6 +52,14 @@ std::string set_number(std::string_view option, std::string_view value, std::uin
   return {};
 }
 
+std::string set_on_crash(std::string_view value, Options& options) {
+  if (value != "replay" && value != "resume") {
+    return fmt::format("--on-crash '{}' is neither replay nor resume", value);
+  }
+  options.replays = value == "replay";
+  return {};
+}
+
 std::string set_option(std::string_view option, std::string_view value, Options& options) {
   if (option == "--listen") {
     if (!value.starts_with("tcp:") && !value.starts_with("unix:")) {
@@ -67,6 +75,8 @@ std::string set_option(std::string_view option, std::string_view value, Options&
   if (option == "--budget-us") return set_number(option, value, options.budget_us);
   if (option == "--probation-ms") return set_number(option, value, options.probation_ms);
   if (option == "--threads") return set_number(option, value, options.threads, kMaxThreads);
+  if (option == "--journal-bytes") return set_number(option, value, options.journal_bytes);
+  if (option == "--on-crash") return set_on_crash(value, options);
   if (option == "--break") return set_break(value, options);
   return fmt::format("unknown option '{}'; try --help", option);
 }
@@ -91,12 +101,17 @@ std::string parse_options(int argc, const char* const* argv, Options& options) {
 std::string usage() {
   return fmt::format(
       "usage: respkv-v{} --listen ADDRESS [--listen ADDRESS] [--directory DIRECTORY]\n"
-      "                 [--budget-us N] [--probation-ms N] [--threads N] [--break KIND]\n"
+      "                 [--budget-us N] [--probation-ms N] [--threads N]\n"
+      "                 [--on-crash replay|resume] [--journal-bytes N] [--break KIND]\n"
       "  --listen        tcp:127.0.0.1:6379 or unix:/path\n"
       "  --directory     where the next version finds this one; default: SEGUE_DIRECTORY\n"
       "  --budget-us     the longest pause of a handoff\n"
       "  --probation-ms  how long the predecessor waits, frozen, until it ends\n"
       "  --threads       event loops, each on a thread of its own; default: 1\n"
+      "  --on-crash      if the next version crashes in probation: do again what it did (replay,\n"
+      "                  the default), or go on from before and close what it used (resume,\n"
+      "                  and always so with several threads)\n"
+      "  --journal-bytes for the former, how much of it can be recorded\n"
       "  --break         for tests, version 2 only: fail on purpose: {}\n",
       kVersion, break_names());
 }

@@ -27,6 +27,8 @@ struct Options {
   std::uint32_t budget_us = 0;      // 0: libsegue's default, likewise below
   std::uint32_t probation_ms = 0;
   std::uint32_t threads = 1;  // event loops
+  std::uint32_t journal_bytes = 0;
+  bool replays = true;  // does again what a dead successor did
   Break breaks = Break::none;
   bool help = false;
 };

@@ -15,6 +15,7 @@
 #include <array>
 #include <chrono>
 #include <csignal>
+#include <cstring>
 #include <ctime>
 #include <utility>
 
@@ -224,6 +225,39 @@ void Server::close_used_by_successor() {
   for (const auto& loop : loops_) loop->delete_closed();
 }
 
+// ---- What a dead successor did, done again -----------------------------------------------------
+
+void Server::look_at_clock(Note what) {
+  std::uint64_t now = now_ms();
+  segue_note(tables_.handle, static_cast<std::uint32_t>(what), &now, sizeof now, sizeof now);
+  engine.keys.set_now(now);
+}
+
+void Server::replay_note(std::uint32_t tag, const void* data, std::size_t size) {
+  switch (static_cast<Note>(tag)) {
+    case Note::turn: {
+      std::uint64_t now = 0;
+      if (size != sizeof now) return;
+      std::memcpy(&now, data, sizeof now);
+      engine.keys.set_now(now);
+      return;
+    }
+    case Note::due:
+      return first_loop().end_due();
+    default:
+      return;  // asked for where it is needed, or a newer version's
+  }
+}
+
+void Server::end_replay(std::uint64_t closed) {
+  engine.statistics.closed_on_reclaim += closed;
+  first_loop().delete_closed();
+  for (const auto& [id, session] : engine.registry.sessions()) {
+    auto& connection = static_cast<Connection&>(*session);
+    connection.home->unsettle(connection);
+  }
+}
+
 std::string Server::check() {
   for (const auto& [id, session] : engine.registry.sessions()) {
     const auto& connection = static_cast<const Connection&>(*session);
@@ -255,8 +289,21 @@ std::string Server::information() {
 }
 
 void Server::sleep(double seconds) {
-  std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
-  engine.keys.set_now(now_ms());
+  if (segue_is_replaying(tables_.handle) == 0) {
+    std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+  }
+  look_at_clock(Note::clock);
+}
+
+void Server::note(Note what, std::string& text) {
+  constexpr std::size_t kLongest = std::size_t{64} << 10U;
+  if (note_buffer_.size() < std::max(text.size(), kLongest)) {
+    note_buffer_.resize(std::max(text.size(), kLongest));
+  }
+  std::copy(text.begin(), text.end(), note_buffer_.begin());
+  const std::size_t size = segue_note(tables_.handle, static_cast<std::uint32_t>(what),
+                                      note_buffer_.data(), text.size(), note_buffer_.size());
+  text.assign(note_buffer_.data(), size);
 }
 
 std::string Server::address_of(const Session& session) {

@@ -58,6 +58,13 @@ class Server final : public Host {
   // The successor was active and is dead: closes the connections that it used, or may have used.
   void close_used_by_successor();
 
+  // What the dead successor did, done again: see segue/replay.h. With one event loop only.
+  [[nodiscard]] EventLoop& first_loop() { return *loops_[0]; }
+  void replay_note(std::uint32_t tag, const void* data, std::size_t size);
+  void end_replay(std::uint64_t closed);
+  // Tells the keyspace the time, as the successor saw it where its doings are done again.
+  void look_at_clock(Note what);
+
   // A connection that came from the predecessor; its session is complete. Takes ownership.
   bool attach(std::unique_ptr<Connection> connection);
   // Its session was replaced by a newer record: epoll and indices follow.
@@ -124,6 +131,7 @@ class Server final : public Host {
   std::string address_of(const Session& session) override;
   std::string information() override;
   void sleep(double seconds) override;
+  void note(Note what, std::string& text) override;
   void key_changed(const std::string& key) override;
   void key_erased(const std::string& key) override;
 
@@ -146,6 +154,7 @@ class Server final : public Host {
   std::mutex mutex_;
   std::vector<std::unique_ptr<EventLoop>> loops_;
   std::size_t next_home_ = 0;
+  std::vector<char> note_buffer_;
   std::vector<Session*> attention_;
   std::uint64_t to_be_woken_ = 0;               // loops, a bit each
   std::vector<std::uint64_t> came_with_input_;  // connections handed over that may have to go on

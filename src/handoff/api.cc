@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The C ABI of segue/segue.h: checks arguments and calls inside.
-#include <netinet/in.h>
-#include <sys/socket.h>
-
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstdio>
 #include <cstring>
 
 #include "handoff/api_checks.h"
 #include "handoff/instance.h"
+#include "handoff/sized.h"
 #include "handoff/sockets.h"
 
 using segue::handoff::is_name;
@@ -16,6 +16,10 @@ using segue::handoff::Status;
 using segue::handoff::UniqueFd;
 
 namespace {
+
+// As they were when each structure was first published.
+constexpr uint32_t kFirstProgressBytes = offsetof(segue_progress, replayed);
+constexpr size_t kFirstClassOpsBytes = offsetof(segue_class_ops, readable);
 
 std::string_view bytes_of(const void* data, size_t size) {
   return {static_cast<const char*>(data), size};
@@ -39,25 +43,6 @@ int check_declaration(segue_instance* s, const char* name) {
     return refuse(s, SEGUE_STATE, std::string(name) + ": declare it before segue_start()");
   }
   return SEGUE_OK;
-}
-
-// A reset is seen at once even if another process holds the socket: disconnecting sends it.
-void reset_peer(int fd) {
-  const linger at_once{1, 0};
-  setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-  sockaddr none{};
-  none.sa_family = AF_UNSPEC;
-  if (connect(fd, &none, sizeof none) != 0) shutdown(fd, SHUT_RDWR);
-}
-
-bool is_inet_stream(int fd) {
-  int domain = 0;
-  int type = 0;
-  socklen_t size = sizeof domain;
-  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0) return false;
-  size = sizeof type;
-  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0) return false;
-  return (domain == AF_INET || domain == AF_INET6) && type == SOCK_STREAM;
 }
 
 }  // namespace
@@ -170,13 +155,16 @@ void segue_put_fields(segue_writer* writer, const void* fields, size_t size) {
 
 segue_instance* segue_open(const segue_options* options, const segue_callbacks* callbacks,
                            void* user, char* why, size_t why_size) {
-  Status status = options == nullptr || callbacks == nullptr
-                      ? Status::bad(SEGUE_INVALID, "options and callbacks are required")
-                      : segue_instance::validate(*options, *callbacks);
+  segue_options known_options{};
+  segue_callbacks known_callbacks{};
+  Status status =
+      options == nullptr || callbacks == nullptr
+          ? Status::bad(SEGUE_INVALID, "options and callbacks are required")
+          : segue_instance::validate(*options, *callbacks, known_options, known_callbacks);
   if (!status.ok()) {
     errno = EINVAL;
   } else {
-    auto* instance = new segue_instance(*options, *callbacks, user);
+    auto* instance = new segue_instance(known_options, known_callbacks, user);
     if (instance->poller_valid()) return instance;
     status = Status::system("opening an epoll instance, a timer and an event descriptor");
     delete instance;
@@ -211,7 +199,11 @@ const char* segue_error(const segue_instance* s) {
 }
 
 void segue_get_progress(const segue_instance* s, segue_progress* progress) {
-  *progress = const_cast<segue_instance*>(s)->progress();
+  const segue_progress& now = const_cast<segue_instance*>(s)->progress();
+  const uint32_t known = progress->size == 0 ? kFirstProgressBytes : progress->size;
+  const uint32_t size = std::min<uint32_t>(known, sizeof now);
+  memcpy(progress, &now, size);
+  progress->size = size;
 }
 
 int segue_stop(segue_instance* s) {
@@ -371,8 +363,10 @@ void segue_scan_key(segue_scan* scan, const void* key, size_t key_size) {
 segue_class* segue_class_open(segue_instance* s, const char* name, const segue_form* form,
                               const segue_class_ops* ops, void* user) {
   if (check_item(s, name) != SEGUE_OK) return nullptr;
-  if (form == nullptr || ops == nullptr || ops->size != sizeof *ops || ops->encode == nullptr ||
-      ops->adopt == nullptr || ops->update == nullptr) {
+  segue_class_ops known{};
+  if (form == nullptr || ops == nullptr ||
+      !segue::handoff::take_sized(*ops, kFirstClassOpsBytes, known) || known.encode == nullptr ||
+      known.adopt == nullptr || known.update == nullptr) {
     refuse(s, SEGUE_INVALID, std::string(name) + ": a class needs a form, encode, adopt, update");
     return nullptr;
   }
@@ -380,7 +374,7 @@ segue_class* segue_class_open(segue_instance* s, const char* name, const segue_f
   if (outcome(s, segue::handoff::Form::make(*form, cls->form)) != SEGUE_OK) return nullptr;
   cls->name = name;
   cls->inventory = &s->inventory();
-  cls->ops = *ops;
+  cls->ops = known;
   cls->user = user;
   s->inventory().classes.push_back(std::move(cls));
   return s->inventory().classes.back().get();
@@ -388,7 +382,10 @@ segue_class* segue_class_open(segue_instance* s, const char* name, const segue_f
 
 segue_conn* segue_conn_add(segue_class* cls, int fd, void* data) {
   if (fd < 0) return nullptr;
-  return cls->inventory->connections.add(cls, segue::handoff::kInstanceThread, fd, data);
+  segue::handoff::Inventory& inventory = *cls->inventory;
+  segue_conn* conn = inventory.connections.add(cls, segue::handoff::kInstanceThread, fd, data);
+  if (conn != nullptr && inventory.traffic) inventory.traffic->opened(*conn);
+  return conn;
 }
 
 void segue_conn_touch(segue_conn* conn) {
@@ -398,11 +395,8 @@ void segue_conn_touch(segue_conn* conn) {
 
 int segue_conn_close(segue_conn* conn, segue_close_how how) {
   segue::handoff::Inventory& inventory = *conn->cls->inventory;
-  if (how == SEGUE_CLOSE_RST && is_inet_stream(conn->fd)) {
-    reset_peer(conn->fd);
-  } else {
-    shutdown(conn->fd, SHUT_RDWR);
-  }
+  if (inventory.traffic) inventory.traffic->closing(*conn, how);
+  segue::handoff::close_peer(conn->fd, how);
   inventory.connections.remove(conn);
   return SEGUE_OK;
 }
@@ -422,6 +416,30 @@ uint64_t segue_conn_id(const segue_conn* conn) {
 
 segue_conn* segue_conn_find(segue_instance* s, uint64_t id) {
   return s->inventory().connections.find(id);
+}
+
+// ---- Replay ------------------------------------------------------------------------------------
+
+ssize_t segue_read(segue_conn* conn, void* data, size_t size) {
+  segue::handoff::Traffic* traffic = conn->cls->inventory->traffic.get();
+  return traffic == nullptr ? segue::handoff::plain_read(conn->fd, data, size)
+                            : traffic->read(*conn, data, size);
+}
+
+ssize_t segue_write(segue_conn* conn, const void* data, size_t size) {
+  segue::handoff::Traffic* traffic = conn->cls->inventory->traffic.get();
+  return traffic == nullptr ? segue::handoff::plain_write(conn->fd, data, size)
+                            : traffic->write(*conn, data, size);
+}
+
+size_t segue_note(segue_instance* s, uint32_t tag, void* data, size_t size, size_t capacity) {
+  segue::handoff::Traffic* traffic = s->inventory().traffic.get();
+  return traffic == nullptr ? size : traffic->note(tag, data, size, capacity);
+}
+
+int segue_is_replaying(const segue_instance* s) {
+  const auto& traffic = const_cast<segue_instance*>(s)->inventory().traffic;
+  return traffic && traffic->replaying() ? 1 : 0;
 }
 
 }  // extern "C"

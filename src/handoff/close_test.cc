@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A client sees at once that its connection is closed, whoever else holds the socket; and sockets
 // that are half closed or full move as they are.
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -13,53 +10,15 @@
 #include <vector>
 
 #include "handoff/clock.h"
+#include "handoff/test_link.h"
 #include "handoff/test_service.h"
 #include "handoff/unique_fd.h"
 
 namespace segue::handoff::test {
 namespace {
 
-constexpr int kSeenMs = 2000;
 constexpr size_t kConnections = 20;
 constexpr int kRecords = 20'000;  // so that each phase takes several turns of the loop
-
-struct Tcp {
-  UniqueFd client;
-  UniqueFd server;
-};
-
-Tcp connected() {
-  const UniqueFd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  auto* name = reinterpret_cast<sockaddr*>(&address);
-  EXPECT_EQ(bind(listener.get(), name, size), 0);
-  EXPECT_EQ(listen(listener.get(), 1), 0);
-  EXPECT_EQ(getsockname(listener.get(), name, &size), 0);
-  Tcp tcp;
-  tcp.client.reset(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  EXPECT_EQ(connect(tcp.client.get(), name, size), 0);
-  tcp.server.reset(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  return tcp;
-}
-
-// Waits until there is something to read, and reads: bytes, "FIN", "RST", or "nothing".
-std::string next(int fd) {
-  pollfd entry{fd, POLLIN, 0};
-  if (poll(&entry, 1, kSeenMs) != 1) return "nothing";
-  std::string bytes(65'536, '\0');
-  const ssize_t size = recv(fd, bytes.data(), bytes.size(), 0);
-  if (size == 0) return "FIN";
-  if (size < 0) return errno == ECONNRESET ? "RST" : "errno " + std::to_string(errno);
-  bytes.resize(static_cast<size_t>(size));
-  return bytes;
-}
-
-void write_all(int fd, const std::string& bytes) {
-  EXPECT_EQ(send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
-}
 
 class Connections : public HandoffTest {
  protected:

@@ -52,6 +52,9 @@ enum class FrameType : uint16_t {
   heap_slots = 31,
   heap_put = 32,
   heap_mark = 33,
+  journal = 34,
+  room = 35,
+  accepted = 36,
 
   keeper_hello = 64,
   keeper_start = 65,

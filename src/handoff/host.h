@@ -39,6 +39,8 @@ class Host : public ArrivalSink {
   virtual void yield() = 0;
   virtual void activate(bool first, uint32_t epoch, uint64_t blackout_ns) = 0;
   virtual void terminate(segue_end_reason reason) = 0;
+  virtual bool has_replay_note() const = 0;
+  virtual void replay_note(uint32_t tag, const void* data, size_t size) = 0;
 
   // owner.lock of the directory where instances meet alone; -1 under the keeper.
   virtual int lock_fd() const = 0;

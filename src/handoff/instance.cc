@@ -10,6 +10,8 @@
 #include <cstring>
 
 #include "handoff/clock.h"
+#include "handoff/journal.h"
+#include "handoff/sized.h"
 #include "handoff/sockets.h"
 
 namespace segue::handoff {
@@ -17,6 +19,11 @@ namespace {
 
 constexpr uint64_t kProgressIntervalNs = 50 * kMillisecond;
 constexpr size_t kWhyBytes = 512;
+constexpr size_t kPageBytes = 4096;
+
+// As they were when each structure was first published.
+constexpr size_t kFirstOptionsBytes = offsetof(segue_options, on_crash);
+constexpr size_t kFirstCallbacksBytes = offsetof(segue_callbacks, replay_note);
 
 uint64_t or_default(uint32_t value, uint32_t otherwise) {
   return value == 0 ? otherwise : value;
@@ -42,8 +49,11 @@ int keeper_fd() {
 
 }  // namespace
 
-Status Instance::validate(const segue_options& options, const segue_callbacks& callbacks) {
-  if (options.size != sizeof options || callbacks.size != sizeof callbacks) {
+Status Instance::validate(const segue_options& given_options,
+                          const segue_callbacks& given_callbacks, segue_options& options,
+                          segue_callbacks& callbacks) {
+  if (!take_sized(given_options, kFirstOptionsBytes, options) ||
+      !take_sized(given_callbacks, kFirstCallbacksBytes, callbacks)) {
     return Status::bad(SEGUE_INVALID, "a structure's size member does not match this library");
   }
   if (options.service == nullptr || !is_name(options.service)) {
@@ -54,6 +64,13 @@ Status Instance::validate(const segue_options& options, const segue_callbacks& c
   }
   if (options.meeting > SEGUE_MEET_SUCCESSOR_LISTENS) {
     return Status::bad(SEGUE_INVALID, "options.meeting is not a segue_meeting");
+  }
+  if (options.on_crash > SEGUE_ON_CRASH_REPLAY) {
+    return Status::bad(SEGUE_INVALID, "options.on_crash is not a segue_on_crash");
+  }
+  if (options.journal_bytes != 0 && (options.journal_bytes < kSmallestJournalBytes ||
+                                     options.journal_bytes > kLargestJournalBytes)) {
+    return Status::bad(SEGUE_INVALID, "options.journal_bytes must be 65,536 to 1,073,741,824");
   }
   if (callbacks.freeze == nullptr || callbacks.resume == nullptr || callbacks.activate == nullptr ||
       callbacks.terminate == nullptr) {
@@ -85,13 +102,31 @@ Instance::Instance(const segue_options& options, const segue_callbacks& callback
   terms_.spin_ns = or_default(options.spin_us, 2'000) * kMicrosecond;
   terms_.vote_required = options.vote_required == 1;
   terms_.skip_rehearsal = options.skip_rehearsal == 1;
+  terms_.on_crash = static_cast<segue_on_crash>(options.on_crash);
+  terms_.journal_bytes = options.journal_bytes == 0 ? kDefaultJournalBytes : options.journal_bytes;
+  terms_.journal_bytes = (terms_.journal_bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
   progress_.size = sizeof progress_;
+}
+
+Status Instance::check_replay() const {
+  if (terms_.on_crash != SEGUE_ON_CRASH_REPLAY) return Status::good();
+  if (inventory_.loops.count() > 0) {
+    return Status::bad(SEGUE_INVALID, "a replay is for services with one event loop");
+  }
+  for (const auto& cls : inventory_.classes) {
+    if (!cls->can_replay()) {
+      return Status::bad(SEGUE_INVALID, "class " + cls->name +
+                                            ": a replay needs readable, writable, accepted, drop");
+    }
+  }
+  return Status::good();
 }
 
 // ---- Meeting -------------------------------------------------------------------------------
 
 Status Instance::start() {
   if (started_) return Status::bad(SEGUE_STATE, "segue_start() was called before");
+  if (Status status = check_replay(); !status.ok()) return status;
   started_ = true;
   if (const int fd = keeper_fd(); fd >= 0) {
     keeper_ = std::make_unique<KeeperChannel>(*this, UniqueFd(fd));
@@ -358,6 +393,7 @@ Status Instance::descriptor_arrived(const std::string& name, int fd) {
 }
 
 bool Instance::freeze() {
+  if (inventory_.traffic) inventory_.traffic->hand_on();
   const bool willing = callbacks_.freeze(user_) == SEGUE_OK;
   inventory_.let_heaps_be_written(false);
   return willing;
@@ -371,7 +407,7 @@ void Instance::resume(segue_resume_reason reason, bool released) {
   inventory_.let_heaps_be_written(true);
   callbacks_.resume(user_, reason, released ? 1 : 0);
   inventory_.loops.give_all_back();
-  if (reason == SEGUE_RESUME_RECLAIMED) serve_meeting_ = true;
+  if (reason == SEGUE_RESUME_RECLAIMED || reason == SEGUE_RESUME_REPLAYED) serve_meeting_ = true;
 }
 
 bool Instance::check(std::string& why) {

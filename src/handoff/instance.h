@@ -19,7 +19,9 @@ namespace segue::handoff {
 class Instance : public Host, public KeeperOrders {
  public:
   Instance(const segue_options& options, const segue_callbacks& callbacks, void* user);
-  static Status validate(const segue_options& options, const segue_callbacks& callbacks);
+  // Copies what the caller knows of the structures, and checks it.
+  static Status validate(const segue_options& given_options, const segue_callbacks& given_callbacks,
+                         segue_options& options, segue_callbacks& callbacks);
 
   Status start();
   int dispatch();
@@ -67,6 +69,10 @@ class Instance : public Host, public KeeperOrders {
   void yield() override;
   void activate(bool first, uint32_t epoch, uint64_t blackout_ns) override;
   void terminate(segue_end_reason reason) override;
+  bool has_replay_note() const override { return callbacks_.replay_note != nullptr; }
+  void replay_note(uint32_t tag, const void* data, size_t size) override {
+    callbacks_.replay_note(user_, tag, data, size);
+  }
   int lock_fd() const override;
   void take_lock(UniqueFd fd) override;
   bool alone() const override { return keeper_ == nullptr; }
@@ -89,6 +95,7 @@ class Instance : public Host, public KeeperOrders {
   const Terms& own_terms() const override { return terms_; }
 
  private:
+  [[nodiscard]] Status check_replay() const;
   Status meet_alone(const std::string& directory);
   void met(UniqueFd link, UniqueFd pidfd, const std::string& nonce);
   Status become_first();

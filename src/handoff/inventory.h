@@ -18,6 +18,7 @@
 #include "handoff/operations.h"
 #include "handoff/record_heap.h"
 #include "handoff/status.h"
+#include "handoff/traffic.h"
 #include "handoff/unique_fd.h"
 
 namespace segue::handoff {
@@ -103,6 +104,11 @@ struct segue_class : segue::handoff::Item {
   segue::handoff::Form form;
   segue_class_ops ops{};
   void* user = nullptr;
+
+  [[nodiscard]] bool can_replay() const {
+    return ops.readable != nullptr && ops.writable != nullptr && ops.accepted != nullptr &&
+           ops.drop != nullptr;
+  }
 };
 
 struct segue_arena : segue::handoff::Item {
@@ -171,6 +177,9 @@ class Inventory {
   std::atomic<bool> rebuffing = false;
   // The successor knows TABLE_CLEAR.
   bool successor_clears = false;
+
+  // While the connections' traffic is recorded, or done again.
+  std::unique_ptr<Traffic> traffic;
 
   // Records and descriptors that a round would send now.
   [[nodiscard]] size_t changes() const;

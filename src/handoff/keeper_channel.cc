@@ -191,6 +191,11 @@ void KeeperChannel::progress(AttemptRole role, uint64_t attempt, const segue_pro
   put_number(out, 10, progress.predicted_ns);
   put_number(out, 11, progress.blackout_ns);
   put_number(out, 12, progress.frozen_max_ns);
+  if (progress.replayed + progress.repaired + progress.closed_on_reclaim > 0) {
+    put_number(out, 13, progress.replayed);
+    put_number(out, 14, progress.repaired);
+    put_number(out, 15, progress.closed_on_reclaim);
+  }
   send(FrameType::keeper_progress, out.fields);
 }
 

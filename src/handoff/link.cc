@@ -19,6 +19,9 @@ constexpr size_t kControlBytes = CMSG_SPACE(kMaxFdsPerMessage * sizeof(int));
 uint16_t flags_of(FrameType type) {
   switch (type) {
     case FrameType::heartbeat:
+    case FrameType::journal:
+    case FrameType::room:
+    case FrameType::accepted:
     case FrameType::keeper_progress:
     case FrameType::keeper_event:
     case FrameType::keeper_ping:

@@ -86,7 +86,7 @@ void Predecessor::on_link() {
   }
 }
 
-void Predecessor::on_message(const Message& message) {
+void Predecessor::on_message(Message& message) {
   const std::string_view payload = message.payload;
   if (!is_record(payload)) return lose_successor("the successor sent a malformed frame");
   if (message.type == FrameType::abort || message.type == FrameType::refuse) {
@@ -118,9 +118,14 @@ void Predecessor::on_message(const Message& message) {
       if (message.type == FrameType::heartbeat) return wait_until(terms_.hang_ns);
       if (message.type == FrameType::activated) return note_activation(payload);  // at the deadline
       if (message.type == FrameType::commit) return on_commit();
+      if (message.type == FrameType::accepted) return keep_accepted(message);
+      if (message.type == FrameType::connections_closed) return forget_accepted(payload);
       break;
     case State::fencing:
-      return;  // it is being killed: whatever it says is late
+      // It is being killed: whatever it says is late, but not what it has done.
+      if (message.type == FrameType::accepted) keep_accepted(message);
+      if (message.type == FrameType::connections_closed) forget_accepted(payload);
+      return;
     case State::sending:
     case State::digests:
     case State::pausing:
@@ -208,6 +213,7 @@ void Predecessor::begin_snapshot() {
   host_.inventory().track();
   host_.inventory().rebuffing = true;
   sender_.heaps().set_digesting(!terms_.skip_rehearsal);
+  offer_journal();
   sender_.begin_snapshot();
   state_ = State::sending;
   if (fault("predecessor", "background")) fail("injected error in background");

@@ -8,7 +8,9 @@
 #include <string>
 
 #include "handoff/host.h"
+#include "handoff/journal_memory.h"
 #include "handoff/link.h"
+#include "handoff/replay.h"
 #include "handoff/sender.h"
 #include "handoff/terms.h"
 
@@ -58,7 +60,7 @@ class Predecessor {
     over
   };
 
-  void on_message(const Message& message);
+  void on_message(Message& message);
   void on_hello(std::string_view hello);
   Status check_hello(std::string_view hello, std::string& items);
   Status accept(const std::string& items);
@@ -100,6 +102,12 @@ class Predecessor {
   void reclaim(bool waited);
   Status undo_heaps();
 
+  void offer_journal();
+  void offer_room();
+  void keep_accepted(Message& message);
+  void forget_accepted(std::string_view payload);
+  bool replay();
+
   void send(FrameType type, std::string_view payload);
   void fail(const std::string& why);
   void finish();
@@ -131,6 +139,11 @@ class Predecessor {
   std::string abort_why_;  // asked for while the offer could not be taken back at once
   bool successor_dead_ = false;
   bool link_lost_ = false;
+
+  JournalMemory journal_;  // what the successor does in probation
+  bool room_offered_ = false;
+  size_t room_ = 0;  // for descriptors that the successor accepts
+  AcceptedFds accepted_;
 
   // For the prediction.
   uint64_t send_started_ = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The predecessor from the freeze on: offering, taking back, fencing, reclaiming, committing.
+// The predecessor from the freeze on: offering, taking back, fencing, committing.
 #include <algorithm>
 
 #include "handoff/clock.h"
@@ -15,7 +15,6 @@ constexpr uint64_t kMarginOfBudget = 5;  // a fifth
 constexpr uint64_t kFenceNs = 30'000 * kMillisecond;
 // However small the budget is, a successor has so long to give resources up again.
 constexpr uint64_t kShortestYieldNs = 5 * kMillisecond;
-constexpr uint32_t kGenerationsSkipped = 1U << 16;
 
 }  // namespace
 
@@ -124,6 +123,7 @@ void Predecessor::note_activation(std::string_view payload) {
   host_.progress().blackout_ns = get_number(payload, 2, 0);
   set_phase(SEGUE_PHASE_PROBATION);
   wait_until(terms_.hang_ns);
+  offer_room();
 }
 
 void Predecessor::on_activated(std::string_view payload) {
@@ -247,37 +247,6 @@ void Predecessor::fence(const std::string& why) {
     wait_until(kFenceNs);
   }
   if (is_dead(pidfd_.get())) reclaim(false);
-}
-
-// The successor is dead. `waited`: a third instance that it had offered the service to had time.
-void Predecessor::reclaim(bool waited) {
-  const Ownership now = host_.page().look();
-  if (now.owner == host_.me()) {  // withdrawn before
-    thaw(SEGUE_RESUME_ABORTED);
-    return fail(why_);
-  }
-  if (now.owner == terms_.successor && now.state == OwnerState::offered && !waited) {
-    return wait_until(terms_.answer_ns);
-  }
-  if (now.owner == terms_.successor) {
-    // What it did since it was activated is not in this process, and does not stay in its memory.
-    if (const Status undone = undo_heaps(); !undone.ok()) {
-      fail(undone.text);
-      return host_.terminate(SEGUE_END_REFUSED);
-    }
-  }
-  if (now.owner != terms_.successor ||
-      !host_.page().reclaim(now.epoch, terms_.successor, host_.me())) {
-    // Somebody else serves: the successor had handed over in its turn.
-    host_.terminate(SEGUE_END_COMMITTED);
-    return finish();
-  }
-  epoch_ = now.epoch + 1;
-  // Ids that the successor gave out meanwhile are not given out again.
-  Connections& connections = host_.inventory().connections;
-  connections.raise_generation(connections.generation() + kGenerationsSkipped);
-  thaw(SEGUE_RESUME_RECLAIMED);
-  fail(why_);
 }
 
 Status Predecessor::undo_heaps() {

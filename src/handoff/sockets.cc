@@ -88,6 +88,25 @@ void remove_stale(const SocketAddress& address) {
   }
 }
 
+// A reset is seen at once even if another process holds the socket: disconnecting sends it.
+void reset_peer(int fd) {
+  const linger at_once{1, 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  sockaddr none{};
+  none.sa_family = AF_UNSPEC;
+  if (connect(fd, &none, sizeof none) != 0) shutdown(fd, SHUT_RDWR);
+}
+
+bool is_inet_stream(int fd) {
+  int domain = 0;
+  int type = 0;
+  socklen_t size = sizeof domain;
+  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0) return false;
+  size = sizeof type;
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0) return false;
+  return (domain == AF_INET || domain == AF_INET6) && type == SOCK_STREAM;
+}
+
 }  // namespace
 
 Status parse_address(std::string_view text, SocketAddress& address) {
@@ -125,6 +144,14 @@ Status bind_listener(std::string_view text, int backlog, UniqueFd& fd) {
     return status;
   }
   return Status::good();
+}
+
+void close_peer(int fd, segue_close_how how) {
+  if (how == SEGUE_CLOSE_RST && is_inet_stream(fd)) {
+    reset_peer(fd);
+  } else {
+    shutdown(fd, SHUT_RDWR);
+  }
 }
 
 }  // namespace segue::handoff

@@ -27,4 +27,7 @@ Status parse_address(std::string_view text, SocketAddress& address);
 // listens at any more is replaced.
 Status bind_listener(std::string_view text, int backlog, UniqueFd& fd);
 
+// The peer sees it at once even while another process holds the same socket.
+void close_peer(int fd, segue_close_how how);
+
 }  // namespace segue::handoff

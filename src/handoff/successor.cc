@@ -147,6 +147,12 @@ void Successor::on_message(Message& message) {
     case FrameType::withdrawn:
       if (receiving || state_ == State::final) return on_withdrawn();
       break;
+    case FrameType::journal:
+      if (receiving) return on_journal(message);
+      break;
+    case FrameType::room:
+      if (state_ == State::probation) return on_room(payload);
+      break;
     case FrameType::committed:
       if (state_ == State::probation) return finish_committed();
       break;
@@ -322,9 +328,12 @@ void Successor::try_activate() {
   if (monotonic_ns() >= offer_deadline_ns_) {
     return decline(DeclineCode::late, "the budget was used up");
   }
+  // Before it owns anything: from the first moment on the predecessor can rely on the journal.
+  if (recorder_) recorder_->begin();
   if (!host_.page().activate(epoch_, predecessor_, host_.me())) {
     return decline(DeclineCode::late, "the predecessor took the offer back");
   }
+  begin_recording();
   become_active(false);
 }
 
@@ -469,6 +478,7 @@ void Successor::vote(bool good, const std::string& why) {
 void Successor::hand_back_by_ending(const std::string& why) {
   state_ = State::over;
   deadline_ = kNever;
+  if (recording_ != nullptr) recording_->stop();
   host_.report(AttemptRole::successor, terms_.attempt, KeeperEvent::failed, 0, why);
   host_.terminate(SEGUE_END_REFUSED);
 }
@@ -503,6 +513,7 @@ void Successor::commit() {
 }
 
 void Successor::finish_committed() {
+  end_recording();
   receiver_.heaps().commit();
   state_ = State::over;
   deadline_ = kNever;

@@ -3,11 +3,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <unordered_set>
+#include <vector>
 
 #include "handoff/host.h"
 #include "handoff/link.h"
 #include "handoff/receiver.h"
+#include "handoff/recorder.h"
 #include "handoff/terms.h"
 
 namespace segue::handoff {
@@ -58,6 +62,8 @@ class Successor {
   void show_life(uint64_t now);
   void on_final(std::string_view payload);
   void on_withdrawn();
+  void on_journal(Message& message);
+  void on_room(std::string_view payload);
   void spin();
 
   void try_activate();
@@ -71,6 +77,11 @@ class Successor {
   void commit();
   void hand_back_by_ending(const std::string& why);
   void finish_committed();
+
+  void begin_recording();
+  void end_recording();
+  void tell_accepted(segue_conn& conn);
+  void tell_closed(uint64_t id);
 
   void send(FrameType type, std::string_view payload);
   void fail(const std::string& why, bool tell_peer = true);
@@ -108,6 +119,12 @@ class Successor {
   std::string vote_why_;
   bool announced_ = false;       // ACTIVATED was sent
   uint64_t commit_sent_ns_ = 0;  // 0: not yet
+
+  std::unique_ptr<Recorder> recorder_;  // until it is the inventory's traffic
+  Recorder* recording_ = nullptr;       // then
+  uint64_t room_ = 0;                   // for descriptors, at the predecessor
+  std::unordered_set<uint64_t> told_;   // accepted connections that it has
+  std::vector<uint64_t> untold_;        // those that wait for room
 };
 
 }  // namespace segue::handoff

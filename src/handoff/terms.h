@@ -6,6 +6,7 @@
 
 #include "handoff/frame.h"
 #include "handoff/owner_page.h"
+#include "segue/segue.h"
 
 namespace segue::handoff {
 
@@ -31,6 +32,8 @@ struct Terms {
   uint64_t spin_ns = 0;
   bool vote_required = false;
   bool skip_rehearsal = false;
+  segue_on_crash on_crash = SEGUE_ON_CRASH_RESUME;
+  size_t journal_bytes = 0;
 };
 
 }  // namespace segue::handoff

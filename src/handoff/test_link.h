@@ -38,6 +38,16 @@ std::string message_of(uint16_t type, uint16_t flags, uint32_t sequence, uint16_
 // Descriptors of /dev/null.
 std::vector<UniqueFd> some_fds(size_t count);
 std::vector<int> raw(const std::vector<UniqueFd>& fds);
+// The two ends of a TCP connection over loopback; the server's does not block.
+struct Tcp {
+  UniqueFd client;
+  UniqueFd server;
+};
+Tcp connected();
+// Waits until there is something to read, and reads: bytes, "FIN", "RST", or "nothing".
+std::string next(int fd);
+void write_all(int fd, const std::string& bytes);
+
 // How many descriptors this process has open.
 size_t open_fds();
 

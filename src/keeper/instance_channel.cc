@@ -44,7 +44,10 @@ Event progress_of(Generation generation, std::string_view record) {
                            .connections = get_number(record, 9, 0),
                            .predicted_ns = get_number(record, 10, 0),
                            .blackout_ns = get_number(record, 11, 0),
-                           .frozen_max_ns = get_number(record, 12, 0)}};
+                           .frozen_max_ns = get_number(record, 12, 0),
+                           .replayed = get_number(record, 13, 0),
+                           .repaired = get_number(record, 14, 0),
+                           .closed_on_reclaim = get_number(record, 15, 0)}};
 }
 
 Result<Event> event_of(Generation generation, std::string_view record) {

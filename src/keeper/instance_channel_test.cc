@@ -46,13 +46,15 @@ TEST(InstanceChannel, reads_hello) {
 
 TEST(InstanceChannel, reads_progress) {
   segue_writer out;
-  for (std::uint32_t tag = 1; tag <= 12; ++tag) handoff::put_number(out, tag, 100 + tag);
+  for (std::uint32_t tag = 1; tag <= 15; ++tag) handoff::put_number(out, tag, 100 + tag);
   const auto progress = event<ProgressReceived>(FrameType::keeper_progress, out);
   EXPECT_EQ(progress.attempt, 101U);
   EXPECT_EQ(progress.progress.phase, 103U);
   EXPECT_EQ(progress.progress.freezes, 105U);
   EXPECT_EQ(progress.progress.connections, 109U);
   EXPECT_EQ(progress.progress.frozen_max_ns, 112U);
+  EXPECT_EQ(progress.progress.replayed, 113U);
+  EXPECT_EQ(progress.progress.closed_on_reclaim, 115U);
 }
 
 TEST(InstanceChannel, reads_events_and_refuses_unknown_ones) {

@@ -95,6 +95,9 @@ struct Progress {
   std::uint64_t predicted_ns = 0;
   std::uint64_t blackout_ns = 0;
   std::uint64_t frozen_max_ns = 0;
+  std::uint64_t replayed = 0;
+  std::uint64_t repaired = 0;
+  std::uint64_t closed_on_reclaim = 0;
 };
 std::string_view attempt_phase_name(std::uint32_t segue_phase);
 

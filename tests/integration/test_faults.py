@@ -9,6 +9,8 @@ Outcomes
              as it would without an upgrade; clients connect again, the state is gone
   re-adopted the two instances finish the upgrade without the keeper, which was killed; the next
              keeper finds them, writes down what it came to, and manages them; nothing is lost
+  replayed   the successor died or hung in probation: the predecessor has done again what it did;
+             every client was answered, nothing is lost
   reclaimed  the successor died or hung in probation: the predecessor goes on from its freeze;
              what was acknowledged in between may be gone, connections used in between are closed
 Everywhere: at most one process serves at any time, and one does within the deadline.
@@ -33,16 +35,23 @@ TABLE = pathlib.Path(__file__).with_name("faults.tsv")
 BOUNDS = ("--answer-ms", "700", "--hang-ms", "600", "--rehearsal-ms", "1000",
           "--background-ms", "1000", "--probation-s", "0.3", "--budget-ms", "100")
 CLIENTS = 4
-NOTHING_LOST = ("upgraded", "kept", "undone", "re-adopted")
-SERVING_VERSION = {"upgraded": "2", "re-adopted": "2", "kept": "1", "undone": "1", "restarted": "1", "reclaimed": "1"}
+NOTHING_LOST = ("upgraded", "kept", "undone", "re-adopted", "replayed")
+SERVING_VERSION = {"upgraded": "2", "re-adopted": "2", "kept": "1", "undone": "1", "restarted": "1",
+                   "reclaimed": "1", "replayed": "1"}
+
+
+def columns(line):
+    return (*line[:4], line[4] if len(line) > 4 else "replay")
 
 
 def rows():
     lines = [line.split("\t") for line in TABLE.read_text().splitlines() if not line.startswith("#")]
     only = os.environ.get("SEGUE_FAULTS")
     if only == "kills":
-        return [tuple(line) for line in lines if line[1] != "keeper" and line[2] == "kill"]
-    return [tuple(line) for line in lines
+        # With several event loops nothing is replayed.
+        return [columns(line) for line in lines
+                if line[1] != "keeper" and line[2] == "kill" and line[3] != "replayed"]
+    return [columns(line) for line in lines
             if only in (None, line[1], f"{line[1]}:{line[0]}:{line[2]}")]
 
 
@@ -88,6 +97,7 @@ class Rig:
 
     def __init__(self, build_dir, directory, port, seed):
         self.build_dir, self.port = build_dir, port
+        self.on_crash = "replay"
         self.program = build_dir / "src/cli/segue"
         self.environment = dict(os.environ, SEGUE_RUNTIME_DIR=str(directory / "r"),
                                 SEGUE_STATE_DIR=str(directory / "s"))
@@ -96,7 +106,8 @@ class Rig:
 
     def respkv(self, version):
         return [str(self.build_dir / f"examples/respkv/respkv-v{version}"),
-                "--listen", f"tcp:127.0.0.1:{self.port}", *thread_options(version - 1)]
+                "--listen", f"tcp:127.0.0.1:{self.port}", "--on-crash", self.on_crash,
+                *thread_options(version - 1)]
 
     def start_segue(self, *words):
         return subprocess.Popen([str(self.program), *words], env=self.environment, text=True,
@@ -212,8 +223,9 @@ def wait_for_end(rig, upgrade, fault):
         os.kill(pid, signal.SIGCONT)
 
 
-@pytest.mark.parametrize("state, victim, fault, outcome", rows())
-def test_outcome(rig, state, victim, fault, outcome):
+@pytest.mark.parametrize("state, victim, fault, outcome, on_crash", rows())
+def test_outcome(rig, state, victim, fault, outcome, on_crash):
+    rig.on_crash = on_crash
     upgrade = strike(rig, state, victim, fault)
     wait_for_end(rig, upgrade, fault)
     text = upgrade.stdout.read() + upgrade.stderr.read()
@@ -247,7 +259,8 @@ def test_outcome(rig, state, victim, fault, outcome):
     if set(outcomes) <= set(NOTHING_LOST):
         assert [load.broken for load in rig.loads] == [0] * CLIENTS, text
         assert [load.wrong for load in rig.loads] == [[]] * CLIENTS, text
-        assert returns == 0, f"{servers}: a process served again after another had"
+        # A successor that has answered may be followed by its predecessor where that replays.
+        assert returns <= (1 if outcomes == ["replayed"] else 0), f"{servers}: a process served again after another had"
     client = RespClient(rig.port)
     for load in rig.loads:
         assert int(client("GET", load.key) or 0) == load.acknowledged, text

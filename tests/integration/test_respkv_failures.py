@@ -8,7 +8,7 @@ import pytest
 
 from support import RespClient, wait_until
 
-OPTIONS = ("--probation-ms", "5000")
+OPTIONS = ("--probation-ms", "5000", "--on-crash", "resume")
 
 
 @pytest.fixture

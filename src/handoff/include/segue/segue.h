@@ -116,11 +116,12 @@ typedef struct segue_form {
 /* ---- Life cycle ----------------------------------------------------------------------------- */
 
 typedef enum segue_resume_reason {
-  SEGUE_RESUME_LATE = 1,     /* over budget or past the deadline; another round may follow */
-  SEGUE_RESUME_DECLINED = 2, /* the successor declined: its invariant or a resource failed */
-  SEGUE_RESUME_ABORTED = 3,  /* the successor died or was stopped before it was active */
-  SEGUE_RESUME_RECLAIMED = 4 /* the successor was active and died or hung; what it did since it
-                                was activated is not in this process */
+  SEGUE_RESUME_LATE = 1,      /* over budget or past the deadline; another round may follow */
+  SEGUE_RESUME_DECLINED = 2,  /* the successor declined: its invariant or a resource failed */
+  SEGUE_RESUME_ABORTED = 3,   /* the successor died or was stopped before it was active */
+  SEGUE_RESUME_RECLAIMED = 4, /* the successor was active and died or hung; what it did since it
+                                 was activated is not in this process */
+  SEGUE_RESUME_REPLAYED = 5   /* likewise, and what it did was done again here: see replay.h */
 } segue_resume_reason;
 
 typedef enum segue_end_reason {
@@ -160,6 +161,10 @@ typedef struct segue_progress {
   uint64_t predicted_ns;  /* predicted blackout */
   uint64_t blackout_ns;   /* measured; 0 until activated */
   uint64_t frozen_max_ns; /* longest frozen interval of the attempts that were taken back */
+  /* After SEGUE_RESUME_REPLAYED: */
+  uint64_t replayed;          /* pieces of input that were handled again */
+  uint64_t repaired;          /* connections whose answer was completed */
+  uint64_t closed_on_reclaim; /* connections that could not be repaired */
 } segue_progress;
 
 /* What the library tells the service. Members may be NULL where the text does not say otherwise. */
@@ -208,7 +213,17 @@ typedef struct segue_callbacks {
 
   /* Something moved on; for people. Called at most every 50 ms within a phase. */
   void (*progress)(void* user, const segue_progress* progress);
+
+  /* Replay: a note that the successor made by itself, such as the time of a turn of its loop. */
+  void (*replay_note)(void* user, uint32_t tag, const void* data, size_t size);
 } segue_callbacks;
+
+/* What a predecessor does when its successor dies or hangs in probation. */
+typedef enum segue_on_crash {
+  SEGUE_ON_CRASH_RESUME = 0, /* goes on from its freeze; what the successor did is lost, and the
+                                service closes the connections that it used */
+  SEGUE_ON_CRASH_REPLAY = 1  /* nothing is lost: see replay.h */
+} segue_on_crash;
 
 typedef enum segue_meeting {
   SEGUE_MEET_PREDECESSOR_LISTENS = 0, /* DIRECTORY/handoff.sock; the successor polls for it */
@@ -243,6 +258,10 @@ typedef struct segue_options {
   uint32_t vote_required;  /* 1: probation ends only after segue_vote(s, 1, NULL) */
   uint32_t spin_us;        /* 2,000: how long a successor busy-waits for the final records */
   uint32_t skip_rehearsal; /* 1: no rehearsal */
+
+  uint32_t on_crash;      /* segue_on_crash */
+  uint64_t journal_bytes; /* 16 MiB: what a successor can record in probation, of shared memory that
+                             is freed at its end; 64 KiB to 1 GiB. The predecessor's word counts */
 } segue_options;
 
 /* Returns NULL when an option is invalid or memory cannot be mapped; errno is set and the reason is
@@ -277,7 +296,8 @@ SEGUE_API int segue_vote(segue_instance* s, int good, const char* why);
 /* The newest error text; never NULL; valid until the next call. */
 SEGUE_API const char* segue_error(const segue_instance* s);
 
-/* The state of the handoff under way, or of the last one. */
+/* The state of the handoff under way, or of the last one. Set progress->size to
+ * sizeof(segue_progress) before: no more than that is written. */
 SEGUE_API void segue_get_progress(const segue_instance* s, segue_progress* progress);
 
 /* The service is about to end by itself (SIGTERM): a handoff under way in which it is not yet
@@ -406,8 +426,18 @@ typedef struct segue_class_ops {
   int (*adopt)(void* user, segue_conn* conn, int fd, const segue_record* record);
   /* Successor: its record changed at the predecessor. */
   int (*update)(void* user, segue_conn* conn, const segue_record* record);
-  /* Successor: the predecessor closed it. The library closes fd afterwards; conn is gone then. */
+  /* Successor: the predecessor closed it. Replay: it cannot be repaired, or the successor had
+   * closed it. The library closes fd afterwards; conn is gone then. */
   void (*drop)(void* user, segue_conn* conn);
+
+  /* Replay: handle it as when it is readable; segue_read() has what the successor read. Called
+   * again as long as something is left. */
+  void (*readable)(void* user, segue_conn* conn);
+  /* Replay: write what waits to be written, if anything does. */
+  void (*writable)(void* user, segue_conn* conn);
+  /* Replay: the successor had accepted this connection and called segue_conn_add(): do what is
+   * done then. The library owns fd. */
+  int (*accepted)(void* user, segue_conn* conn, int fd);
 } segue_class_ops;
 
 /* Declares a class of connections, before segue_start(). */
@@ -513,5 +543,7 @@ SEGUE_API void segue_operations_add(segue_operations* operations, int64_t change
 #ifdef __cplusplus
 }
 #endif
+
+#include <segue/replay.h>
 
 #endif /* SEGUE_SEGUE_H */

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Undo after a crash in probation; included by segue.h.
+ *
+ * A successor may die after it consumed input and before it answered. With
+ * segue_options.on_crash == SEGUE_ON_CRASH_REPLAY on both sides it keeps a journal of what it
+ * consumes, sends and accepts until the commit, in memory that the predecessor finds. If it dies or
+ * hangs, the predecessor goes back to the state of its freeze and does all of it again with its own
+ * code: `readable` with the bytes that the successor read; what the service then writes and the
+ * successor had sent already goes nowhere, the rest to the client. So each request is executed
+ * exactly once as clients see it, no acknowledged write is lost, and an answer that was sent by
+ * half is completed. Then `resume` is called with SEGUE_RESUME_REPLAYED.
+ *
+ * What a service has to do for it:
+ *   - all input and output of connections goes through segue_read() and segue_write();
+ *   - its doings depend on nothing but its state, that input and its notes: the time, random
+ *     numbers and whatever else another process would not get again go through segue_note();
+ *   - each class has `readable`, `writable`, `accepted` and `drop`;
+ *   - one event loop; what other threads do is not recorded.
+ *
+ * A connection is closed with a reset, after its recorded requests were executed, and counted
+ * (segue_progress.closed_on_reclaim) if what the service writes now differs from what was sent; if
+ * the successor died in the middle of an operation on a socket whose kernel does not count (any but
+ * TCP); or if it was accepted by the successor and its descriptor had not arrived. Where there is
+ * no journal (an older peer, other options, more in it than journal_bytes, a successor that began a
+ * handoff of its own) the predecessor goes on as with SEGUE_ON_CRASH_RESUME.
+ */
+#ifndef SEGUE_REPLAY_H
+#define SEGUE_REPLAY_H
+
+#include <segue/segue.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* As recv() and send() with MSG_NOSIGNAL (read() and write() for what is no socket): -1 and errno,
+ * or how many bytes, which may be fewer than asked for. */
+SEGUE_API ssize_t segue_read(segue_conn* conn, void* data, size_t size);
+SEGUE_API ssize_t segue_write(segue_conn* conn, const void* data, size_t size);
+
+/* `size` bytes in `data` (which has room for `capacity`) are something that this service could not
+ * find out again: they are recorded. While the service does again what it did, they are replaced by
+ * what was recorded in this place; where the next note has another tag, they are left. Returns the
+ * size of what stands there now. A note that the service does not ask for while it handles what
+ * stands before it in the journal goes to `replay_note`. */
+SEGUE_API size_t segue_note(segue_instance* s, uint32_t tag, void* data, size_t size,
+                            size_t capacity);
+
+/* 1 inside the callbacks of a replay: nothing has to wait, and nobody but clients needs to be
+ * told. */
+SEGUE_API int segue_is_replaying(const segue_instance* s);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SEGUE_REPLAY_H */
