@@ -115,7 +115,9 @@ void Predecessor::thaw(segue_resume_reason reason) {
   host_.resume(reason, std::exchange(released_, false));
   host_.inventory().operations.go_on();
   set_phase(SEGUE_PHASE_BACKGROUND);
-  host_.report(AttemptRole::predecessor, terms_.attempt, KeeperEvent::resumed, reason, {});
+  // To a keeper, which may be older, it is the same: the successor served and is dead.
+  const uint64_t told = reason == SEGUE_RESUME_REPLAYED ? SEGUE_RESUME_RECLAIMED : reason;
+  host_.report(AttemptRole::predecessor, terms_.attempt, KeeperEvent::resumed, told, {});
 }
 
 void Predecessor::note_activation(std::string_view payload) {
