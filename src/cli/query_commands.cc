@@ -68,7 +68,10 @@ ExitCode watch(const Context& context) {
   std::size_t drawn = 0;
   std::string last;
   while (true) {
-    const auto status = ask_status(context.folders, name);
+    auto status = ask_status(context.folders, name);
+    if (!status && status.error().code() == base::ErrorCode::unknown_outcome) {
+      status = ask_status(context.folders, name);  // it ended while it was asked, or was replaced
+    }
     if (!status) return output.fail(status.error());
     if (output.is_terminal() && !output.json()) {
       redraw(output, status_lines(*status), drawn);

@@ -206,6 +206,8 @@ Result<Received> receive_message(const UniqueFd& socket, std::size_t max_bytes) 
     got = ::recvmsg(socket.get(), &message, MSG_CMSG_CLOEXEC);
   } while (got < 0 && errno == EINTR);
   if (got < 0) {
+    // A peer that closed without having read all; what it sent before that has been received.
+    if (errno == ECONNRESET) return Received{};
     if (errno != EAGAIN) return fail(errno_error("receive a message", errno));
     return Received{.kind = Received::Kind::would_block};
   }
