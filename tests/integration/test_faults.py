@@ -29,6 +29,7 @@ import threading
 
 import pytest
 
+from keeper_tools import send_signal  # to a process that may have ended meanwhile
 from support import DEADLINE_S, RespClient, thread_options, wait_until
 
 TABLE = pathlib.Path(__file__).with_name("faults.tsv")
@@ -172,7 +173,7 @@ class Rig:
         self.pids.update(self.listeners())  # a dead keeper told nobody of its last instance
         for pid in self.pids:
             if state_of(pid) not in (None, "Z"):
-                os.kill(pid, signal.SIGKILL)
+                send_signal(pid, signal.SIGKILL)
 
     def listeners(self):
         """Processes that were started to listen at this rig's port."""
@@ -217,10 +218,10 @@ def wait_for_end(rig, upgrade, fault):
         upgrade.wait(8.0 if fault == "stop" else 30.0)
     except subprocess.TimeoutExpired:
         for pid in rig.stopped_processes():
-            os.kill(pid, signal.SIGCONT)
+            send_signal(pid, signal.SIGCONT)
         upgrade.wait(30.0)
     for pid in rig.stopped_processes():
-        os.kill(pid, signal.SIGCONT)
+        send_signal(pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("state, victim, fault, outcome, on_crash", rows())

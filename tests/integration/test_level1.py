@@ -161,7 +161,8 @@ def test_predecessor_goes_on_only_when_the_successor_s_program_is_dead(segue, pr
         return ("one", old) in answers
 
     wait_until(predecessor_answers, "the predecessor goes on")
-    assert not is_alive(new)
+    # The kernel closes its descriptors, the fence among them, a moment before it is gone.
+    wait_until(lambda: not is_alive(new), "the successor's program ends")
     assert answers <= {("one", old), ("two", new)}
     with pytest.raises(OSError):  # closed, not left silent: its state is that of the freeze
         client.who()
