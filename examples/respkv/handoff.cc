@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
+#include <utility>
 
 #include "handoff_client.h"
 #include "handoff_keyspace.h"
@@ -47,6 +48,9 @@ segue_callbacks callbacks() {
     self(user).activate(*activation);
   };
   calls.terminate = [](void* user, segue_end_reason reason) { self(user).terminate(reason); };
+  calls.progress = [](void* user, const segue_progress* progress) {
+    self(user).see_off_predecessor(progress->predecessor_lingers_ms);
+  };
   calls.replay_note = [](void* user, std::uint32_t tag, const void* data, std::size_t size) {
     self(user).server().replay_note(tag, data, size);
   };
@@ -187,6 +191,12 @@ void Handoff::resume(segue_resume_reason reason) {
   }
   server_->start_serving();
   log(fmt::format("event=resumed reason={} why=\"{}\"", resume_name(reason), segue_error(handle_)));
+}
+
+void Handoff::see_off_predecessor(std::uint64_t lingers_ms) {
+  if (std::exchange(predecessor_lingers_ms_, lingers_ms) == lingers_ms) return;
+  if (lingers_ms == 0) return log("event=predecessor_gone");
+  log(fmt::format("event=predecessor_lingers why=\"{}\"", segue_error(handle_)));
 }
 
 void Handoff::terminate(segue_end_reason reason) {

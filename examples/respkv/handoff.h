@@ -32,6 +32,7 @@ class Handoff {
   void activate(const segue_activation& activation);
   void resume(segue_resume_reason reason);
   void terminate(segue_end_reason reason);
+  void see_off_predecessor(std::uint64_t lingers_ms);
   std::string check();
 
   Server& server() { return *server_; }
@@ -45,6 +46,7 @@ class Handoff {
   Options options_;
   segue_instance* handle_ = nullptr;
   int exit_code_ = 0;
+  std::uint64_t predecessor_lingers_ms_ = 0;
   bool committed_ = false;
 };
 

@@ -280,6 +280,7 @@ void Instance::run_timers() {
   const uint64_t now = monotonic_ns();
   if (predecessor_) predecessor_->on_time(now);
   if (successor_) successor_->on_time(now);
+  if (departure_) watch_departure(now);
   if (seeks_keeper()) rejoin_keeper(now);
   if (meeting_ && meeting_->on_time(now)) {
     if (const Status status = become_first(); !status.ok()) {
@@ -298,6 +299,7 @@ void Instance::settle() {
   }
   if (successor_ && successor_->over()) {
     forget_side(successor_->link_fd(), successor_->pidfd());
+    if (successor_->committed() && alone()) see_off_predecessor();
     successor_.reset();
     serve_meeting_ = serve_meeting_ || serving();
     if (keeper_ && serving()) keeper_->store(inventory_.listeners);
@@ -312,6 +314,7 @@ void Instance::settle() {
     }
   }
   if (std::exchange(released_, false)) leave_keeper();
+  settle_departure();
   settle_meeting();
   const auto interest = [](bool reads, bool writes) {
     return (reads ? uint32_t{EPOLLIN} : 0U) | (writes ? uint32_t{EPOLLOUT} : 0U);
@@ -335,9 +338,36 @@ void Instance::settle() {
   }
   if (keeper_) poller_.change(keeper_->fd(), interest(true, keeper_->wants_write()));
   if (meeting_) next = std::min(next, meeting_->deadline());
+  if (departure_) next = std::min(next, departure_->deadline());
   if (seeks_keeper()) next = std::min(next, rejoin_->deadline());
   poller_.set_timer(next);
   poller_.wake(work);
+}
+
+// Under the keeper, the keeper does.
+void Instance::see_off_predecessor() {
+  departure_ = std::make_unique<Departure>(successor_->take_pidfd(), monotonic_ns());
+  if (departure_->over()) return;
+  poller_.watch(departure_->pidfd(), EPOLLIN, [this] { departure_->on_death(); });
+}
+
+void Instance::watch_departure(uint64_t now) {
+  const std::string text = departure_->on_time(now);
+  if (text.empty()) return;
+  note(text);
+  tell_lingering(now - departure_->since());
+}
+
+void Instance::settle_departure() {
+  if (!departure_ || !departure_->over()) return;
+  poller_.forget(departure_->pidfd());
+  departure_.reset();
+  if (progress_.predecessor_lingers_ms > 0) tell_lingering(0);
+}
+
+void Instance::tell_lingering(uint64_t lingers_ns) {
+  progress_.predecessor_lingers_ms = lingers_ns / kMillisecond;
+  if (callbacks_.progress != nullptr) callbacks_.progress(user_, &progress_);
 }
 
 void Instance::settle_meeting() {

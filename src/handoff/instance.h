@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "handoff/departure.h"
 #include "handoff/host.h"
 #include "handoff/keeper_channel.h"
 #include "handoff/lone_meeting.h"
@@ -109,6 +110,10 @@ class Instance : public Host, public KeeperOrders {
   void find_directory();
   void settle();
   void settle_meeting();
+  void see_off_predecessor();
+  void watch_departure(uint64_t now);
+  void settle_departure();
+  void tell_lingering(uint64_t lingers_ns);
   template <typename Side>
   void watch_side(Side& side);
   void forget_side(int link_fd, int pidfd);
@@ -145,6 +150,7 @@ class Instance : public Host, public KeeperOrders {
   bool serve_meeting_ = false;  // at the next settle()
   std::unique_ptr<Predecessor> predecessor_;
   std::unique_ptr<Successor> successor_;
+  std::unique_ptr<Departure> departure_;  // of the predecessor, after the commit
 };
 
 }  // namespace segue::handoff

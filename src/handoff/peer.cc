@@ -21,6 +21,7 @@ namespace {
 constexpr int kPeerPidfd = 77;  // SO_PEERPIDFD, Linux 6.5; missing in Debian 12's headers
 constexpr int kIoprioWhoProcess = 1;
 constexpr int kIoprioClassIdle = 3 << 13;
+constexpr int kIoprioNormal = (2 << 13) | 4;  // best effort, the middle level
 
 // Field 22 of /proc/PID/stat; empty if there is no such process.
 std::string start_time(pid_t pid) {
@@ -98,6 +99,36 @@ void yield_priority() {
   const sched_param none{};
   sched_setscheduler(0, SCHED_IDLE, &none);
   syscall(SYS_ioprio_set, kIoprioWhoProcess, 0, kIoprioClassIdle);
+}
+
+Status restore_priority(pid_t pid) {
+  const std::string path = "/proc/" + std::to_string(pid) + "/task";
+  DIR* threads = opendir(path.c_str());
+  if (threads == nullptr) return Status::system("listing the threads of " + std::to_string(pid));
+  Status status = Status::good();
+  while (const dirent* entry = readdir(threads)) {
+    const auto thread = static_cast<pid_t>(strtol(entry->d_name, nullptr, 10));
+    if (thread <= 0 || sched_getscheduler(thread) != SCHED_IDLE) continue;
+    const sched_param none{};
+    if (sched_setscheduler(thread, SCHED_OTHER, &none) != 0 && errno != ESRCH) {
+      status = Status::system("changing the scheduling of thread " + std::to_string(thread));
+      break;
+    }
+    syscall(SYS_ioprio_set, kIoprioWhoProcess, thread, kIoprioNormal);
+  }
+  closedir(threads);
+  return status;
+}
+
+pid_t process_of(int pidfd) {
+  const std::string path = "/proc/self/fdinfo/" + std::to_string(pidfd);
+  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  char text[1024];
+  const ssize_t size = file.valid() ? read(file.get(), text, sizeof text - 1) : -1;
+  if (size <= 0) return -1;
+  text[size] = '\0';
+  const char* at = strstr(text, "\nPid:");
+  return at == nullptr ? -1 : static_cast<pid_t>(strtol(at + 5, nullptr, 10));
 }
 
 size_t free_descriptors() {

@@ -23,6 +23,10 @@ Status kill_peer(int pidfd);
 
 // Lets this process end behind everyone else: SCHED_IDLE and the idle I/O class.
 void yield_priority();
+// Takes that back for every thread of another process. Needs CAP_SYS_NICE or RLIMIT_NICE.
+Status restore_priority(pid_t pid);
+// The number of the process behind a pidfd; -1 when it has ended.
+pid_t process_of(int pidfd);
 
 // How many descriptors this process can still open.
 size_t free_descriptors();

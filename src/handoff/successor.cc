@@ -515,6 +515,7 @@ void Successor::commit() {
 void Successor::finish_committed() {
   end_recording();
   receiver_.heaps().commit();
+  committed_ = true;
   state_ = State::over;
   deadline_ = kNever;
   set_phase(SEGUE_PHASE_COMMITTED);

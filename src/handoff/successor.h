@@ -28,6 +28,9 @@ class Successor {
   [[nodiscard]] bool over() const { return state_ == State::over; }
   [[nodiscard]] bool has_work() const;
   [[nodiscard]] bool active() const { return state_ == State::probation; }
+  [[nodiscard]] bool committed() const { return committed_; }
+  // Of the predecessor, which may not have ended yet; once committed.
+  UniqueFd take_pidfd() { return std::move(pidfd_); }
   [[nodiscard]] uint64_t attempt() const { return terms_.attempt; }
   [[nodiscard]] uint64_t deadline() const { return deadline_; }
 
@@ -119,6 +122,7 @@ class Successor {
   std::string vote_why_;
   bool announced_ = false;       // ACTIVATED was sent
   uint64_t commit_sent_ns_ = 0;  // 0: not yet
+  bool committed_ = false;
 
   std::unique_ptr<Recorder> recorder_;  // until it is the inventory's traffic
   Recorder* recording_ = nullptr;       // then

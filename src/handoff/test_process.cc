@@ -134,6 +134,8 @@ void ServiceProcess::serve(const Behaviour& behaviour, int channel) {
     segue_dispatch(service.instance.get());
   }
   say(channel, "!error " + service.error());
+  char byte = 0;
+  while (behaviour.linger && read(channel, &byte, 1) > 0) continue;
 }
 
 bool ServiceProcess::listen(int timeout_ms) {

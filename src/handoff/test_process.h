@@ -57,6 +57,7 @@ class ServiceProcess : public Child {
     std::function<void(Service&)> fill;
     // Answers what ask() does not know itself.
     std::function<std::string(Service&, const std::string& question)> answer;
+    bool linger = false;  // after its end was told, until the test hangs up
   };
   explicit ServiceProcess(const Behaviour& behaviour);
 

@@ -116,6 +116,9 @@ segue_callbacks Service::library_callbacks() {
   c.terminate = [](void* self, segue_end_reason reason) {
     of(self).log("terminate " + std::to_string(reason));
   };
+  c.progress = [](void* self, const segue_progress* progress) {
+    of(self).log_lingering(progress->predecessor_lingers_ms > 0);
+  };
   return c;
 }
 
@@ -238,6 +241,11 @@ uint16_t Service::port() const {
 void Service::log(std::string event) {
   events.push_back(std::move(event));
   call(on_event, events.back());
+}
+
+void Service::log_lingering(bool lingers) {
+  if (std::exchange(predecessor_lingers_, lingers) == lingers) return;
+  log(lingers ? "predecessor lingers" : "predecessor gone");
 }
 
 // By bucket of the key's hash: changes move no key past the cursor.

@@ -100,7 +100,8 @@ class Service {
   std::map<std::string, uint64_t> stamps;
   std::map<std::string, std::string> kept;
   std::map<uint64_t, std::string> connections;
-  // "freeze", "resume 1", "activate first", "activate", "terminate 1", in order.
+  // "freeze", "resume 1", "activate first", "activate", "terminate 1", "predecessor lingers",
+  // "predecessor gone", in order.
   std::vector<std::string> events;
   // Told about each event as it happens.
   std::function<void(const std::string& event)> on_event;
@@ -112,12 +113,14 @@ class Service {
   void declare_table();
   void declare_class();
   void log(std::string event);
+  void log_lingering(bool lingers);
   int scan(uint64_t* cursor, segue_scan* out) const;
   int encode(const std::string& key, segue_writer* out);
   int decode(const std::string& key, const segue_record* record);
   int take_state(segue_conn* conn, const segue_record* record);
 
   ServiceOptions options_;
+  bool predecessor_lingers_ = false;
 };
 
 // Dispatches the services in turn until `done`; false after ten seconds.

@@ -178,11 +178,11 @@ int main(int argc, char** argv) {
     pollfd fds[2] = {{segue_fd(s), POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
     poll(fds, 2, -1);
     char byte = 0;
+    segue_dispatch(s);  // first: what has happened before the question is part of the answer
     if (fds[1].revents != 0) {
       if (read(STDIN_FILENO, &byte, 1) != 1) break;
       answer(state);
     }
-    segue_dispatch(s);
   }
   segue_free(s);
   return 0;

@@ -107,6 +107,8 @@ class Keeper {
   void read_channel(Generation generation);
   void close_channel(Generation generation, const std::string& why);
   void on_exit(Generation generation);
+  void bury(Generation generation);
+  void bury_the_dead_beside(Generation generation);
   void store(std::vector<Stored> listeners);
   void send(Generation generation, handoff::FrameType type, std::string_view payload,
             std::span<const int> fds = {});

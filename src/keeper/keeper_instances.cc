@@ -14,6 +14,7 @@
 
 #include "control/name.h"
 #include "handoff/entropy.h"
+#include "handoff/peer.h"
 #include "keeper/keeper.h"
 #include "os/files.h"
 
@@ -156,6 +157,10 @@ void Keeper::read_channel(Generation generation) {
           hello != nullptr && (hello->abilities & handoff::kAbilityRejoin) != 0) {
         offer_rendezvous(generation);
       }
+      if (const auto* said = std::get_if<EventReceived>(event);
+          said != nullptr && said->said == Said::resumed) {
+        bury_the_dead_beside(generation);
+      }
       post(std::move(*event));
     } else if (auto* stored = std::get_if<std::vector<Stored>>(&*content)) {
       store(std::move(*stored));
@@ -186,7 +191,7 @@ void Keeper::store(std::vector<Stored> stored) {
 }
 
 // What it said before it ended comes first.
-void Keeper::on_exit(Generation generation) {
+void Keeper::bury(Generation generation) {
   const Process& process = processes_.at(generation);
   if (programs_) programs_->ending(generation);
   const auto status = process.is_child ? os::wait_for_exit(process.child.pidfd, base::Duration(0))
@@ -210,7 +215,21 @@ void Keeper::on_exit(Generation generation) {
   } else {
     post(Exited{generation, "ended", 0});
   }
+}
+
+void Keeper::on_exit(Generation generation) {
+  bury(generation);
   settle();
+}
+
+// A predecessor may learn of its successor's end before this process does: how it ended comes
+// first.
+void Keeper::bury_the_dead_beside(Generation generation) {
+  std::vector<Generation> dead;
+  for (const auto& [other, process] : processes_) {
+    if (other != generation && handoff::is_dead(process.child.pidfd.get())) dead.push_back(other);
+  }
+  for (const Generation other : dead) bury(other);
 }
 
 // ---- Talking

@@ -165,6 +165,10 @@ typedef struct segue_progress {
   uint64_t replayed;          /* pieces of input that were handled again */
   uint64_t repaired;          /* connections whose answer was completed */
   uint64_t closed_on_reclaim; /* connections that could not be repaired */
+  /* A successor without a keeper, after the commit: since when the predecessor, which ends at low
+   * priority, has not ended. Told when it is more than 1 s (segue_error() says more), when its
+   * priority is raised after 10 s, and, as 0, when it has ended. */
+  uint64_t predecessor_lingers_ms;
 } segue_progress;
 
 /* What the library tells the service. Members may be NULL where the text does not say otherwise. */
