@@ -9,6 +9,7 @@ everything ran and every target was met, 1 not so, 2 usage.
 
 import argparse
 import functools
+import itertools
 import os
 import signal
 import statistics
@@ -56,6 +57,10 @@ def percentile(values, share):
     return ordered[max(int(rank), 1) - 1]
 
 
+def state_case(state_mib, layout, threads):
+    return f"chain/state-{state_mib}-{layout}" + ("" if threads == 1 else f"-t{threads}")
+
+
 class Bench:
     def __init__(self, quick, only, threads):
         self.quick, self._only, self._threads = quick, only, threads
@@ -65,13 +70,13 @@ class Bench:
         self.rounds = 3
         self.sizes, self.hops, self.before_s = (100, 1000, 15000), 50, 5
         self.threaded_sizes, self.threaded_layouts = (1000, 15000), tuple(LAYOUTS)
-        self.states_mib, self.state_hops = (0, 256, 1024), 20
+        self.states_mib, self.state_hops, self.state_threads = (0, 256, 1024), 20, (1, threads)
         self.crashes = Crashes(connections=200, count=10 if quick else 200, seed=20260131)
         if quick:
             self.plan = PeerPlan(upgrade_at_s=0.8, seconds=3.2)
             self.rounds, self.sizes, self.hops, self.before_s = 1, (100, 1000), 20, 0.8
             self.threaded_sizes, self.threaded_layouts = (1000,), ("different",)
-            self.states_mib, self.state_hops = (0, 256), 4
+            self.states_mib, self.state_hops, self.state_threads = (0, 256), 4, (1,)
         self.peer_results = {}  # {case: [PeerResult, ...]}, one per round
 
     # ---- What there is to run
@@ -106,12 +111,13 @@ class Bench:
                     connections=size, versions=LAYOUTS[layout], hops=self.hops,
                     before_s=self.before_s, period_ms=PERIODS_MS[size]), functools.partial(
                         respkv, self._threads)
-        for state_mib in self.states_mib:
-            for layout, versions in LAYOUTS.items():
-                yield f"chain/state-{state_mib}-{layout}", Chain(
+        for threads in self.state_threads:
+            for state_mib, (layout, versions) in itertools.product(self.states_mib,
+                                                                   LAYOUTS.items()):
+                yield state_case(state_mib, layout, threads), Chain(
                     connections=100, versions=versions, hops=self.state_hops,
                     before_s=self.before_s, period_ms=PERIODS_MS[100]), functools.partial(
-                        heapkv, PROBATION_MS["chain"], state_mib)
+                        heapkv, PROBATION_MS["chain"], state_mib, threads)
 
     def crash_cases(self):
         yield f"crash/{self.crashes.connections}", self.crashes
@@ -244,9 +250,10 @@ class Bench:
         for layout in LAYOUTS:
             few, many = (f"chain/{size}-{layout}" for size in (self.sizes[0], self.sizes[-1]))
             judge_growth(report, few, many)
-            none, most = (f"chain/state-{mib}-{layout}"
-                          for mib in (self.states_mib[0], self.states_mib[-1]))
-            judge_growth(report, none, most)
+            for threads in self.state_threads:
+                none, most = (state_case(mib, layout, threads)
+                              for mib in (self.states_mib[0], self.states_mib[-1]))
+                judge_growth(report, none, most)
 
     def print_tables(self):
         plan, report = self.plan, self.report

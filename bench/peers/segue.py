@@ -210,7 +210,7 @@ def respkv_class():
     return RespkvAlone if alone else RespkvUnderKeeper
 
 
-def heapkv(probation_ms, state_mib):
+def heapkv(probation_ms, state_mib, threads=1):
     """heapkv, handed over likewise: its whole state lies in a heap, filled up to so many MiB."""
 
     class Heapkv(respkv_class()):
@@ -218,6 +218,7 @@ def heapkv(probation_ms, state_mib):
 
         def _argv(self, version):
             return [find_program(f"heapkv-v{version}"), "--listen", f"tcp:127.0.0.1:{self.port}",
-                    "--heap-mib", str(2 * state_mib + 256), "--fill-mib", str(state_mib)]
+                    "--heap-mib", str(2 * state_mib + 256), "--fill-mib", str(state_mib),
+                    "--threads", str(threads)]
 
     return Heapkv(probation_ms)

@@ -13,6 +13,7 @@
 namespace {
 
 constexpr int kUsage = 2;
+constexpr unsigned kMaxThreads = 64;
 
 template <typename Number>
 bool read_number(std::string_view text, Number& number) {
@@ -25,6 +26,10 @@ bool set_option(std::string_view option, const std::string& value, heapkv::Optio
   if (option == "--directory") return !(options.directory = value).empty();
   if (option == "--heap-mib") return read_number(value, options.heap_mib) && options.heap_mib > 0;
   if (option == "--fill-mib") return read_number(value, options.fill_mib);
+  if (option == "--threads") {
+    return read_number(value, options.threads) && options.threads > 0 &&
+           options.threads <= kMaxThreads;
+  }
   if (option == "--budget-us") return read_number(value, options.budget_us);
   if (option == "--probation-ms") return read_number(value, options.probation_ms);
   return false;
@@ -38,8 +43,8 @@ int main(int argc, char** argv) {
     if (i + 1 < argc && set_option(argv[i], argv[i + 1], options)) continue;
     fmt::print(stderr,
                "heapkv: '{}' is unknown or wrong; usage: heapkv-v1 [--listen tcp:ADDRESS:PORT] "
-               "[--directory DIRECTORY] [--heap-mib N] [--fill-mib N] [--probation-ms N] "
-               "[--budget-us N]\n",
+               "[--directory DIRECTORY] [--heap-mib N] [--fill-mib N] [--threads N] "
+               "[--probation-ms N] [--budget-us N]\n",
                argv[i]);
     return kUsage;
   }

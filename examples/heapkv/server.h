@@ -3,12 +3,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <segue/segue.hpp>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
-#include "parser.h"
+#include "loop.h"
 #include "store.h"
 
 namespace heapkv {
@@ -18,6 +18,7 @@ struct Options {
   std::string directory;
   std::size_t heap_mib = 256;
   std::size_t fill_mib = 0;
+  unsigned threads = 1;
   std::uint32_t probation_ms = 0;  // 0: libsegue's default, likewise below
   std::uint32_t budget_us = 0;
 };
@@ -25,21 +26,17 @@ struct Options {
 class Server : public segue::Service, public segue::ConnectionSource {
  public:
   explicit Server(Options options);
-  ~Server() override;
 
   // What failed, or "".
   std::string start();
   void run();
 
- private:
-  struct Client {
-    segue::Connection conn;
-    respkv::RequestParser parser;
-    std::string input;
-    std::string output;
-    bool wants_write = false;
-  };
+  // Of the loops: what a client asks for. With the lock held.
+  std::mutex& store_lock() { return store_lock_; }
+  void execute(const std::vector<std::string_view>& words, std::string& out);
+  segue::Connection add(segue::Loop loop, int fd, Client* client);
 
+ private:
   bool listener(const char* name, int fd) override;
   bool freeze() override;
   void resume(segue_resume_reason reason, bool released) override;
@@ -52,26 +49,18 @@ class Server : public segue::Service, public segue::ConnectionSource {
   void drop(segue::Connection conn) override;
 
   void fill();
-  void serve_some();
-  void accept_some();
-  void ready(std::uint64_t id, std::uint32_t events);
-  bool receive(Client& client);
-  bool answer(Client& client);
-  void flush(Client& client);
-  void close(Client& client);
-  void watch(int fd, std::uint64_t id, bool writes, int operation) const;
-  void execute(const std::vector<std::string_view>& words, std::string& out);
+  std::string open_loops();
   void get(std::string_view key, std::string& out) const;
   [[nodiscard]] std::string info() const;
 
   Options options_;
   Store store_;
+  std::vector<std::unique_ptr<Loop>> loops_;  // the first is the instance's thread's
   std::unique_ptr<segue::Instance> instance_;
   segue::ConnectionClass clients_class_;
-  std::unordered_map<std::uint64_t, std::unique_ptr<Client>> clients_;
+  std::size_t next_home_ = 0;  // of a connection that is adopted
+  std::mutex store_lock_;
   std::uint64_t blackout_ns_ = 0;
-  int epoll_ = -1;
-  int listener_ = -1;
   bool serving_ = false;
   bool ended_ = false;
   bool damaged_ = false;

@@ -62,7 +62,7 @@ std::uint64_t hash_of(std::string_view key) {
 
 }  // namespace
 
-bool Store::open(segue_instance* instance, std::size_t max_bytes) {
+bool Store::open(segue_instance* instance, std::size_t max_bytes, std::mutex& lock) {
   segue_form form{};
   form.size = sizeof form;
   form.version = kVersion;
@@ -71,7 +71,10 @@ bool Store::open(segue_instance* instance, std::size_t max_bytes) {
   form.up = up;
   form.down = down;
   heap_ = segue_heap_open(instance, "store", &form, max_bytes);
-  return heap_ != nullptr;
+  return heap_ != nullptr &&
+         segue_heap_set_lock(
+             heap_, [](void* mutex) { static_cast<std::mutex*>(mutex)->lock(); },
+             [](void* mutex) { static_cast<std::mutex*>(mutex)->unlock(); }, &lock) == SEGUE_OK;
 }
 
 bool Store::begin() {

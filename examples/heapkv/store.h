@@ -6,6 +6,7 @@
 #include <segue/heap.h>
 
 #include <cstdint>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,8 +15,9 @@ namespace heapkv {
 
 class Store {
  public:
-  // Declares the heap. Entries of version 2 also count how often they were written.
-  bool open(segue_instance* instance, std::size_t max_bytes);
+  // Declares the heap, which `lock` guards from here on. Entries of version 2 also count how often
+  // they were written.
+  bool open(segue_instance* instance, std::size_t max_bytes, std::mutex& lock);
 
   // In an active process: makes the index of a new heap, or finds that of a predecessor. False if
   // it cannot, or what is there is damaged.

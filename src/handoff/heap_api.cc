@@ -65,6 +65,16 @@ segue_heap* segue_heap_open(segue_instance* s, const char* name, const segue_for
   return s->inventory().heaps.back().get();
 }
 
+int segue_heap_set_lock(segue_heap* heap, void (*lock)(void* user), void (*unlock)(void* user),
+                        void* user) {
+  if (lock == nullptr || unlock == nullptr) return SEGUE_INVALID;
+  if (heap->image.valid()) return SEGUE_STATE;
+  heap->lock = lock;
+  heap->unlock = unlock;
+  heap->lock_user = user;
+  return SEGUE_OK;
+}
+
 int segue_heap_alloc(segue_heap* heap, uint32_t type, size_t size, uint64_t* id, void** data) {
   if (!heap->writable) return SEGUE_STATE;
   HeapImage::Record record;

@@ -399,7 +399,10 @@ void HeapReceiver::activate() {
 }
 
 void HeapReceiver::commit() {
-  for (const auto& in : incoming_) in->heap->end_probation();
+  for (const auto& in : incoming_) {
+    const HeapGuard guard(*in->heap);
+    in->heap->end_probation();
+  }
 }
 
 }  // namespace segue::handoff

@@ -36,6 +36,7 @@ void HeapSender::begin_round() {
   rounds_.assign(inventory_.heaps.size(), {});
   for (size_t i = 0; i < rounds_.size(); ++i) {
     segue_heap& heap = *inventory_.heaps[i];
+    const HeapGuard guard(heap);
     heap.digested = digesting_;
     if (heap.retired || (heap.way == HeapWay::mapped && !digesting_)) continue;
     rounds_[i].slots = std::exchange(heap.changed, {});
@@ -48,6 +49,7 @@ Status HeapSender::step(bool& done) {
   done = heap_at_ >= inventory_.heaps.size();
   if (done) return Status::good();
   segue_heap& heap = *inventory_.heaps[heap_at_];
+  const HeapGuard guard(heap);
   if (snapshot_ && !std::exchange(handed_out_, true)) return hand_out(heap);
   bool heap_done = false;
   if (Status status = slots_step(heap, heap_done); !status.ok() || !heap_done) return status;
@@ -155,6 +157,7 @@ Status HeapSender::put_back() {
   Status status = Status::good();
   if (heap_at_ < inventory_.heaps.size()) status = flush(*inventory_.heaps[heap_at_]);
   for (; heap_at_ < rounds_.size(); ++heap_at_, slot_at_ = 0) {
+    const HeapGuard guard(*inventory_.heaps[heap_at_]);
     const std::vector<uint32_t>& slots = rounds_[heap_at_].slots;
     std::vector<uint32_t>& changed = inventory_.heaps[heap_at_]->changed;
     if (slot_at_ < slots.size()) {
@@ -167,6 +170,7 @@ Status HeapSender::put_back() {
 Status HeapSender::mark() {
   for (const auto& heap : inventory_.heaps) {
     if (heap->retired) continue;
+    const HeapGuard guard(*heap);
     heap->begin_rehearsal();
     const HeapHeader header = heap->image.header_copy();
     segue_writer out;
@@ -183,9 +187,12 @@ Status HeapSender::mark() {
 }
 
 void HeapSender::end_rehearsal() {
-  for (const auto& heap : inventory_.heaps) heap->end_rehearsal();
   digesting_ = false;
-  for (const auto& heap : inventory_.heaps) heap->digested = false;
+  for (const auto& heap : inventory_.heaps) {
+    const HeapGuard guard(*heap);
+    heap->end_rehearsal();
+    heap->digested = false;
+  }
 }
 
 }  // namespace segue::handoff

@@ -48,6 +48,7 @@ void Inventory::share() {
 void Inventory::track() {
   forget_changes(true);
   for (const auto& heap : heaps) {
+    const HeapGuard guard(*heap);
     if (!heap->retired) heap->watch();
   }
   tracking_ = true;
@@ -64,14 +65,17 @@ void Inventory::forget_changes(bool track) {
   listeners.forget_changes();
   descriptors.forget_changes();
   for (const auto& table : tables) table->dirty.clear();
-  for (const auto& heap : heaps) heap->stop_watching();
+  for (const auto& heap : heaps) {
+    const HeapGuard guard(*heap);
+    heap->stop_watching();
+  }
   for (const auto& arena : arenas) {
     arena->sent = false;
     arena->sent_used = SIZE_MAX;
   }
 }
 
-size_t Inventory::changes() const {
+size_t Inventory::changes_beside_heaps() const {
   size_t count = connections.changes();
   count += listeners.unsent() + listeners.removed.size();
   count += descriptors.unsent() + descriptors.removed.size();
@@ -83,17 +87,23 @@ size_t Inventory::changes() const {
   for (const auto& arena : arenas) {
     count += arena->retired || arena->sent_used == arena->used ? 0U : 1U;
   }
+  return count;
+}
+
+size_t Inventory::changes() const {
+  size_t count = changes_beside_heaps();
   for (const auto& heap : heaps) {
-    const bool matters = heap->way != HeapWay::mapped || heap->digested;
-    count += matters ? heap->changed.size() : 0;
+    const HeapGuard guard(*heap);
+    count += heap->way != HeapWay::mapped || heap->digested ? heap->changed.size() : 0;
   }
   return count;
 }
 
 size_t Inventory::changes_in_blackout() const {
-  size_t count = changes();
+  size_t count = changes_beside_heaps();
   for (const auto& heap : heaps) {
-    if (heap->way == HeapWay::mapped && heap->digested) count -= heap->changed.size();
+    const HeapGuard guard(*heap);
+    count += heap->way != HeapWay::mapped ? heap->changed.size() : 0;
   }
   return count;
 }

@@ -197,6 +197,7 @@ class Inventory {
 
  private:
   void forget_changes(bool track);
+  [[nodiscard]] size_t changes_beside_heaps() const;
   std::atomic<bool> tracking_ = false;
 };
 

@@ -80,6 +80,11 @@ struct segue_heap : segue::handoff::Item {
   // itself.
   segue::handoff::HeapReader* reader = nullptr;
 
+  // The service's own, where it has one.
+  void (*lock)(void* user) = nullptr;
+  void (*unlock)(void* user) = nullptr;
+  void* lock_user = nullptr;
+
   // From `activate` to `freeze` and from `resume` on.
   void allow_writes(bool allowed);
   // Creates an empty one.
@@ -109,3 +114,23 @@ struct segue_heap : segue::handoff::Item {
   uint32_t epoch_before = 0;
   segue::handoff::HeapHeader frozen;
 };
+
+namespace segue::handoff {
+
+// Keeps the service's other threads from a heap while the library looks at it, or changes it.
+class HeapGuard {
+ public:
+  explicit HeapGuard(const segue_heap& heap) : heap_(heap) {
+    if (heap_.lock != nullptr) heap_.lock(heap_.lock_user);
+  }
+  ~HeapGuard() {
+    if (heap_.unlock != nullptr) heap_.unlock(heap_.lock_user);
+  }
+  HeapGuard(const HeapGuard&) = delete;
+  HeapGuard& operator=(const HeapGuard&) = delete;
+
+ private:
+  const segue_heap& heap_;
+};
+
+}  // namespace segue::handoff

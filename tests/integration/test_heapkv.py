@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from support import Program, RespClient, wait_until
+from support import THREADS, Program, RespClient, wait_until
 
 KEYS = 2000
 
@@ -21,6 +21,7 @@ class Heapkv:
         program = Program(
             [self.build_dir / f"examples/heapkv/heapkv-v{version}",
              "--listen", f"tcp:127.0.0.1:{self.port}", "--directory", self.directory / "segue",
+             "--threads", THREADS[len(self.programs) % len(THREADS)],
              "--probation-ms", probation_ms, "--budget-us", 1000000, *more],
             self.directory / f"{len(self.programs)}.log")
         self.programs.append(program)
@@ -52,8 +53,8 @@ def heapkv(build_dir, short_dir, free_port):
 class Writer(threading.Thread):
     """Writes to its own keys without a pause; knows what was acknowledged last."""
 
-    def __init__(self, client):
-        super().__init__(daemon=True)
+    def __init__(self, client, name="written"):
+        super().__init__(daemon=True, name=name)
         self.client, self.acknowledged, self.stopping, self.error = client, {}, False, None
 
     def run(self):
@@ -61,7 +62,7 @@ class Writer(threading.Thread):
         try:
             while not self.stopping:
                 number += 1
-                key = f"written:{number * 7919 % KEYS}"
+                key = f"{self.name}:{number * 7919 % KEYS}"
                 if number % 5 == 0:
                     assert self.client("DEL", key) in (0, 1)
                     self.acknowledged.pop(key, None)
@@ -79,26 +80,29 @@ class Writer(threading.Thread):
         assert len(self.acknowledged) > 100
 
 
-def check(client, expected):
+def check(client, expected, name="written"):
     for number in range(KEYS):
-        key = f"written:{number}"
+        key = f"{name}:{number}"
         value = client("GET", key)
         assert (value.decode() if value is not None else None) == expected.get(key), key
 
 
 def test_versions_there_and_back_under_writes(heapkv):
     current = heapkv.start(1, fill_mib=8)
-    client, writer = heapkv.connect(), Writer(heapkv.connect())
-    writer.start()
+    client = heapkv.connect()
+    writers = [Writer(heapkv.connect(), name) for name in ("a", "b", "c", "d")]
+    for writer in writers:
+        writer.start()
     for version in (1, 2, 2, 1, 2, 1):
         successor = heapkv.start(version)
         assert current.wait() == 0, current.text()
         current = successor
         assert heapkv.info()["version"] == str(version)
-    writer.stop()
-    check(client, writer.acknowledged)
+    for writer in writers:
+        writer.stop()
+        check(client, writer.acknowledged, writer.name)
     fill = (8 << 20) // 1000
-    assert client("DBSIZE") == len(writer.acknowledged) + fill
+    assert client("DBSIZE") == sum(len(writer.acknowledged) for writer in writers) + fill
     assert client("GET", f"fill:{fill - 1}") == b"f" * 1000
 
 

@@ -31,7 +31,8 @@
  *                (twice max_size).
  * Trust          A heap may be damaged by another process that has its memory. Whatever is read is
  *                checked against its bounds: SEGUE_PEER, never a crash.
- * Threads        A heap belongs to the thread of its segue_instance.
+ * Threads        A heap belongs to the thread of its segue_instance. One that several threads use
+ * is guarded by a lock of the service's own: see segue_heap_set_lock().
  */
 #ifndef SEGUE_HEAP_H
 #define SEGUE_HEAP_H
@@ -54,6 +55,14 @@ typedef struct segue_heap segue_heap;
  * raise the form's version. Returns NULL on an invalid argument. */
 SEGUE_API segue_heap* segue_heap_open(segue_instance* s, const char* name, const segue_form* form,
                                       size_t max_size);
+
+/* For a heap that several threads use, before segue_start(). The service holds the lock during each
+ * of the calls below, and as long as it uses a pointer that it got from one; never during
+ * segue_dispatch() or segue_loop_dispatch(). The library takes it for each small part of what it
+ * does with the heap while the service runs; converters are called with it held, `check` without
+ * it. Returns SEGUE_STATE after segue_start(). */
+SEGUE_API int segue_heap_set_lock(segue_heap* heap, void (*lock)(void* user),
+                                  void (*unlock)(void* user), void* user);
 
 /* The functions below work from `activate` to `freeze` and from `resume` on; otherwise they return
  * SEGUE_STATE, except where the text says more. Pointers to a record are valid until the next call
