@@ -20,12 +20,13 @@ sys.dont_write_bytecode = True
 # pylint: disable=wrong-import-position
 from harness.chain_run import Chain, run_chain
 from harness.crash_run import Crashes, run_crashes
+from harness.holdings import Watch
 from harness.peer_run import PeerPlan, run_peer
 from harness.process import BenchError, raise_descriptor_limit
 from harness.programs import BUILD
 from harness.progress import Progress
 from harness.report import Report
-from harness.targets import judge, judge_chain, judge_crash, judge_growth
+from harness.targets import judge, judge_chain, judge_crash, judge_growth, judge_holdings
 from peers.haproxy import HaproxyHttp, HaproxyTcp
 from peers.nginx import NginxUsr2
 from peers.programs import LighttpdGraceful, LighttpdUnderSegue, NginxReload, NginxUnderSegue
@@ -71,6 +72,7 @@ class Bench:
         self.sizes, self.hops, self.before_s = (100, 1000, 15000), 50, 5
         self.threaded_sizes, self.threaded_layouts = (1000, 15000), tuple(LAYOUTS)
         self.states_mib, self.state_hops, self.state_threads = (0, 256, 1024), 20, (1, threads)
+        self.long_hops = 0 if quick else 1000
         self.crashes = Crashes(connections=200, count=10 if quick else 200, seed=20260131)
         if quick:
             self.plan = PeerPlan(upgrade_at_s=0.8, seconds=3.2)
@@ -119,6 +121,15 @@ class Bench:
                     before_s=self.before_s, period_ms=PERIODS_MS[100]), functools.partial(
                         heapkv, PROBATION_MS["chain"], state_mib, threads)
 
+    def long_cases(self):
+        """(case, its Chain, makes the server): what a process holds on to must not grow."""
+        if self.long_hops == 0:
+            return
+        yield f"long/{self.long_hops}", Chain(
+            connections=100, versions=LAYOUTS["different"], hops=self.long_hops,
+            before_s=self.before_s, period_ms=PERIODS_MS[100]), functools.partial(
+                respkv_class(), PROBATION_MS["chain"])
+
     def crash_cases(self):
         yield f"crash/{self.crashes.connections}", self.crashes
 
@@ -127,7 +138,8 @@ class Bench:
                  for round_ in range(self.rounds)
                  for case, *_ in self.peer_cases() if self._wanted(case)]
         steps += [(case, chain.hops * 0.3 + chain.before_s + 2)
-                  for case, chain, _ in self.chain_cases() if self._wanted(case)]
+                  for case, chain, _ in [*self.chain_cases(), *self.long_cases()]
+                  if self._wanted(case)]
         steps += [(case, crashes.count * 0.4 + 2)
                   for case, crashes in self.crash_cases() if self._wanted(case)]
         return steps
@@ -152,6 +164,10 @@ class Bench:
             if self._wanted(case):
                 progress.begin(case)
                 self._try(case, self._run_chain, make(), chain, progress)
+        for case, chain, make in self.long_cases():
+            if self._wanted(case):
+                progress.begin(case)
+                self._try(case, self._run_long, make(), chain, progress)
         for case, crashes in self.crash_cases():
             if self._wanted(case):
                 progress.begin(case)
@@ -170,9 +186,17 @@ class Bench:
             self.failures.append(f"{case}: {result.handoff.outcome}: {result.handoff.why}")
         self.peer_results.setdefault(case, []).append(result)
 
-    def _run_chain(self, case, service, chain, progress):
-        result = run_chain(service, chain,
-                               lambda done: progress.within(case, done, chain.hops))
+    def _run_long(self, case, service, chain, progress):
+        watch = Watch(warm_up=chain.hops // 10, window=chain.hops // 20)
+        self._run_chain(case, service, chain, progress, lambda: watch.look(service.roles()))
+        self.report.emit(case, watch.metrics())
+
+    def _run_chain(self, case, service, chain, progress, look=lambda: None):
+        def step(done):
+            progress.within(case, done, chain.hops)
+            if done % len(chain.versions) == 0:  # always the same version
+                look()
+        result = run_chain(service, chain, step)
         for number, handoff in enumerate(result.handoffs, start=1):
             if not handoff.done:
                 self.failures.append(f"{case}: handoff {number} {handoff.outcome}: {handoff.why}")
@@ -244,6 +268,11 @@ class Bench:
             if report.has(case):
                 judge(report, case, report.value(case, "stall_ms_p999_before"))
                 judge_chain(report, case)
+        for case, *_ in self.long_cases():
+            if report.has(case):
+                judge(report, case, report.value(case, "stall_ms_p999_before"))
+                judge_chain(report, case)
+                judge_holdings(report, case)
         for case, _ in self.crash_cases():
             if report.has(case):
                 judge_crash(report, case)
@@ -287,6 +316,18 @@ class Bench:
              "stall max": "stall_ms_max", "wake-up p99": "wakeup_ms_p99",
              "timer max": "timer_ms_max"})
 
+
+    def print_holdings(self):
+        self.report.print_table(
+            f"{self.long_hops} upgrades in a row: descriptors and resident MiB, early and at the end",
+            "long/",
+            {"service fds": "service_fds_first", "then": "service_fds_last",
+             "MiB": "service_rss_mib_first", "then ": "service_rss_mib_last",
+             "keeper fds": "keeper_fds_first", "then  ": "keeper_fds_last",
+             "MiB ": "keeper_rss_mib_first", "then   ": "keeper_rss_mib_last",
+             "lost": "lost", "cut": "cut", "wrong": "wrong", "writes lost": "writes_lost",
+             "blackout ms median": "blackout_ms_median", "max": "blackout_ms_max",
+             "aborts": "abort_share", "over budget": "over_budget"})
 
     def print_crashes(self):
         self.report.print_table(
@@ -342,6 +383,7 @@ def main():
         return 2
     bench.judge()
     bench.print_tables()
+    bench.print_holdings()
     bench.print_crashes()
     met = bench.report.print_targets()
     for failure in bench.failures:

@@ -14,6 +14,10 @@ UNITS = {"lost": "connections", "cut": "connections", "new_failed": "connections
 def unit_of(metric):
     if metric in UNITS:
         return UNITS[metric]
+    if "_fds_" in metric:
+        return "descriptors"
+    if "_mib_" in metric:
+        return "MiB"
     return "s" if metric.endswith("_s") else "ms"
 
 

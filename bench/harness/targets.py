@@ -7,6 +7,7 @@ MAX_P99_MS = 2
 MAX_P99_WAKEUPS = 3
 MAX_P999_OVER_CONTROL_MS = 10
 MAX_MEDIAN_GROWTH = 2
+MAX_MEMORY_GROWTH = 1.05
 
 ALL_ZERO = ("lost", "cut", "new_failed", "over_budget", "wrong", "writes_lost")
 
@@ -38,6 +39,19 @@ def judge_chain(report, case):
     report.check(case, f"blackout p99 {p99:.2f} ms, target <= {limit:.2f} "
                        f"({MAX_P99_MS} or {MAX_P99_WAKEUPS} x the wake-up control's p99)",
                  p99 <= limit)
+
+
+def judge_holdings(report, case):
+    """Descriptors and memory stay as they are, of the service and of the keeper."""
+    for role in ("service", "keeper"):
+        before, after = (report.value(case, f"{role}_fds_{when}") for when in ("first", "last"))
+        if before is None:
+            continue
+        report.check(case, f"{role}: {before} descriptors early, {after} at the end, target equal",
+                     before == after)
+        before, after = (report.value(case, f"{role}_rss_mib_{when}") for when in ("first", "last"))
+        report.check(case, f"{role}: {before:.1f} MiB early, {after:.1f} at the end, "
+                           f"target <= {MAX_MEMORY_GROWTH} x", after <= MAX_MEMORY_GROWTH * before)
 
 
 def judge_crash(report, case):

@@ -10,6 +10,7 @@ import os
 import subprocess
 import time
 
+from harness.holdings import parent_of
 from harness.process import BenchError
 from harness.programs import find_program, lookup_program
 from harness.resp import info
@@ -119,6 +120,10 @@ class Respkv(Server):
     def _hand_over(self, version):
         raise NotImplementedError
 
+    def roles(self):
+        """{role: process id} of what outlives an upgrade."""
+        return {"service": self._pid}
+
     def probe(self):
         # No process has the number 0: after a failure nobody is on the new version.
         return "INFO", f"process_id:{self._pid if self._upgraded else 0}\r"
@@ -135,6 +140,9 @@ class RespkvUnderKeeper(Respkv):
         self._cli.run(self.COMPONENT, self._argv(1))
         self.wait_accepting()
         self._pid = self._serving_pid()
+
+    def roles(self):
+        return {"service": self._pid, "keeper": parent_of(self._pid)}
 
     def _hand_over(self, version):
         return self._cli.upgrade(self.COMPONENT, self._argv(version), self._probation_ms)

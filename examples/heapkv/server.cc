@@ -162,6 +162,8 @@ void Server::execute(const std::vector<std::string_view>& words, std::string& ou
   const std::string command = lowered(words[0]);
   if (command == "ping" && words.size() == 1) {
     out += "+PONG\r\n";
+  } else if (command == "ping" && words.size() == 2) {
+    bulk(out, words[1]);
   } else if (command == "get" && words.size() == 2) {
     get(words[1], out);
   } else if (command == "set" && words.size() == 3) {

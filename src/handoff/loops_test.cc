@@ -184,8 +184,9 @@ TEST_F(EventLoops, loop_that_never_arrives_is_named_and_the_others_go_on) {
   LongRequest request(*first.threads[1]);
   ASSERT_EQ(second.start(), SEGUE_OK);
   ASSERT_TRUE(run_looped({&first, &second}, [&] { return second.ended(); }));
-  EXPECT_NE(first.error().find("loop worker-2 did not come to its request boundary"),
-            std::string::npos)
+  // On a busy host others may be late too.
+  EXPECT_NE(first.error().find("worker-2"), std::string::npos) << first.error();
+  EXPECT_NE(first.error().find("did not come to its request boundary"), std::string::npos)
       << first.error();
   EXPECT_NE(second.error().find("worker-2"), std::string::npos) << second.error();
   EXPECT_TRUE(first.active());

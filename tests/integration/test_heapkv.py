@@ -104,6 +104,7 @@ def test_versions_there_and_back_under_writes(heapkv):
     fill = (8 << 20) // 1000
     assert client("DBSIZE") == sum(len(writer.acknowledged) for writer in writers) + fill
     assert client("GET", f"fill:{fill - 1}") == b"f" * 1000
+    assert client("PING") == "PONG" and client("PING", "token") == b"token"
 
 
 @pytest.mark.parametrize("version", [1, 2])
