@@ -22,6 +22,21 @@ Result<std::string> next_keeper(const Arguments& arguments) {
   return launch.argv.front();
 }
 
+void print_eject_plan(const Output& output, const Json& status) {
+  const bool links_libsegue = status.value("upgrade", "libsegue") == "libsegue";
+  output.print(fmt::format("1. {} (pid {}) {} on alone; no connection is touched",
+                           control::version_text(status.value("version", "?")),
+                           status.value("pid", 0), links_libsegue ? "is told to go" : "goes"));
+  output.print(
+      fmt::format("2. the keeper (pid {}) ends; nobody restarts the program after a crash, keeps "
+                  "its listeners, or bounds what it prints",
+                  status.value("keeper_pid", 0)));
+  const auto stored = status.find("stored");
+  if (stored == status.end() || stored->empty()) return;
+  output.print(fmt::format("   {} that it had stored end with it from then on",
+                           control::counted(stored->size(), "descriptor")));
+}
+
 }  // namespace
 
 ExitCode upgrade_keeper(const Context& context) {
@@ -52,13 +67,7 @@ ExitCode eject(const Context& context) {
       return output.finish(ExitCode::refused, fmt::format("{} could not be ejected now: it is {}",
                                                           arguments.name, phase));
     }
-    output.print(fmt::format("1. {} (pid {}) is told to go on alone; no connection is touched",
-                             control::version_text(status->value("version", "?")),
-                             status->value("pid", 0)));
-    output.print(
-        fmt::format("2. the keeper (pid {}) ends; nobody restarts the program after a "
-                    "crash, keeps its listeners, or bounds what it prints",
-                    status->value("keeper_pid", 0)));
+    print_eject_plan(output, *status);
     return output.finish(ExitCode::done, arguments.name + " would be ejected");
   }
   control::Request request{"eject", {}, {}};

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -52,6 +53,15 @@ std::string version_text(const std::string& version) {
 
 std::string counted(std::uint64_t n, const char* noun) {
   return fmt::format("{} {}{}", with_thousands(n), noun, n == 1 ? "" : "s");
+}
+
+std::string some_of(const std::vector<std::string>& names) {
+  constexpr std::size_t kMaxNames = 5;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(names.size(), kMaxNames); ++i) {
+    text.append(text.empty() ? "" : ", ").append(names[i]);
+  }
+  return names.size() > kMaxNames ? text + ", …" : text;
 }
 
 }  // namespace segue::control

@@ -60,22 +60,9 @@ void Component::on(const UpgradeRequested& event) {
 void Component::on(const UndoRequested& event) {
   if (eject_request_ != 0) return refuse(event.request, "was not changed", "it is being ejected");
   switch (phase_) {
-    case Phase::serving: {
-      if (previous_.empty()) {
-        refuse(event.request, "was not handed back",
-               fmt::format("there is nothing to go back to: this keeper has not upgraded it from "
-                           "anything to {}",
-                           label_of(owner_)));
-        return;
-      }
-      Attempt attempt;
-      attempt.kind = Kind::undo;
-      attempt.request = event.request;
-      attempt.launch = previous_.back().launch;
-      attempt.options = event.options;
-      begin_attempt(std::move(attempt));
+    case Phase::serving:
+      if (auto attempt = undo_attempt(event)) begin_attempt(*std::move(attempt));
       return;
-    }
     case Phase::preparing:
     case Phase::attempting:
     case Phase::aborting:

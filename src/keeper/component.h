@@ -27,7 +27,6 @@ class Component final : public Decider {
   static constexpr base::Duration kHealthInterval = std::chrono::milliseconds(500);
   static constexpr std::uint32_t kHealthFailuresAllowed = 1;              // in a row
   static constexpr base::Duration kVoteLimit = std::chrono::seconds(60);  // after the probation
-  static constexpr base::Duration kGoneLimit = std::chrono::seconds(15);  // then it is answered
   static constexpr std::uint32_t kDefaultHangMs = 3'000;  // the library's own default
   static constexpr std::uint32_t kUndoRetries = 2;
 

@@ -23,8 +23,15 @@ ComponentSnapshot Decider::snapshot() const {
                              .restarts_in_row = restarts_in_row_,
                              .instances = {},
                              .attempt = attempt_,
-                             .undone = undone_};
+                             .undone = undone_,
+                             .closing = {},
+                             .sides = {},
+                             .deadline = std::nullopt,
+                             .stopped_at = std::nullopt};
   for (const auto& [generation, instance] : instances_) snapshot.instances.push_back(instance);
+  for (const auto& closing : closing_) {
+    if (!closing.answered) snapshot.closing.push_back(closing.attempt);
+  }
   return snapshot;
 }
 
@@ -43,11 +50,21 @@ void Decider::resume(ComponentSnapshot snapshot, MonotonicTime now) {
     instance.awaits_pong = false;  // whoever was asked before answers nobody
     instances_.insert_or_assign(instance.generation, std::move(instance));
   }
+  for (auto& attempt : snapshot.closing) {
+    if (attempt.committed) closing_.push_back({std::move(attempt), now + kGoneLimit, false});
+  }
   next_ping_ = now;
 }
 
 std::string Decider::why_not_at_rest() const {
-  return "the keeper of a program that does not link libsegue cannot be replaced yet";
+  if (phase_ != Phase::serving) return busy_text();
+  if (queued_) return "another request waits";
+  for (const auto& closing : closing_) {
+    if (closing.answered) continue;
+    return fmt::format("the predecessor of its last upgrade ({}) has not ended yet",
+                       closing.attempt.from);
+  }
+  return "";
 }
 
 ComponentSnapshot Component::snapshot() const {
@@ -62,15 +79,8 @@ void Component::resume(ComponentSnapshot snapshot, MonotonicTime now) {
 }
 
 std::string Component::why_not_at_rest() const {
-  if (phase_ != Phase::serving) return busy_text();
-  if (queued_) return "another request waits";
   if (eject_request_ != 0) return "it is being ejected";
-  for (const auto& closing : closing_) {
-    if (closing.answered) continue;
-    return fmt::format("the predecessor of its last upgrade ({}) has not ended yet",
-                       closing.attempt.from);
-  }
-  return "";
+  return Decider::why_not_at_rest();
 }
 
 }  // namespace segue::keeper

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "keeper/contract/program_side.h"
 #include "keeper/types.h"
 
 namespace segue::keeper {
@@ -16,6 +17,11 @@ struct Previous {
   std::string version;
 
   bool operator==(const Previous&) const = default;
+};
+
+struct SavedSide {
+  Generation generation = 0;
+  ProgramSide side;
 };
 
 // What has to outlive the keeper's program, or the keeper itself, for the next one to go on.
@@ -32,6 +38,13 @@ struct ComponentSnapshot {
   std::vector<Instance> instances;
   std::optional<Attempt> attempt;  // under way; nothing of it is kept but what names it
   std::optional<Attempt> undone;   // … and what that one undoes
+  std::vector<Attempt> closing;    // committed, and not answered while their predecessors drain
+
+  // Where the program does not link libsegue: whoever comes next goes on from any phase.
+  std::vector<SavedSide> sides;
+  std::optional<MonotonicTime> deadline;  // of the phase
+  std::optional<MonotonicTime> stopped_at;
+  bool contract_found = false;  // by what the program did
 };
 
 }  // namespace segue::keeper

@@ -81,6 +81,22 @@ void Decider::start_queued() {
   dispatch(std::visit([](const auto& typed) { return Event(typed); }, request));
 }
 
+std::optional<Attempt> Decider::undo_attempt(const UndoRequested& event) {
+  if (previous_.empty()) {
+    refuse(event.request, "was not handed back",
+           fmt::format("there is nothing to go back to: this keeper has not upgraded it from "
+                       "anything to {}",
+                       label_of(owner_)));
+    return std::nullopt;
+  }
+  Attempt attempt;
+  attempt.kind = Kind::undo;
+  attempt.request = event.request;
+  attempt.launch = previous_.back().launch;
+  attempt.options = event.options;
+  return attempt;
+}
+
 Instance* Decider::find_mutable(Generation generation) {
   const auto found = instances_.find(generation);
   return found == instances_.end() ? nullptr : &found->second;

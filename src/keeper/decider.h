@@ -34,6 +34,7 @@ class Decider {
   static constexpr base::Duration kFirstBackoff = std::chrono::milliseconds(100);
   static constexpr base::Duration kMaxBackoff = std::chrono::seconds(10);
   static constexpr base::Duration kPingInterval = std::chrono::seconds(1);
+  static constexpr base::Duration kGoneLimit = std::chrono::seconds(15);  // then it is answered
 
   explicit Decider(Settings settings)
       : settings_(std::move(settings)), last_generation_(settings_.last_generation) {}
@@ -47,9 +48,10 @@ class Decider {
 
   // ---- For the keeper's next program, or the next keeper (component_snapshot.cc)
   [[nodiscard]] virtual ComponentSnapshot snapshot() const;
-  // Instead of a first event: goes on as the snapshot's component, which serves and has no attempt.
+  // Instead of a first event: goes on as the snapshot's component. One that links libsegue serves
+  // and has no attempt by then; any other goes on in the phase where it was.
   virtual void resume(ComponentSnapshot snapshot, MonotonicTime now);
-  // Why the keeper cannot be replaced now; empty: it can. Somebody waits for something otherwise.
+  // Why the keeper cannot be replaced or leave now; empty: it can. Otherwise somebody waits.
   [[nodiscard]] virtual std::string why_not_at_rest() const;
 
   // ---- What is known, for status and tests
@@ -83,6 +85,8 @@ class Decider {
   void refuse(RequestId request, const std::string& what, const std::string& why);
   void enqueue_or_refuse(const Request& request, bool may_wait);
   void start_queued();
+  // Of a component that serves; nullopt: there is nothing to go back to, and that is answered.
+  std::optional<Attempt> undo_attempt(const UndoRequested& event);
   static bool has_health_checks(const control::AttemptOptions& options) {
     return !options.health_cmd.empty() || !options.health_tcp.empty();
   }

@@ -34,7 +34,11 @@ struct StopRequested {
 };
 struct EjectRequested {
   RequestId request = 0;
-  bool force = false;  // also where the instance cannot be told
+  bool force = false;  // also where the instance cannot be told, or loses what the keeper holds
+  // Where the program does not link libsegue: how many descriptors are stored, and the names of
+  // those that none of its processes is seen to hold.
+  std::size_t stored = 0;
+  std::vector<std::string> only_stored = {};
 };
 
 // ---- Events: from instances. Whatever an instance says may be wrong or late.

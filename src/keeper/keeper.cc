@@ -85,12 +85,11 @@ base::Result<void> Keeper::prepare() {
     return base::fail(base::ErrorCode::internal, "{}", status.text);
   }
   SEGUE_TRY(server_.listen(path_in(paths_.runtime, control::kControlSocket)));
-  SEGUE_TRY(prepare_programs());
+  KeptFds kept = manager_.take_kept();
+  if (links_libsegue() || is_detecting()) keep_for_libsegue(kept.listeners);
+  if (!links_libsegue()) SEGUE_TRY(prepare_programs(kept_belongings(std::move(kept))));
   if (!line_.run.unsafe_fault.empty()) {
     SEGUE_ASSIGN(fault_, parse_fault(line_.run.unsafe_fault));
-  }
-  for (auto& [name, fd] : manager_.take_listeners()) {
-    listeners_.insert_or_assign(name, handoff::UniqueFd(fd.release()));
   }
   nonce_ = handoff::make_nonce();
   start_metrics();
@@ -101,6 +100,18 @@ base::Result<void> Keeper::prepare() {
   }
   post(RunRequested{request, line_.launch});
   return {};
+}
+
+// Out of what the manager has kept: all but what the program is given by name.
+void Keeper::keep_for_libsegue(std::vector<KeptFd>& kept) {
+  const auto& named = line_.contract.listen;
+  for (auto& [name, fd] : kept) {
+    if (std::any_of(named.begin(), named.end(),
+                    [&](const auto& one) { return one.name == name; })) {
+      continue;
+    }
+    listeners_.insert_or_assign(name, handoff::UniqueFd(fd.release()));
+  }
 }
 
 base::Result<control::ExitCode> Keeper::run() {
@@ -255,6 +266,7 @@ void Keeper::execute(const LetGo& /*command*/) {
     loop_.unwatch(process.child.pidfd.get());
   }
   processes_.clear();
+  if (programs_) programs_->let_go();
   let_go_ = true;
 }
 

@@ -17,6 +17,7 @@
 #include "keeper/control_server.h"
 #include "keeper/health_check.h"
 #include "keeper/instance_channel.h"
+#include "keeper/left_processes.h"
 #include "keeper/metrics.h"
 #include "keeper/metrics_server.h"
 #include "keeper/output_files.h"
@@ -49,6 +50,11 @@ base::Result<ComponentLocks> lock_component(const ComponentPaths& paths, const s
 // Instances live that no new keeper can adopt.
 base::Error instances_in_the_way(const ComponentPaths& paths, const std::string& name,
                                  std::string_view why);
+
+// What the last keeper has written down; of another boot it is failed_precondition.
+base::Result<SavedState> read_saved_state(const ComponentPaths& paths);
+// Whether a dead keeper has left programs that do not link libsegue: they may not hold its locks.
+bool programs_are_left(const ComponentPaths& paths);
 
 // Carries out what the Decider decides: processes, sockets, files, timers.
 class Keeper {
@@ -93,6 +99,7 @@ class Keeper {
   Keeper(const os::Clock& clock, CommandLine line, ComponentPaths paths, ComponentLocks locks,
          std::vector<std::string> environment, os::EpollLoop loop);
   base::Result<void> prepare();
+  void keep_for_libsegue(std::vector<KeptFd>& kept);
   base::Result<void> watch_signals();
 
   // Events
@@ -116,9 +123,10 @@ class Keeper {
   base::Result<void> send_attempt(const SendAttempt& command);
   void write_instances_file() const;
   // Programs that do not link libsegue (keeper_programs.cc)
-  base::Result<void> prepare_programs();
+  base::Result<void> prepare_programs(ProgramBelongings belongings);
   base::Result<void> spawn_program(const Spawn& command, os::SpawnOptions options);
   base::Result<void> watch_end(Generation generation);
+  [[nodiscard]] bool links_libsegue() const;
   [[nodiscard]] bool is_detecting() const;  // what the program can do is not known yet
   void found_libsegue();
   void adopt_process(Generation from, Generation as, pid_t pid);
@@ -180,6 +188,9 @@ class Keeper {
   void keeper_checked(RequestId id, bool dry_run, const Replacement::Checked& checked);
   base::Result<void> become_next_program(const std::string& program, RequestId id);
   [[nodiscard]] std::string why_not_replaceable() const;
+  [[nodiscard]] std::size_t listener_count() const {
+    return programs_ ? programs_->listener_names().size() : listeners_.size();
+  }
   [[nodiscard]] SavedState saved_state() const;
   [[nodiscard]] SavedState lasting_state() const;
   base::Result<void> take_over(SavedState state);
@@ -190,7 +201,13 @@ class Keeper {
   void offer_rendezvous(Generation generation);
   void save_state();
   base::Result<void> take_over(SavedState saved, Reunion::Result found);
+  base::Result<void> finish_adoption(Generation owner, const std::string& losses);
   void load_steps();
+  // … of programs that do not link libsegue (keeper_programs_adoption.cc)
+  static base::Result<std::unique_ptr<Keeper>> adopt_programs(
+      const os::Clock& clock, CommandLine line, ComponentPaths paths, ComponentLocks& locks,
+      std::vector<std::string> environment, SavedState saved);
+  base::Result<void> take_over_programs(SavedState saved, std::vector<LeftProcess> left);
 
   void show_progress();
   void load_history();

@@ -27,6 +27,15 @@ std::string in_folder(const std::string& folder, std::string_view name) {
   return folder + "/" + std::string(name);
 }
 
+// Once a second, to whoever waits for the start.
+void tell_waiting(int client_fd, const std::string& text) {
+  if (client_fd < 0) return;
+  const std::string reply = queued_reply(text);
+  (void)::send(client_fd, reply.data(), reply.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+}  // namespace
+
 Result<SavedState> read_saved_state(const ComponentPaths& paths) {
   SEGUE_ASSIGN(const std::string bytes,
                os::read_file(in_folder(paths.state, control::kKeeperState), kMaxStateBytes));
@@ -36,15 +45,6 @@ Result<SavedState> read_saved_state(const ComponentPaths& paths) {
   }
   return state;
 }
-
-// Once a second, to whoever waits for the start.
-void tell_waiting(int client_fd, const std::string& text) {
-  if (client_fd < 0) return;
-  const std::string reply = queued_reply(text);
-  (void)::send(client_fd, reply.data(), reply.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
-}  // namespace
 
 // ---- The keeper that may die
 
@@ -61,6 +61,11 @@ void Keeper::save_state() {
   for (auto& instance : state.component.instances) {
     instance.last_pong.reset();
     instance.connections = 0;
+  }
+  for (auto& [generation, side] : state.component.sides) {  // what is looked at again at once
+    side.status.clear();
+    side.last_ping = {};
+    side.left = side.kept = 0;
   }
   std::string bytes = encode_state(state);
   if (bytes == saved_bytes_) return;
@@ -84,6 +89,10 @@ Result<std::unique_ptr<Keeper>> Keeper::adopt(const os::Clock& clock, CommandLin
   if (!saved) {
     return fail(instances_in_the_way(
         paths, line.name, "its keeper has died or it was ejected, and the keeper's state is gone"));
+  }
+  if (saved->programs) {
+    return adopt_programs(clock, std::move(line), std::move(paths), locks, std::move(environment),
+                          *std::move(saved));
   }
   SEGUE_ASSIGN(auto loop, os::EpollLoop::create(clock));
   Reunion reunion(loop, clock, *saved);
@@ -123,17 +132,12 @@ Result<void> Keeper::take_over(SavedState saved, Reunion::Result found) {
     SEGUE_TRY(take_over_process(generation, std::move(process)));
   }
   store(std::move(found.listeners));
-  for (auto& [name, fd] : manager_.take_listeners()) {  // those of the instance come first
+  KeptFds kept = manager_.take_kept();
+  for (auto& [name, fd] : kept.listeners) {  // those of the instance come first
     listeners_.try_emplace(name, handoff::UniqueFd(fd.release()));
   }
   AdoptionPlan plan =
       plan_adoption(std::move(saved.component), living, found.owner, clock_.monotonic_now());
-  const std::string label = control::version_text([&] {
-    for (const auto& instance : plan.component.instances) {
-      if (instance.generation == found.owner) return instance.label();
-    }
-    return std::string();
-  }());
   component_->resume(std::move(plan.component), clock_.monotonic_now());
   start_metrics();
   execute(Step{"keeper.adopted",
@@ -153,16 +157,26 @@ Result<void> Keeper::take_over(SavedState saved, Reunion::Result found) {
     execute(Record{attempt});
   }
   offer_rendezvous(found.owner);
+  return finish_adoption(found.owner, "");
+}
+
+// `losses`: what could not be taken back.
+Result<void> Keeper::finish_adoption(Generation owner, const std::string& losses) {
   write_instances_file();
   SEGUE_TRY(server_.listen(in_folder(paths_.runtime, control::kControlSocket)));
   save_state();
   if (line_.client_fd >= 0) {
     SEGUE_ASSIGN(const RequestId id, server_.adopt(os::UniqueFd(line_.client_fd)));
-    const int pid = processes_.at(found.owner).child.pid;
-    end_request(id, ExitCode::done,
-                fmt::format("{} has a keeper again (pid {}): {} (pid {}) served on and goes on; no "
-                            "program was started. To change it, use `segue upgrade {}`",
-                            line_.name, ::getpid(), label, pid, line_.name));
+    const Instance* serving = component_->find(owner);
+    const std::string who =
+        serving == nullptr
+            ? "what it had left"
+            : fmt::format("{} (pid {})", control::version_text(serving->label()), serving->pid);
+    end_request(
+        id, ExitCode::done,
+        fmt::format("{} has a keeper again (pid {}): {} served on and goes on; no program "
+                    "was started{}{}. To change it, use `segue upgrade {}`",
+                    line_.name, ::getpid(), who, losses.empty() ? "" : ". ", losses, line_.name));
   }
   return {};
 }

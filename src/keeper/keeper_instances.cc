@@ -166,7 +166,7 @@ void Keeper::read_channel(Generation generation) {
       store(std::move(*stored));
     } else {
       const std::string& name = std::get<Unstored>(*content).name;
-      manager_.forget(name);
+      manager_.forget(Kept::listener, name);
       listeners_.erase(name);
     }
   }
@@ -185,7 +185,7 @@ void Keeper::store(std::vector<Stored> stored) {
       execute(Step{"listener.not_stored", {{"listener", listener.name}}, false});
       continue;
     }
-    manager_.keep(listener.name, listener.fd.get());
+    manager_.keep(Kept::listener, listener.name, listener.fd.get());
     listeners_.insert_or_assign(listener.name, std::move(listener.fd));
   }
 }

@@ -26,10 +26,14 @@ std::unique_ptr<Decider> Keeper::make_decider(Generation last_generation) const 
   return std::make_unique<ProgramComponent>(std::move(settings));
 }
 
-Result<void> Keeper::prepare_programs() {
-  if (line_.contract.upgrade == to_string(control::Contract::libsegue)) return {};
+bool Keeper::links_libsegue() const {
+  return component_->settings().contract.upgrade == to_string(control::Contract::libsegue);
+}
+
+Result<void> Keeper::prepare_programs(ProgramBelongings belongings) {
   SEGUE_ASSIGN(programs_,
-               ProgramHost::create(loop_, clock_, line_.contract, paths_.runtime,
+               ProgramHost::create(loop_, clock_, manager_, line_.contract, paths_.runtime,
+                                   std::move(belongings),
                                    {.tell = [this](ProgramTold told) { post(std::move(told)); },
                                     .step = [this](const Step& step) { execute(step); },
                                     .adopt = [this](Generation from, Generation as,
@@ -62,7 +66,8 @@ Result<void> Keeper::spawn_program(const Spawn& command, os::SpawnOptions option
   auto [entry, is_new] = processes_.emplace(
       generation, Process{.channel = handoff::Link(handoff::UniqueFd(channel.release())),
                           .child = std::move(child),
-                          .channel_open = asks});
+                          .channel_open = asks,
+                          .start_ticks = os::start_time_ticks(pid).value_or(0)});
   auto watched = watch_end(generation);
   if (watched && asks) {
     watched = loop_.watch(entry->second.channel.fd(), EPOLLIN,
@@ -101,6 +106,7 @@ void Keeper::found_libsegue() {
   };
   tell(RunRequested{request, started.launch});
   tell(Spawned{started.generation, started.pid});
+  for (const auto& name : programs_->listener_names()) manager_.forget(Kept::listener, name);
   programs_.reset();
   execute(Step{
       "contract.found", {{"contract", line_.contract.upgrade}, {"by", "it said hello"}}, true});
@@ -118,7 +124,8 @@ void Keeper::adopt_process(Generation from, Generation as, pid_t pid) {
   }
   processes_.emplace(as, Process{.channel = handoff::Link(handoff::UniqueFd()),
                                  .child = {.pid = pid, .pidfd = *std::move(pidfd)},
-                                 .channel_open = false});
+                                 .channel_open = false,
+                                 .start_ticks = os::start_time_ticks(pid).value_or(0)});
   if (const auto watched = watch_end(as); !watched) {
     return post(Exited{as, "cannot be followed: " + watched.error().to_string(), 0});
   }

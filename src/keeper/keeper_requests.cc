@@ -50,7 +50,12 @@ void Keeper::on_request(RequestId id, base::Result<control::Request> request) {
   if (command == "registered") return ask_registered(id);
   if (command == "keeper-upgrade") return replace_keeper(id, *parsed);
   if (command == "eject") {
-    post(EjectRequested{id, parsed->attempt.force});
+    EjectRequested event{id, parsed->attempt.force};
+    if (programs_) {
+      event.stored = programs_->stored_names().size();
+      event.only_stored = programs_->only_stored();
+    }
+    post(std::move(event));
     return settle();
   }
   if (command == "stop") {

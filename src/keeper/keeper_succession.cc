@@ -130,6 +130,12 @@ SavedState Keeper::saved_state() const {
   state.last_step = last_step_;
   for (const auto& step : steps_) state.steps.push_back({step.number, step.json});
   state.last_ping = last_ping_;
+  if (state.programs) {
+    const SavedPrograms held = programs_->saved(ProgramHost::Descriptors::named);
+    state.programs->notify_fd = held.notify_fd;
+    state.programs->sockets = held.sockets;
+    state.programs->stored = held.stored;
+  }
   return state;
 }
 
@@ -154,6 +160,11 @@ SavedState Keeper::lasting_state() const {
     state.processes.push_back(saved);
   }
   state.rendezvous_nonce = nonce_;
+  if (programs_) {
+    state.programs = programs_->saved(ProgramHost::Descriptors::left_out);
+    state.programs->contract = component_->settings().contract;
+    state.programs->health = line_.health;
+  }
   return state;
 }
 
@@ -167,6 +178,10 @@ Result<std::unique_ptr<Keeper>> Keeper::resume(const os::Clock& clock, SavedStat
   line.foreground = state.foreground;
   line.run = state.run;
   line.launch = state.launch;
+  if (state.programs) {
+    line.contract = state.programs->contract;
+    line.health = state.programs->health;
+  }
   ComponentLocks locks{os::UniqueFd(state.keeper_lock_fd), os::UniqueFd(state.instances_lock_fd)};
   SEGUE_ASSIGN(auto loop, os::EpollLoop::create(clock));
   std::unique_ptr<Keeper> keeper(new Keeper(clock, std::move(line), std::move(paths),
@@ -186,6 +201,10 @@ Result<void> Keeper::take_over(SavedState state) {
   for (const auto& saved : state.processes) SEGUE_TRY(take_over_process(saved));
   for (const auto& listener : state.listeners) {
     listeners_.insert_or_assign(listener.name, handoff::UniqueFd(listener.fd));
+  }
+  if (state.programs) {
+    SEGUE_TRY(prepare_programs(inherited_belongings(*state.programs)));
+    for (const auto& saved : state.processes) programs_->started(saved.generation, saved.pid);
   }
   std::vector<ControlServer::Seat> seats;
   for (auto& client : state.clients) {
@@ -208,14 +227,14 @@ Result<void> Keeper::take_over(SavedState state) {
                {{"program", own_program()},
                 {"before", state.replaces},
                 {"instances", fmt::to_string(processes_.size())},
-                {"listeners", fmt::to_string(listeners_.size())}},
+                {"listeners", fmt::to_string(listener_count())}},
                true});
   if (state.answer_to != 0) {
     end_request(
         state.answer_to, ExitCode::done,
         fmt::format("the keeper of {} (pid {}) is now {}: {} and {} go on", line_.name, ::getpid(),
                     own_program(), control::counted(processes_.size(), "instance"),
-                    control::counted(listeners_.size(), "listener")));
+                    control::counted(listener_count(), "listener")));
   }
   return {};
 }

@@ -105,7 +105,7 @@ Result<ExitCode> keep(const os::Clock& clock, CommandLine line) {
   ComponentPaths paths{directories.runtime + "/" + line.name, directories.state + "/" + line.name};
   const std::string name = line.name;
   SEGUE_ASSIGN(auto locks, lock_component(paths, name));
-  if (locks.instances_alive) {
+  if (locks.instances_alive || programs_are_left(paths)) {
     auto adopted = Keeper::adopt(clock, line, paths, locks, environment());
     if (adopted) return (*adopted)->run();
     if (adopted.error().code() != ErrorCode::not_found || !take(locks.instances)) {

@@ -12,6 +12,7 @@
 #include "handoff/frame.h"
 #include "handoff/negotiation.h"
 #include "handoff/peer.h"
+#include "keeper/left_processes.h"
 #include "os/unix_socket.h"
 
 namespace segue::keeper {
@@ -41,15 +42,11 @@ Reunion::~Reunion() {
 }
 
 void Reunion::find_living() {
-  for (const SavedProcess& process : saved_.processes) {
-    auto pidfd = os::open_process(process.pid);
-    const auto ticks = os::start_time_ticks(process.pid);
-    if (!pidfd || !ticks || *ticks != process.start_ticks) continue;
-    if (handoff::is_dead(pidfd->get())) continue;
+  for (auto& [process, pidfd] : living_of(saved_.processes)) {
     const Generation generation = process.generation;
     Member member;
     member.found = {.generation = generation, .pid = process.pid, .service = "", .version = ""};
-    member.pidfd = *std::move(pidfd);
+    member.pidfd = std::move(pidfd);
     member.owner_name = process.owner_name;
     for (const Instance& instance : saved_.component.instances) {
       if (instance.generation == generation) member.found.abilities = instance.abilities;

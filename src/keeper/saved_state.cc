@@ -3,14 +3,12 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <set>
-#include <type_traits>
 #include <utility>
 
 #include "control/name.h"
-#include "handoff/fields.h"
 #include "handoff/siphash.h"
+#include "keeper/state_archive.h"
 
 namespace segue::keeper {
 namespace {
@@ -21,172 +19,7 @@ using base::Result;
 
 constexpr std::string_view kMagic = "SEGUEKST";
 constexpr std::size_t kHeaderBytes = 32;
-constexpr std::size_t kMaxTextBytes = std::size_t{1} << 20;
-
-template <class Archive, class T>
-using Constness = std::conditional_t<Archive::kReads, T, const T>;
-
-// fields() below names each member of a structure once, with its tag; an archive writes or reads.
-class Writing {
- public:
-  static constexpr bool kReads = false;
-
-  template <class T>
-  void number(std::uint32_t tag, const T& value) {
-    handoff::put_number(out_, tag, static_cast<std::uint64_t>(value));
-  }
-  template <class T>
-  void choice(std::uint32_t tag, const T& value, int /*count*/) {
-    number(tag, value);
-  }
-  void signed_number(std::uint32_t tag, std::int32_t value) { number(tag, handoff::zigzag(value)); }
-  void time(std::uint32_t tag, const MonotonicTime& value) {
-    number(tag, handoff::zigzag(value.time_since_epoch().count()));
-  }
-  void time(std::uint32_t tag, const std::optional<MonotonicTime>& value) {
-    if (value) time(tag, *value);
-  }
-  void text(std::uint32_t tag, const std::string& value) { handoff::put_field(out_, tag, value); }
-  template <class Texts>
-  void texts(std::uint32_t tag, const Texts& values) {
-    for (const auto& value : values) text(tag, value);
-  }
-  template <class T>
-  void record(std::uint32_t tag, const T& value);
-  template <class Records>
-  void records(std::uint32_t tag, const Records& values) {
-    for (const auto& value : values) record(tag, value);
-  }
-  template <class Options>
-  void options(std::uint32_t tag, const Options& value) {
-    control::Request words;
-    control::append_options(words, value);
-    for (const auto& option : words.options) text(tag, option.key + "=" + option.value);
-  }
-  template <class T>
-  void maybe(std::uint32_t tag, const std::optional<T>& value) {
-    if (value) record(tag, *value);
-  }
-  [[nodiscard]] std::string take() { return std::move(out_.fields); }
-
- private:
-  segue_writer out_;
-};
-
-class Reading {
- public:
-  static constexpr bool kReads = true;
-
-  Reading(std::string_view record, std::string& problem) : record_(record), problem_(problem) {
-    if (!handoff::is_record(record)) complain(0, "is not a record");
-  }
-
-  template <class T>
-  void number(std::uint32_t tag, T& value) {
-    const auto field = handoff::find_field(record_, tag);
-    if (!field) return;
-    const auto got = handoff::number_of(*field);
-    constexpr auto kMax = std::is_same_v<T, bool>
-                              ? std::uint64_t{1}
-                              : static_cast<std::uint64_t>(std::numeric_limits<T>::max());
-    if (!got || *got > kMax) return complain(tag, "is not a number in its range");
-    value = static_cast<T>(*got);
-  }
-  template <class T>
-  void choice(std::uint32_t tag, T& value, int count) {
-    std::uint32_t index = 0;
-    number(tag, index);
-    if (index >= static_cast<std::uint32_t>(count)) return complain(tag, "is out of its range");
-    value = static_cast<T>(index);
-  }
-  void signed_number(std::uint32_t tag, std::int32_t& value) {
-    std::uint64_t coded = handoff::zigzag(value);
-    number(tag, coded);
-    const std::int64_t number = handoff::unzigzag(coded);
-    if (number < std::numeric_limits<std::int32_t>::min() ||
-        number > std::numeric_limits<std::int32_t>::max()) {
-      return complain(tag, "is not a number in its range");
-    }
-    value = static_cast<std::int32_t>(number);
-  }
-  void time(std::uint32_t tag, MonotonicTime& value) {
-    std::uint64_t coded = handoff::zigzag(value.time_since_epoch().count());
-    number(tag, coded);
-    const std::int64_t ns = handoff::unzigzag(coded);
-    // Far from the ends, so that durations can be added to it.
-    if (ns < 0 || ns > std::numeric_limits<std::int64_t>::max() / 4) {
-      return complain(tag, "is not a time");
-    }
-    value = MonotonicTime(base::Duration(ns));
-  }
-  void time(std::uint32_t tag, std::optional<MonotonicTime>& value) {
-    if (!handoff::find_field(record_, tag)) return;
-    value.emplace();
-    time(tag, *value);
-  }
-  void text(std::uint32_t tag, std::string& value) {
-    if (const auto field = handoff::find_field(record_, tag)) take_text(tag, *field, value);
-  }
-  template <class Texts>
-  void texts(std::uint32_t tag, Texts& values) {
-    each(tag, [&](std::string_view field) { take_text(tag, field, values.emplace_back()); });
-  }
-  template <class T>
-  void record(std::uint32_t tag, T& value) {
-    if (const auto field = handoff::find_field(record_, tag)) take_record(*field, value);
-  }
-  template <class Records>
-  void records(std::uint32_t tag, Records& values) {
-    each(tag, [&](std::string_view field) { take_record(field, values.emplace_back()); });
-  }
-  template <class T>
-  void maybe(std::uint32_t tag, std::optional<T>& value) {
-    if (handoff::find_field(record_, tag)) record(tag, value.emplace());
-  }
-  // Options that this program does not know are skipped, as unknown tags are.
-  void options(std::uint32_t tag, control::RunOptions& value) { value = known_options(tag).run; }
-  void options(std::uint32_t tag, control::AttemptOptions& value) {
-    value = known_options(tag).attempt;
-  }
-
- private:
-  template <class Visit>
-  void each(std::uint32_t tag, const Visit& visit) {
-    std::size_t count = 0;
-    for (std::string_view rest = record_; !rest.empty();) {
-      const auto field = handoff::take_field(rest);
-      if (!field) return;  // said before
-      if (field->tag != tag) continue;
-      if (++count > kMaxStateEntries) return complain(tag, "occurs too often");
-      visit(field->bytes);
-    }
-  }
-  void take_text(std::uint32_t tag, std::string_view field, std::string& value) {
-    if (field.size() > kMaxTextBytes) return complain(tag, "is too long");
-    value = field;
-  }
-  template <class T>
-  void take_record(std::string_view field, T& value);
-
-  control::ParsedRequest known_options(std::uint32_t tag) {
-    control::Request known;
-    each(tag, [&](std::string_view word) {
-      const std::size_t equals = word.find('=');
-      if (equals == std::string_view::npos) return complain(tag, "is not KEY=VALUE");
-      control::Request one;
-      one.options.push_back(
-          {std::string(word.substr(0, equals)), std::string(word.substr(equals + 1))});
-      if (control::parse_options(one)) known.options.push_back(one.options.front());
-    });
-    return control::parse_options(known).value_or(control::ParsedRequest{});
-  }
-  void complain(std::uint32_t tag, std::string_view what) {
-    if (problem_.empty()) problem_ = fmt::format("field {} {}", tag, what);
-  }
-
-  std::string_view record_;
-  std::string& problem_;
-};
+}  // namespace
 
 // ---- The format. Tags are never used again for anything else.
 
@@ -241,6 +74,31 @@ void fields(Archive& a, Constness<Archive, Attempt>& attempt) {
   a.number(14, attempt.blackout_ns);
   a.number(15, attempt.frozen_max_ns);
   a.text(16, attempt.why);
+  a.time(17, attempt.committed);
+}
+
+template <class Archive>
+void fields(Archive& a, Constness<Archive, SavedSide>& saved) {
+  auto& side = saved.side;
+  a.number(1, saved.generation);
+  a.flag(2, side.is_ready);
+  a.flag(3, side.said_ready);
+  a.flag(4, side.accepting);
+  a.flag(5, side.stored);
+  a.flag(6, side.healthy);
+  a.flag(7, side.reloading);
+  a.flag(8, side.awaits_main);
+  a.text(9, side.status);
+  a.duration(10, side.watchdog);
+  a.time(11, side.last_ping);
+  a.choice(12, side.leaving, kLeavingCount);
+  a.time(13, side.leaving_until);
+  a.time(14, side.cut_until);
+  a.number(15, side.at_stop);
+  a.number(16, side.left);
+  a.number(17, side.cut);
+  a.number(18, side.kept);
+  a.flag(19, side.was_limit);
 }
 
 template <class Archive>
@@ -257,6 +115,11 @@ void fields(Archive& a, Constness<Archive, ComponentSnapshot>& component) {
   a.records(10, component.instances);
   a.maybe(11, component.attempt);
   a.maybe(12, component.undone);
+  a.records(13, component.closing);
+  a.records(14, component.sides);
+  a.time(15, component.deadline);
+  a.flag(16, component.contract_found);
+  a.time(17, component.stopped_at);
 }
 
 template <class Archive>
@@ -296,6 +159,33 @@ void fields(Archive& a, Constness<Archive, SavedStep>& step) {
 }
 
 template <class Archive>
+void fields(Archive& a, Constness<Archive, SavedHeld>& held) {
+  a.text(1, held.name);
+  a.signed_number(2, held.fd);
+  a.number(3, held.identity.device);
+  a.number(4, held.identity.inode);
+  a.number(5, held.identity.access);
+  a.flag(6, held.is_watched);
+}
+
+template <class Archive>
+void fields(Archive& a, Constness<Archive, SavedMain>& main) {
+  a.number(1, main.generation);
+  a.number(2, main.pid);
+}
+
+template <class Archive>
+void fields(Archive& a, Constness<Archive, SavedPrograms>& programs) {
+  a.options(1, programs.contract);
+  a.options(2, programs.health);
+  a.signed_number(3, programs.notify_fd);
+  a.records(4, programs.sockets);
+  a.records(5, programs.stored);
+  a.text(6, programs.binary_name);
+  a.records(7, programs.announced);
+}
+
+template <class Archive>
 void fields(Archive& a, Constness<Archive, SavedState>& state) {
   a.text(1, state.name);
   a.text(2, state.boot_id);
@@ -319,20 +209,10 @@ void fields(Archive& a, Constness<Archive, SavedState>& state) {
   a.records(20, state.steps);
   a.number(21, state.last_ping);
   a.text(22, state.rendezvous_nonce);
+  a.maybe(23, state.programs);
 }
 
-template <class T>
-void Writing::record(std::uint32_t tag, const T& value) {
-  Writing inner;
-  fields(inner, value);
-  handoff::put_field(out_, tag, inner.take());
-}
-
-template <class T>
-void Reading::take_record(std::string_view field, T& value) {
-  Reading inner(field, problem_);
-  if (problem_.empty()) fields(inner, value);
-}
+namespace {
 
 // ---- The header: magic, version, the oldest reader, size and digest of the body
 
@@ -371,11 +251,55 @@ Result<std::string_view> body_of(std::string_view bytes) {
   return body;
 }
 
+auto wrong(std::string_view what) {
+  return fail(ErrorCode::invalid_argument, "the state contradicts itself: {}", what);
+}
+
+// A component that goes on in its phase needs what the phase speaks of.
+Result<void> check_programs(const SavedState& state) {
+  SEGUE_TRY(control::check_contract(state.programs->contract));
+  const ComponentSnapshot& component = state.component;
+  const auto is_there = [&](Generation generation) {
+    return std::any_of(component.instances.begin(), component.instances.end(),
+                       [&](const Instance& each) { return each.generation == generation; });
+  };
+  std::set<Generation> sides;
+  for (const auto& saved : component.sides) {
+    if (!is_there(saved.generation) || !sides.insert(saved.generation).second) {
+      return wrong("what is known of no instance");
+    }
+  }
+  const auto& attempt = component.attempt;
+  switch (component.phase) {
+    case Phase::starting:
+    case Phase::backoff:
+    case Phase::serving:
+    case Phase::stopping:
+      if (attempt || component.undone) return wrong("an attempt that nobody makes");
+      return {};
+    case Phase::preparing:
+    case Phase::attempting:
+    case Phase::probation:
+      break;
+    default:
+      return wrong("a phase that a program without libsegue cannot be in");
+  }
+  if (!attempt || attempt->kind == Kind::rehearse || attempt->launch.argv.empty() ||
+      component.owner_launch.argv.empty()) {
+    return wrong("no attempt where there is one");
+  }
+  const bool is_active = component.phase == Phase::probation;
+  if (is_active != attempt->activated.has_value() || (is_active && !is_there(attempt->successor))) {
+    return wrong("a probation of nobody");
+  }
+  if (attempt->kind == Kind::undo && !component.undone && component.previous.empty()) {
+    return wrong("an undo of nothing");
+  }
+  return {};
+}
+
 // What refers to something refers to what is there.
 Result<void> check(const SavedState& state) {
-  const auto wrong = [](std::string_view what) {
-    return fail(ErrorCode::invalid_argument, "the state contradicts itself: {}", what);
-  };
   SEGUE_TRY(control::check_name(state.name));
   std::set<Generation> generations;
   for (const auto& instance : state.component.instances) {
@@ -397,7 +321,7 @@ Result<void> check(const SavedState& state) {
     if (fd < 3) return wrong("a descriptor below 3");
     if (!descriptors.insert(fd).second) return wrong("a descriptor in two places");
   }
-  return {};
+  return state.programs ? check_programs(state) : Result<void>();
 }
 
 }  // namespace
@@ -407,8 +331,9 @@ std::string encode_state(const SavedState& state) {
   fields(writing, state);
   const std::string body = writing.take();
   std::string bytes(kMagic);
-  append(bytes, kStateVersion);
-  append(bytes, kStateReadableFrom);
+  const std::uint32_t version = state.programs ? kStateVersion : kStateReadableFrom;
+  append(bytes, version);
+  append(bytes, version);
   append(bytes, static_cast<std::uint64_t>(body.size()));
   append(bytes, handoff::siphash24(body));
   return bytes + body;
@@ -440,6 +365,11 @@ std::vector<int> descriptors_of(const SavedState& state) {
   }
   for (const auto& listener : state.listeners) add(listener.fd);
   for (const auto& client : state.clients) add(client.fd);
+  if (state.programs) {
+    add(state.programs->notify_fd);
+    for (const auto& socket : state.programs->sockets) add(socket.fd);
+    for (const auto& stored : state.programs->stored) add(stored.fd);
+  }
   return found;
 }
 

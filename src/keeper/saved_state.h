@@ -4,18 +4,20 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "control/options.h"
 #include "keeper/component_snapshot.h"
+#include "keeper/contract/file_index.h"
 
 namespace segue::keeper {
 
 // Who reads a state that it cannot understand in full says so, instead of losing half of it.
-inline constexpr std::uint32_t kStateVersion = 1;       // as this program writes it
-inline constexpr std::uint32_t kStateReadableFrom = 1;  // the oldest program that may read it
+inline constexpr std::uint32_t kStateVersion = 2;       // of programs that do not link libsegue
+inline constexpr std::uint32_t kStateReadableFrom = 1;  // of those that do
 inline constexpr std::size_t kMaxStateBytes = std::size_t{16} << 20;
 inline constexpr std::size_t kMaxStateEntries = 8'192;  // of one kind
 
@@ -50,6 +52,28 @@ struct SavedStep {
   std::string json;
 };
 
+// A descriptor that the keeper holds for a program.
+struct SavedHeld {
+  std::string name;
+  std::int32_t fd = -1;
+  FileIdentity identity;    // by which it is found again in a process of the program
+  bool is_watched = false;  // it is given up when it hangs up
+};
+struct SavedMain {
+  Generation generation = 0;
+  std::int32_t pid = 0;
+};
+// Where the program does not link libsegue.
+struct SavedPrograms {
+  control::ContractOptions contract;  // as found, where it was to be found out
+  control::AttemptOptions health;
+  std::int32_t notify_fd = -1;
+  std::vector<SavedHeld> sockets;
+  std::vector<SavedHeld> stored;
+  std::string binary_name;
+  std::vector<SavedMain> announced;  // MAINPID of another process
+};
+
 struct SavedState {
   std::string name;
   std::string boot_id;  // a state of another boot describes nothing that lives
@@ -74,6 +98,7 @@ struct SavedState {
   std::vector<SavedStep> steps;
   std::uint64_t last_ping = 0;
   std::string rendezvous_nonce;  // by which instances know the next keeper, and it them
+  std::optional<SavedPrograms> programs;
 };
 
 std::string encode_state(const SavedState& state);

@@ -83,6 +83,43 @@ SavedState a_state() {
   return state;
 }
 
+// … of a program that does not link libsegue.
+SavedState a_program_state() {
+  SavedState state = a_state();
+  state.component.attempt.reset();
+  state.page_fd = 5;
+  state.listeners.clear();
+  state.processes[0].channel_fd = -1;
+  SavedSide saved;
+  saved.generation = 4;
+  saved.side.is_ready = true;
+  saved.side.said_ready = true;
+  saved.side.stored = true;
+  saved.side.watchdog = seconds(20);
+  saved.side.leaving = Leaving::draining;
+  saved.side.leaving_until = MonotonicTime(seconds(150));
+  saved.side.at_stop = 12;
+  state.component.sides = {saved};
+  state.component.contract_found = true;
+  Attempt drains;
+  drains.id = 1;
+  drains.predecessor = 2;
+  drains.successor = 4;
+  drains.committed = MonotonicTime(seconds(115));
+  state.component.closing = {drains};
+  SavedPrograms programs;
+  programs.contract.upgrade = "fdstore";
+  programs.contract.listen = {{"web", control::Listen::Kind::tcp, "127.0.0.1", 80}};
+  programs.health.health_tcp = "127.0.0.1:80";
+  programs.notify_fd = 20;
+  programs.sockets = {{"web", 21, {8, 900, 3}}};
+  programs.stored = {{"c0", 22, {8, 901, 3}, true}, {"counter", 23, {1, 77, 3}}};
+  programs.binary_name = "nginx";
+  programs.announced = {{4, 78}};
+  state.programs = programs;
+  return state;
+}
+
 std::string header(std::uint32_t version, std::uint32_t readable_from, const std::string& body) {
   std::string bytes = "SEGUEKST";
   const auto add = [&](auto value) {
@@ -99,17 +136,43 @@ std::string body_of(const std::string& bytes) {
   return bytes.substr(32);
 }
 
-std::string golden() {
-  std::ifstream file(SEGUE_STATE_GOLDEN, std::ios::binary);
+std::string golden(const std::string& which = "") {
+  std::ifstream file(std::string(SEGUE_STATE_GOLDEN) + which + ".golden", std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-TEST(SavedState, is_written_as_it_is_recorded) {
-  const std::string bytes = encode_state(a_state());
-  if (const char* path = std::getenv("SEGUE_WRITE_GOLDEN"); path != nullptr) {
-    std::ofstream(path, std::ios::binary) << bytes;
+void expect_recorded(const SavedState& state, const std::string& which) {
+  const std::string bytes = encode_state(state);
+  if (std::getenv("SEGUE_WRITE_GOLDEN") != nullptr) {
+    std::ofstream(std::string(SEGUE_STATE_GOLDEN) + which + ".golden", std::ios::binary) << bytes;
   }
-  EXPECT_EQ(testing::PrintToString(bytes), testing::PrintToString(golden()));
+  EXPECT_EQ(testing::PrintToString(bytes), testing::PrintToString(golden(which)));
+}
+
+TEST(SavedState, is_written_as_it_is_recorded) {
+  expect_recorded(a_state(), "");
+  expect_recorded(a_program_state(), "-programs");
+}
+
+TEST(SavedState, of_a_program_is_read_as_it_was_meant) {
+  const auto state = decode_state(golden("-programs"));
+  ASSERT_TRUE(state) << state.error().to_string();
+  EXPECT_EQ(encode_state(*state), encode_state(a_program_state()));
+  ASSERT_TRUE(state->programs);
+  EXPECT_EQ(state->programs->contract, a_program_state().programs->contract);
+  EXPECT_EQ(state->programs->health.health_tcp, "127.0.0.1:80");
+  EXPECT_EQ(state->programs->stored.at(0).identity, (FileIdentity{8, 901, 3}));
+  EXPECT_EQ(state->component.sides.at(0).side.watchdog, seconds(20));
+  EXPECT_EQ(state->component.sides.at(0).side.leaving, Leaving::draining);
+  EXPECT_EQ(descriptors_of(*state).size(), descriptors_of(a_state()).size() - 3 + 4);
+}
+
+TEST(SavedState, of_a_program_needs_a_reader_that_knows_of_programs) {
+  std::uint32_t readable_from = 0;
+  std::memcpy(&readable_from, golden("-programs").data() + 12, sizeof readable_from);
+  EXPECT_EQ(readable_from, 2U);
+  std::memcpy(&readable_from, golden().data() + 12, sizeof readable_from);
+  EXPECT_EQ(readable_from, 1U);
 }
 
 TEST(SavedState, is_read_as_it_was_meant) {
@@ -145,7 +208,7 @@ TEST(SavedState, of_the_version_before_may_lack_what_came_later) {
 TEST(SavedState, that_needs_a_newer_reader_is_refused_with_both_versions) {
   const auto state = decode_state(header(kStateVersion + 4, kStateVersion + 1, body_of(golden())));
   ASSERT_FALSE(state);
-  EXPECT_THAT(state.error().message(), HasSubstr("version 5 and needs a keeper that reads"));
+  EXPECT_THAT(state.error().message(), HasSubstr("version 6 and needs a keeper that reads"));
 }
 
 TEST(SavedState, that_is_cut_or_changed_anywhere_is_refused) {
@@ -183,6 +246,35 @@ TEST(SavedState, that_contradicts_itself_is_refused_by_name) {
               HasSubstr("out of its range"));
   EXPECT_THAT(refusal([](SavedState& s) { s.clients.assign(kMaxStateEntries + 1, SavedClient{}); }),
               HasSubstr("too often"));
+}
+
+TEST(SavedState, of_a_program_that_contradicts_itself_is_refused_by_name) {
+  const auto refusal = [](const auto& change) {
+    SavedState state = a_program_state();
+    change(state);
+    const auto decoded = decode_state(encode_state(state));
+    return decoded ? std::string("read") : decoded.error().message();
+  };
+  EXPECT_EQ(refusal([](SavedState&) {}), "read");
+  EXPECT_THAT(refusal([](SavedState& s) { s.programs->contract.upgrade = "magic"; }),
+              HasSubstr("upgrade"));
+  EXPECT_THAT(refusal([](SavedState& s) { s.programs->contract.upgrade = "signal"; }),
+              HasSubstr("upgrade signal"));
+  EXPECT_THAT(refusal([](SavedState& s) { s.component.sides[0].generation = 3; }),
+              HasSubstr("no instance"));
+  EXPECT_THAT(refusal([](SavedState& s) { s.programs->stored[0].fd = s.control_fd; }),
+              HasSubstr("two places"));
+  EXPECT_THAT(refusal([](SavedState& s) { s.component.attempt = a_state().component.attempt; }),
+              HasSubstr("an attempt that nobody makes"));
+  EXPECT_THAT(refusal([](SavedState& s) { s.component.phase = Phase::preparing; }),
+              HasSubstr("no attempt"));
+  EXPECT_THAT(refusal([](SavedState& s) { s.component.phase = Phase::recovering; }),
+              HasSubstr("cannot be in"));
+  EXPECT_THAT(refusal([](SavedState& s) {
+                s.component.phase = Phase::probation;
+                s.component.attempt = a_state().component.attempt;
+              }),
+              HasSubstr("a probation of nobody"));
 }
 
 }  // namespace

@@ -28,18 +28,20 @@ ServiceManager::ServiceManager(const os::Clock& clock, os::EpollLoop& loop,
   }
 }
 
-std::vector<std::pair<std::string, os::UniqueFd>> ServiceManager::take_listeners() {
-  std::vector<std::pair<std::string, os::UniqueFd>> listeners;
+KeptFds ServiceManager::take_kept() {
+  KeptFds kept;
   int fd = kFirstFd;
-  for (const auto& stored_name : std::exchange(variables_.fd_names, {})) {
+  for (const auto& kept_name : std::exchange(variables_.fd_names, {})) {
     os::UniqueFd taken(fd++);
-    const auto name = listener_of(stored_name);
-    // Whatever else it is, nobody here would ever close it.
-    if (!name || !is_socket(taken.get())) continue;
     (void)::fcntl(taken.get(), F_SETFD, FD_CLOEXEC);
-    listeners.emplace_back(*name, std::move(taken));
+    // Whatever else it is, nobody here would ever close it.
+    if (const auto listener = name_of_kept(Kept::listener, kept_name)) {
+      if (is_socket(taken.get())) kept.listeners.push_back({*listener, std::move(taken)});
+    } else if (const auto stored = name_of_kept(Kept::stored, kept_name)) {
+      kept.stored.push_back({*stored, std::move(taken)});
+    }
   }
-  return listeners;
+  return kept;
 }
 
 std::vector<std::string> ServiceManager::variables() const {
@@ -62,14 +64,15 @@ void ServiceManager::show(const Decider& component) {
   if (text.empty() || socket_->send(text)) told_ = now;
 }
 
-void ServiceManager::keep(const std::string& listener, int fd) const {
+void ServiceManager::keep(Kept kind, const std::string& name, int fd, bool poll) const {
   if (!socket_) return;
-  (void)socket_->send("FDSTORE=1\nFDNAME=" + stored_name_of(listener), {&fd, 1});
+  (void)socket_->send("FDSTORE=1\nFDNAME=" + kept_name_of(kind, name) + (poll ? "" : "\nFDPOLL=0"),
+                      {&fd, 1});
 }
 
-void ServiceManager::forget(const std::string& listener) const {
+void ServiceManager::forget(Kept kind, const std::string& name) const {
   if (!socket_) return;
-  (void)socket_->send("FDSTOREREMOVE=1\nFDNAME=" + stored_name_of(listener));
+  (void)socket_->send("FDSTOREREMOVE=1\nFDNAME=" + kept_name_of(kind, name));
 }
 
 void ServiceManager::watch_over() {

@@ -14,8 +14,17 @@
 
 namespace segue::keeper {
 
+struct KeptFd {
+  std::string name;  // of the listener, or as it was stored
+  os::UniqueFd fd;
+};
+struct KeptFds {
+  std::vector<KeptFd> listeners;
+  std::vector<KeptFd> stored;
+};
+
 // The service manager that has started this keeper, where there is one: it gets to know the
-// component's state, watches over the keeper, and keeps the listening sockets for the next one.
+// component's state, watches over the keeper, and keeps descriptors for the next one.
 class ServiceManager {
  public:
   // `clock` and `loop` outlive it. Whatever the manager's sockets do, the component goes on.
@@ -23,17 +32,18 @@ class ServiceManager {
   ServiceManager(const ServiceManager&) = delete;
   ServiceManager& operator=(const ServiceManager&) = delete;
 
-  // Listening sockets that the manager has kept, by their listeners' names. Once, and early: it
-  // takes the descriptors that this process was started with.
-  std::vector<std::pair<std::string, os::UniqueFd>> take_listeners();
+  // What the manager has kept. Once, and early: it takes the descriptors that this process was
+  // started with.
+  KeptFds take_kept();
 
   // What the program that this process becomes needs to speak to the manager, as NAME=value.
   [[nodiscard]] std::vector<std::string> variables() const;
 
   // Tells what has changed since the last time; what could not be told is told again.
   void show(const Decider& component);
-  void keep(const std::string& listener, int fd) const;
-  void forget(const std::string& listener) const;
+  // With `poll` it is given up when its other end hangs up.
+  void keep(Kept kind, const std::string& name, int fd, bool poll = true) const;
+  void forget(Kept kind, const std::string& name) const;
 
  private:
   void watch_over();

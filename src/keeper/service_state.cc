@@ -9,7 +9,6 @@
 namespace segue::keeper {
 namespace {
 
-constexpr std::string_view kStoredPrefix = "segue.";
 constexpr std::string_view kColon = "%3a";
 constexpr std::size_t kMaxStoredFds = 4096;
 
@@ -39,6 +38,10 @@ std::optional<Number> number_in(const std::string& text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return number;
+}
+
+std::string_view prefix_of(Kept kind) {
+  return kind == Kept::listener ? "segue." : "segue-stored.";
 }
 
 std::string take(std::vector<std::string>& environment, std::string_view name) {
@@ -115,21 +118,22 @@ ManagerVariables take_manager_variables(std::vector<std::string>& environment, s
   return variables;
 }
 
-std::string stored_name_of(const std::string& listener) {
-  std::string name(kStoredPrefix);
-  for (const char c : listener) {
+std::string kept_name_of(Kept kind, const std::string& name) {
+  std::string kept_name(prefix_of(kind));
+  for (const char c : name) {
     if (c == ':') {
-      name += kColon;
+      kept_name += kColon;
     } else {
-      name += c;
+      kept_name += c;
     }
   }
-  return name;
+  return kept_name;
 }
 
-std::optional<std::string> listener_of(const std::string& stored_name) {
-  if (!stored_name.starts_with(kStoredPrefix)) return std::nullopt;
-  std::string name = stored_name.substr(kStoredPrefix.size());
+std::optional<std::string> name_of_kept(Kept kind, const std::string& kept_name) {
+  const std::string_view prefix = prefix_of(kind);
+  if (!kept_name.starts_with(prefix)) return std::nullopt;
+  std::string name = kept_name.substr(prefix.size());
   for (auto at = name.find(kColon); at != std::string::npos; at = name.find(kColon, at + 1)) {
     name.replace(at, kColon.size(), ":");
   }

@@ -40,8 +40,13 @@ struct ManagerVariables {
 // `pid` are not returned.
 ManagerVariables take_manager_variables(std::vector<std::string>& environment, std::int32_t pid);
 
-// A listener's name as FDNAME, where ':' is not allowed; nullopt: it is none of this keeper's.
-std::string stored_name_of(const std::string& listener);
-std::optional<std::string> listener_of(const std::string& stored_name);
+// What the manager keeps for the next keeper.
+enum class Kept {
+  listener,
+  stored,  // what a program has stored with the keeper
+};
+// Its name as FDNAME, where ':' is not allowed; and back: nullopt, it is none of this kind.
+std::string kept_name_of(Kept kind, const std::string& name);
+std::optional<std::string> name_of_kept(Kept kind, const std::string& kept_name);
 
 }  // namespace segue::keeper

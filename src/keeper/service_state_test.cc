@@ -109,9 +109,12 @@ TEST(ManagerVariables, of_another_process_are_not_followed) {
 }
 
 TEST(StoredNames, keep_what_fdname_does_not_allow) {
-  EXPECT_EQ(stored_name_of("tcp:a-b.c"), "segue.tcp%3aa-b.c");
-  EXPECT_EQ(listener_of("segue.tcp%3aa-b.c"), "tcp:a-b.c");
-  EXPECT_EQ(listener_of("stored"), std::nullopt);
+  EXPECT_EQ(kept_name_of(Kept::listener, "tcp:a-b.c"), "segue.tcp%3aa-b.c");
+  EXPECT_EQ(kept_name_of(Kept::stored, "c0"), "segue-stored.c0");
+  EXPECT_EQ(name_of_kept(Kept::listener, "segue.tcp%3aa-b.c"), "tcp:a-b.c");
+  EXPECT_EQ(name_of_kept(Kept::stored, "segue-stored.c0"), "c0");
+  EXPECT_EQ(name_of_kept(Kept::listener, "segue-stored.c0"), std::nullopt);
+  EXPECT_EQ(name_of_kept(Kept::listener, "stored"), std::nullopt);
 }
 
 }  // namespace

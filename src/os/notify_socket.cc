@@ -4,11 +4,10 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include <array>
 #include <cerrno>
 #include <cstddef>
-#include <cstring>
 
+#include "os/descriptor_message.h"
 #include "os/unix_socket.h"
 
 namespace segue::os {
@@ -32,40 +31,24 @@ Result<NotifySocket> NotifySocket::open(const std::string& address) {
 }
 
 Result<void> NotifySocket::send(std::string_view text, std::span<const int> fds) const {
-  if (fds.size() > kMaxFdsPerMessage) {
-    return fail(ErrorCode::invalid_argument, "{} descriptors in one message, and {} are allowed",
-                fds.size(), kMaxFdsPerMessage);
-  }
   sockaddr_un peer{};
   peer.sun_family = AF_UNIX;
   address_.copy(peer.sun_path, address_.size());
   if (address_.starts_with('@')) peer.sun_path[0] = '\0';
 
   iovec content{.iov_base = const_cast<char*>(text.data()), .iov_len = text.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(kMaxFdsPerMessage * sizeof(int))> control{};
   msghdr message{};
   message.msg_name = &peer;
   message.msg_namelen = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address_.size());
   message.msg_iov = &content;
   message.msg_iovlen = 1;
-  if (!fds.empty()) {
-    message.msg_control = control.data();
-    message.msg_controllen = CMSG_SPACE(fds.size_bytes());
-    cmsghdr* rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(fds.size_bytes());
-    std::memcpy(CMSG_DATA(rights), fds.data(), fds.size_bytes());
-  }
-  ssize_t sent = 0;
-  do {
-    sent = ::sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
-  } while (sent < 0 && errno == EINTR);
-  if (sent >= 0) return {};
-  if (errno == EAGAIN || errno == ECONNREFUSED || errno == ENOENT) {
+  SEGUE_ASSIGN(const Sent sent, send_with_descriptors(fd_.get(), message, fds));
+  if (sent.bytes >= 0) return {};
+  if (sent.error_number == EAGAIN || sent.error_number == ECONNREFUSED ||
+      sent.error_number == ENOENT) {
     return fail(ErrorCode::unavailable, "the service manager does not listen on {} now", address_);
   }
-  return fail(base::errno_error("notify the service manager at " + address_, errno));
+  return fail(base::errno_error("notify the service manager at " + address_, sent.error_number));
 }
 
 }  // namespace segue::os

@@ -16,6 +16,7 @@
 #include <filesystem>
 
 #include "base/assert.h"
+#include "os/descriptor_message.h"
 #include "os/files.h"
 
 namespace segue::os {
@@ -162,31 +163,14 @@ Result<PeerCredentials> peer_credentials(const UniqueFd& socket) {
 Result<std::size_t> send_message(const UniqueFd& socket, std::string_view bytes,
                                  std::span<const int> fds) {
   SEGUE_ASSERT(!bytes.empty());  // an empty message would look like the end
-  if (fds.size() > kMaxFdsPerMessage) {
-    return fail(ErrorCode::invalid_argument, "{} descriptors in one message, and {} are allowed",
-                fds.size(), kMaxFdsPerMessage);
-  }
   iovec content{.iov_base = const_cast<char*>(bytes.data()), .iov_len = bytes.size()};
-  alignas(cmsghdr) ControlBuffer control{};
   msghdr message{};
   message.msg_iov = &content;
   message.msg_iovlen = 1;
-  if (!fds.empty()) {
-    message.msg_control = control.data();
-    message.msg_controllen = CMSG_SPACE(fds.size_bytes());
-    cmsghdr* rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(fds.size_bytes());
-    std::memcpy(CMSG_DATA(rights), fds.data(), fds.size_bytes());
-  }
-  ssize_t sent = 0;
-  do {
-    sent = ::sendmsg(socket.get(), &message, MSG_NOSIGNAL);
-  } while (sent < 0 && errno == EINTR);
-  if (sent >= 0) return static_cast<std::size_t>(sent);
-  if (errno == EAGAIN) return 0;
-  return fail(errno_error("send a message", errno));
+  SEGUE_ASSIGN(const Sent sent, send_with_descriptors(socket.get(), message, fds));
+  if (sent.bytes >= 0) return static_cast<std::size_t>(sent.bytes);
+  if (sent.error_number == EAGAIN) return 0;
+  return fail(errno_error("send a message", sent.error_number));
 }
 
 Result<Received> receive_message(const UniqueFd& socket, std::size_t max_bytes) {

@@ -112,6 +112,10 @@ def is_alive(pid):
     return state != "Z"
 
 
+def program_of(pid):
+    return os.readlink(f"/proc/{pid}/exe")
+
+
 class CounterClient:
     def __init__(self, port):
         self.socket = socket.create_connection(("127.0.0.1", port), DEADLINE_S)

@@ -3,6 +3,7 @@
 
 import collections
 import re
+import shutil
 import socket
 import threading
 
@@ -56,6 +57,26 @@ server.bind = "127.0.0.1"
 server.port = %(port)d
 server.document-root = "%(directory)s/www" + env.VERSION
 index-file.names = ( "index.html" )
+"""
+
+
+NGINX_CONFIG = """
+pid %(directory)s/nginx.pid;
+error_log %(directory)s/error.log;
+env VERSION;
+events { worker_connections 256; }
+http {
+  access_log off;
+  client_body_temp_path %(directory)s/body;
+  proxy_temp_path %(directory)s/proxy;
+  fastcgi_temp_path %(directory)s/fastcgi;
+  uwsgi_temp_path %(directory)s/uwsgi;
+  scgi_temp_path %(directory)s/scgi;
+  server {
+    listen 127.0.0.1:%(port)d;
+    location / { return 200 "version 1"; }
+  }
+}
 """
 
 
@@ -144,6 +165,21 @@ class Program:
         return self.segue.status(self.name)
 
 
+def nginx_command(directory, version):
+    return [f"{directory}/{version}/nginx", "-c", f"{directory}/nginx.conf"]
+
+
+def nginx_program(segue, directory, port):
+    """Under the contract `signal`; its versions are copies of one binary, told apart by their paths."""
+    (directory / "nginx.conf").write_text(NGINX_CONFIG % {"directory": directory, "port": port})
+    for version in ("1", "2"):
+        (directory / version).mkdir()
+        shutil.copy("/usr/sbin/nginx", directory / version / "nginx")
+    options = ["--upgrade-signal", "USR2", "--new-pid", f"{directory}/nginx.pid", "--stop-signal", "QUIT",
+               "--retire-signal", "WINCH", "--resume-signal", "HUP"]
+    return Program(segue, port, nginx_command(directory, 1), options, name="nginx", mode="signal")
+
+
 def write_programs(directory, port):
     """Each program's own files; returns its command line."""
     files = {"wsgi_app.py": WSGI_APP, "asgi_app.py": ASGI_APP, "server.js": NODE_APP,
@@ -167,4 +203,4 @@ def write_programs(directory, port):
     }
 
 
-__all__ = ["Clients", "Program", "Segue", "ask", "connect", "write_programs"]
+__all__ = ["Clients", "Program", "Segue", "ask", "connect", "nginx_command", "nginx_program", "write_programs"]

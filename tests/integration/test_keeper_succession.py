@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from keeper_tools import DONE, REFUSED, Component, Segue, is_alive, send_signal
+from keeper_tools import DONE, REFUSED, Component, Segue, is_alive, program_of, send_signal
 from support import wait_until
 
 QUICK = ("--probation-s", "0.1")
@@ -45,10 +45,6 @@ def script(path, text):
 def upgrade_keeper(component, program, *options):
     return component.segue.plain("keeper", "upgrade", "--json", *options, "--keeper", program,
                                  component.name)
-
-
-def program_of(pid):
-    return os.readlink(f"/proc/{pid}/exe")
 
 
 def expect_the_old_one_goes_on(component, before, client, answer, part):

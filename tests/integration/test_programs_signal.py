@@ -1,35 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs that replace their own binary, and programs that only say when they are ready."""
 
-import os
 import shutil
-import signal
 import subprocess
 
 import pytest
 
-from keeper_tools import DONE, UNDONE, Segue, is_alive
-from program_tools import HAPROXY_CONFIG, Clients, Program, ask
+from keeper_tools import DONE, UNDONE, Segue, is_alive, program_of
+from program_tools import HAPROXY_CONFIG, Clients, Program, nginx_command, nginx_program
 from support import RespClient, wait_until
-
-NGINX_CONFIG = """
-pid %(directory)s/nginx.pid;
-error_log %(directory)s/error.log;
-env VERSION;
-events { worker_connections 256; }
-http {
-  access_log off;
-  client_body_temp_path %(directory)s/body;
-  proxy_temp_path %(directory)s/proxy;
-  fastcgi_temp_path %(directory)s/fastcgi;
-  uwsgi_temp_path %(directory)s/uwsgi;
-  scgi_temp_path %(directory)s/scgi;
-  server {
-    listen 127.0.0.1:%(port)d;
-    location / { return 200 "version 1"; }
-  }
-}
-"""
 
 
 @pytest.fixture
@@ -41,23 +20,7 @@ def segue(build_dir, short_dir):
 
 @pytest.fixture
 def nginx(segue, short_dir, free_port):
-    (short_dir / "nginx.conf").write_text(
-        NGINX_CONFIG % {"directory": short_dir, "port": free_port})
-    for version in ("1", "2"):  # the same program twice: what is executed is what tells them apart
-        (short_dir / version).mkdir()
-        shutil.copy("/usr/sbin/nginx", short_dir / version / "nginx")
-    options = ["--upgrade-signal", "USR2", "--new-pid", short_dir / "nginx.pid", "--stop-signal",
-               "QUIT", "--retire-signal", "WINCH", "--resume-signal", "HUP"]
-    return Program(segue, free_port, [short_dir / "1/nginx", "-c", short_dir / "nginx.conf"],
-                   [str(option) for option in options], name="nginx", mode="signal")
-
-
-def binary_of(status):
-    return os.readlink(f"/proc/{status['pid']}/exe")
-
-
-def other_version(nginx, version):
-    nginx.command[0] = nginx.command[0].replace("/1/", f"/{version}/").replace("/2/", f"/{version}/")
+    return nginx_program(segue, short_dir, free_port)
 
 
 def test_nginx_replaces_its_binary_and_goes_back(nginx, short_dir, free_port):
@@ -66,18 +29,18 @@ def test_nginx_replaces_its_binary_and_goes_back(nginx, short_dir, free_port):
     clients = Clients(free_port)
     clients.wait_for("version 1")
     first = nginx.status()
-    assert binary_of(first) == str(short_dir / "1/nginx")
+    assert program_of(first["pid"]) == str(short_dir / "1/nginx")
 
-    other_version(nginx, 2)
+    nginx.command = nginx_command(short_dir, 2)
     answer = nginx.upgrade("2", "--probation-s", "0.5")
     assert answer.exit == DONE, answer
     second = nginx.status()
-    assert binary_of(second) == str(short_dir / "2/nginx") and second["pid"] != first["pid"]
+    assert program_of(second["pid"]) == str(short_dir / "2/nginx") and second["pid"] != first["pid"]
     wait_until(lambda: not is_alive(first["pid"]), "the old main process ends")
 
     answer = nginx.undo("--probation-s", "0.5")
     assert answer.exit == DONE, answer
-    assert binary_of(nginx.status()) == str(short_dir / "1/nginx")
+    assert program_of(nginx.status()["pid"]) == str(short_dir / "1/nginx")
     clients.wait_for("version 1")
     clients.stop()
     assert not clients.refused
@@ -88,11 +51,11 @@ def test_nginx_is_taken_back_by_a_bad_health_check(nginx, short_dir, free_port):
     nginx.run(listen=False)
     clients = Clients(free_port)
     first = nginx.status()
-    other_version(nginx, 2)
+    nginx.command = nginx_command(short_dir, 2)
     answer = nginx.upgrade("2", "--probation-s", "30", "--health-cmd", "false")
     assert answer.exit == UNDONE, answer
     status = nginx.status()
-    assert status["pid"] == first["pid"] and binary_of(status) == str(short_dir / "1/nginx")
+    assert status["pid"] == first["pid"] and program_of(status["pid"]) == str(short_dir / "1/nginx")
     wait_until(lambda: len(nginx.status()["instances"]) == 1, "the new main process ends")
     clients.wait_for("version 1")
     clients.stop()

@@ -96,6 +96,18 @@ def start(segue, manager, component, version="1", **options):
                 **options)
 
 
+def start_with_stored(segue, manager, words):
+    """As systemd starts a main process again: with what it has stored, from 3 up."""
+    stored = [(name, fd) for name, fds in manager.stored.items() for fd in fds]
+    environment = {"LISTEN_FDS": str(len(stored)), "LISTEN_FDNAMES": ":".join(name for name, _ in stored)}
+    places = range(3, 3 + len(stored))
+    assert all(fd > places[-1] for _, fd in stored)
+    redirections = " ".join(f"{place}<&{fd} {fd}<&-" for place, (_, fd) in zip(places, stored))
+    # systemd writes LISTEN_PID after its fork, which is what the shell does here.
+    script = f"exec {redirections}; export LISTEN_PID=$$; exec {shlex.join(map(str, words))}"
+    return Unit(segue, manager, ["bash", "-c", script], variables=environment, fds=[fd for _, fd in stored])
+
+
 def environment_of(pid):
     return dict(variable.split("=", 1) for variable in
                 pathlib.Path(f"/proc/{pid}/environ").read_text().split("\0") if "=" in variable)
@@ -180,14 +192,39 @@ def test_listening_sockets_are_stored_and_come_back_to_the_next_keeper(segue, ma
     waiting = socket.create_connection(("127.0.0.1", component.port), DEADLINE_S)  # not refused
     waiting.sendall(b"WHO\n")
 
-    stored = manager.stored["segue.main"][0]
-    environment = {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "segue.main"}
-    # systemd writes LISTEN_PID after its fork, which is what the shell does here.
-    words = [segue.program, "run", "--foreground", component.name, *component.program("2")]
-    script = f"exec 3<&{stored} {stored}<&-; export LISTEN_PID=$$; exec {shlex.join(map(str, words))}"
-    Unit(segue, manager, ["bash", "-c", script], variables=environment, fds=(stored,))
+    start_with_stored(segue, manager,
+                      [segue.program, "run", "--foreground", component.name, *component.program("2")])
     waiting.settimeout(DEADLINE_S)
     assert waiting.recv(100).split()[0] == b"2"
+
+
+@pytest.mark.parametrize("program_dies", [False, True])
+def test_what_a_program_has_stored_is_stored_with_systemd_too(segue, manager, component, build_dir, program_dies):
+    """The keeper is killed, alone or with its program; the program has closed what it had stored."""
+    words = [segue.program, "run", "--foreground", "--upgrade", "fdstore", "--ready", "notify", "--listen",
+             f"web=tcp:127.0.0.1:{component.port}", component.name, "--", build_dir / "tests/services/depositor",
+             "--close-memory"]
+    unit = Unit(segue, manager, words)
+    manager.wait_for("READY=1")
+    client = component.client()
+    assert client("INC") == "1"
+    while not {"segue.web", "segue-stored.counter", "segue-stored.c0"} <= set(manager.stored):
+        manager.take()
+    pid = component.status()["pid"]
+    send_signal(unit.process.pid, signal.SIGKILL)
+    unit.process.wait(DEADLINE_S)
+    if program_dies:
+        send_signal(pid, signal.SIGKILL)
+        wait_until(lambda: not is_alive(pid), "the program is dead")
+
+    start_with_stored(segue, manager, words)
+    status = component.wait_for_phase("serving")
+    assert (status["pid"] == pid) is not program_dies
+    assert sorted(status["stored"]) == ["c0", "counter"] and status["listeners"] == ["web"]
+    assert client("INC") == "2"
+    send_signal(status["pid"], signal.SIGKILL)
+    assert client("INC") == "3"
+    assert component.client()("INC") == "4"
 
 
 def test_a_keeper_that_becomes_another_program_goes_on_speaking(segue, manager, component):

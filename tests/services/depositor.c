@@ -3,7 +3,9 @@
  * sd_notify(3) alone: FDSTORE. Started again it goes on with all of them, whether it was asked to
  * end or killed.
  *
- *   depositor [--slow-start-ms N] [--barrier]
+ *   depositor [--slow-start-ms N] [--barrier] [--close-memory]
+ *
+ * With --close-memory nobody but the other side holds a descriptor of the counter's memory.
  *
  * Commands: INC (the counter), WHO (version and pid), HANG (answers nothing more). */
 #define _GNU_SOURCE
@@ -33,6 +35,7 @@ static int connection_count;
 static int next_name;
 static int listener = -1;
 static _Atomic uint64_t* counter;
+static int memory = -1;
 static volatile sig_atomic_t asked_to_end;
 
 static void on_term(int number) {
@@ -103,9 +106,10 @@ static void add_connection(int fd, const char* name) {
 }
 
 static void map_counter(int fd) {
-  void* memory = mmap(NULL, sizeof *counter, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (memory == MAP_FAILED) die("mmap");
-  counter = memory;
+  void* mapped = mmap(NULL, sizeof *counter, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (mapped == MAP_FAILED) die("mmap");
+  counter = mapped;
+  memory = fd;
 }
 
 static void take_descriptors(void) {
@@ -126,10 +130,10 @@ static void take_descriptors(void) {
     }
   }
   if (counter != NULL) return;
-  const int memory = memfd_create("counter", MFD_CLOEXEC);
-  if (memory < 0 || ftruncate(memory, sizeof *counter) != 0) die("memfd");
-  map_counter(memory);
-  deposit("counter", memory);
+  const int made = memfd_create("counter", MFD_CLOEXEC);
+  if (made < 0 || ftruncate(made, sizeof *counter) != 0) die("memfd");
+  map_counter(made);
+  deposit("counter", made);
 }
 
 static void answer(int fd, const char* line) {
@@ -199,6 +203,7 @@ int main(int argc, char** argv) {
   take_descriptors();
   for (int i = 1; i < argc; ++i) {
     if (strcmp(argv[i], "--barrier") == 0) barrier();
+    if (strcmp(argv[i], "--close-memory") == 0) close(memory);
     if (strcmp(argv[i], "--slow-start-ms") == 0 && i + 1 < argc) {
       notify("EXTEND_TIMEOUT_USEC=20000000", -1);
       poll(NULL, 0, atoi(argv[i + 1]));

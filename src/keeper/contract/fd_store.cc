@@ -30,7 +30,8 @@ FdStore::Added FdStore::add(const std::string& name, os::UniqueFd fd, bool poll)
   const auto same = [&](const Entry& entry) { return is_same_file(entry.fd, fd); };
   if (std::any_of(entries_.begin(), entries_.end(), same)) return Added::known_already;
   if (entries_.size() >= max_) return Added::full;
-  entries_.push_back({name, std::move(fd)});
+  const FileIdentity identity = identity_of(fd.get());
+  entries_.push_back({name, std::move(fd), identity});
   const Place entry = std::prev(entries_.end());
   // Files and memory never hang up, and epoll(7) refuses them.
   entry->is_watched =

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "keeper/contract/file_index.h"
 #include "os/epoll_loop.h"
 #include "os/unique_fd.h"
 
@@ -32,6 +33,7 @@ class FdStore {
   struct Entry {
     std::string name;
     os::UniqueFd fd;
+    FileIdentity identity;
     bool is_watched = false;
   };
   [[nodiscard]] const std::list<Entry>& entries() const { return entries_; }

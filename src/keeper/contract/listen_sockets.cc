@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
+#include <utility>
 
 namespace segue::keeper {
 namespace {
@@ -67,32 +69,84 @@ Result<void> clear_path(const Listen& listen, const Address& address) {
   return {};
 }
 
+bool is_bound_to(int fd, const Listen& listen) {
+  const Address wanted = address_of(listen);
+  Address bound;
+  bound.size = sizeof bound.storage;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&bound.storage), &bound.size) != 0 ||
+      bound.storage.ss_family != wanted.storage.ss_family) {
+    return false;
+  }
+  switch (bound.storage.ss_family) {
+    case AF_UNIX: {
+      const auto& un = reinterpret_cast<const sockaddr_un&>(bound.storage);
+      struct stat found{};
+      return listen.host == std::string(un.sun_path, ::strnlen(un.sun_path, sizeof un.sun_path)) &&
+             ::lstat(listen.host.c_str(), &found) == 0 && S_ISSOCK(found.st_mode);
+    }
+    case AF_INET: {
+      const auto& one = reinterpret_cast<const sockaddr_in&>(bound.storage);
+      const auto& other = reinterpret_cast<const sockaddr_in&>(wanted.storage);
+      return one.sin_port == other.sin_port && one.sin_addr.s_addr == other.sin_addr.s_addr;
+    }
+    case AF_INET6: {
+      const auto& one = reinterpret_cast<const sockaddr_in6&>(bound.storage);
+      const auto& other = reinterpret_cast<const sockaddr_in6&>(wanted.storage);
+      return one.sin6_port == other.sin6_port &&
+             std::memcmp(&one.sin6_addr, &other.sin6_addr, sizeof one.sin6_addr) == 0;
+    }
+    default:
+      return false;
+  }
+}
+
+bool has_option(int fd, int option, int wanted) {
+  int value = 0;
+  socklen_t size = sizeof value;
+  return ::getsockopt(fd, SOL_SOCKET, option, &value, &size) == 0 && value == wanted;
+}
+
+Result<ListenSocket> listen_socket(const Listen& listen, os::UniqueFd fd) {
+  struct stat status{};
+  if (::fstat(fd.get(), &status) != 0) {
+    return fail(base::errno_error("look at the socket of " + control::to_string(listen), errno));
+  }
+  const FileIdentity identity = identity_of(fd.get());
+  return ListenSocket{listen, std::move(fd), status.st_ino, identity};
+}
+
 }  // namespace
+
+std::optional<ListenSocket> reuse_listen_socket(const Listen& listen, os::UniqueFd fd) {
+  const bool stream = listen.kind != Listen::Kind::udp;
+  if (!has_option(fd.get(), SO_TYPE, stream ? SOCK_STREAM : SOCK_DGRAM) ||
+      !has_option(fd.get(), SO_ACCEPTCONN, stream ? 1 : 0) || !is_bound_to(fd.get(), listen)) {
+    return std::nullopt;
+  }
+  auto socket = listen_socket(listen, std::move(fd));
+  if (!socket) return std::nullopt;
+  return *std::move(socket);
+}
 
 Result<ListenSocket> open_listen_socket(const Listen& listen) {
   const std::string what = "listen on " + control::to_string(listen);
   const Address address = address_of(listen);
   const bool stream = listen.kind != Listen::Kind::udp;
   if (listen.kind == Listen::Kind::unix_stream) SEGUE_TRY(clear_path(listen, address));
-  ListenSocket socket{
-      listen, os::UniqueFd(::socket(address.storage.ss_family,
-                                    (stream ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0))};
-  if (!socket.fd) return fail(base::errno_error(what, errno));
+  os::UniqueFd fd(
+      ::socket(address.storage.ss_family, (stream ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0));
+  if (!fd) return fail(base::errno_error(what, errno));
   const int on = 1;
-  ::setsockopt(socket.fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (::bind(socket.fd.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.size) !=
-          0 ||
-      (stream && ::listen(socket.fd.get(), kBacklog) != 0)) {
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.size) != 0 ||
+      (stream && ::listen(fd.get(), kBacklog) != 0)) {
     if (errno == EADDRINUSE) {
       return fail(ErrorCode::already_exists,
                   "{}: another process listens there: end it first (`ss -ltnp` names it)", what);
     }
     return fail(base::errno_error(what, errno));
   }
-  struct stat status{};
-  if (::fstat(socket.fd.get(), &status) != 0) return fail(base::errno_error(what, errno));
-  socket.inode = status.st_ino;
-  return socket;
+  return listen_socket(listen, std::move(fd));
 }
 
 }  // namespace segue::keeper

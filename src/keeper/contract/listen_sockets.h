@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "control/contract.h"
+#include "keeper/contract/file_index.h"
 #include "os/unique_fd.h"
 
 namespace segue::keeper {
@@ -14,7 +16,12 @@ struct ListenSocket {
   control::Listen listen;
   os::UniqueFd fd;
   ino_t inode = 0;  // names it in /proc
+  FileIdentity identity;
 };
+
+// One that was bound before and is to be it: if it listens on that address, and a Unix socket is
+// still in its place. Otherwise nothing, and it is closed.
+std::optional<ListenSocket> reuse_listen_socket(const control::Listen& listen, os::UniqueFd fd);
 
 // Binds and listens. already_exists: somebody else holds the address.
 base::Result<ListenSocket> open_listen_socket(const control::Listen& listen);

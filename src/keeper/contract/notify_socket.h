@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -17,6 +18,10 @@ namespace segue::keeper {
 class NotifySocket {
  public:
   static base::Result<NotifySocket> open(const std::string& path);
+  // One that an earlier program of this process has opened, with what waits in it.
+  static NotifySocket resume(const std::string& path, os::UniqueFd fd) {
+    return {path, std::move(fd)};
+  }
   NotifySocket(NotifySocket&& other) noexcept = default;
   NotifySocket& operator=(NotifySocket&& other) noexcept = default;
   ~NotifySocket();

@@ -77,22 +77,9 @@ void ProgramComponent::on(const UpgradeRequested& event) {
 
 void ProgramComponent::on(const UndoRequested& event) {
   switch (phase_) {
-    case Phase::serving: {
-      if (previous_.empty()) {
-        refuse(event.request, "was not handed back",
-               fmt::format("there is nothing to go back to: this keeper has not upgraded it from "
-                           "anything to {}",
-                           label_of(owner_)));
-        return;
-      }
-      Attempt attempt;
-      attempt.kind = Kind::undo;
-      attempt.request = event.request;
-      attempt.launch = previous_.back().launch;
-      attempt.options = event.options;
-      begin(std::move(attempt));
+    case Phase::serving:
+      if (auto attempt = undo_attempt(event)) begin(*std::move(attempt));
       return;
-    }
     case Phase::preparing:
     case Phase::attempting:
     case Phase::probation:
@@ -103,13 +90,6 @@ void ProgramComponent::on(const UndoRequested& event) {
       break;
   }
   refuse(event.request, "was not handed back", busy_text());
-}
-
-// Its sockets and stored descriptors are the keeper's: nobody would have them afterwards.
-void ProgramComponent::on(const EjectRequested& event) {
-  refuse(event.request, "was not ejected",
-         "a program that does not link libsegue lives on what its keeper holds: stop it, and start "
-         "it without Segue");
 }
 
 void ProgramComponent::on(const StopRequested& event) {

@@ -32,34 +32,11 @@ class ProgramComponent final : public Decider {
   explicit ProgramComponent(Settings settings);
 
   [[nodiscard]] MonotonicTime next_deadline() const override;
+  [[nodiscard]] ComponentSnapshot snapshot() const override;
+  void resume(ComponentSnapshot snapshot, MonotonicTime now) override;
 
  private:
-  // How far an instance is on its way out.
-  enum class Leaving { no, draining, cutting, terminated, killed };
-  // What is known of an instance besides what all contracts have.
-  struct Side {
-    bool is_ready = false;
-    bool said_ready = false;
-    bool accepting = false;
-    bool stored = false;  // a descriptor
-    bool healthy = false;
-    bool reloading = false;
-    bool awaits_main = false;  // it went to the background, and its main process is looked for
-    std::string status;
-    MonotonicTime next_look{};
-    std::optional<base::Duration> watchdog;
-    MonotonicTime last_ping{};
-
-    Leaving leaving = Leaving::no;
-    MonotonicTime leaving_until{};  // of the present step
-    MonotonicTime next_count{};
-    MonotonicTime cut_until{};
-    std::uint64_t at_stop = 0;  // connections when it was told to end
-    std::uint64_t left = 0;     // … when they were last counted
-    std::uint64_t cut = 0;
-    std::uint64_t kept = 0;  // … in the store, when they were last counted
-    bool was_limit = false;
-  };
+  using Side = ProgramSide;
 
   void dispatch(const Event& event) override;
   void on(const RunRequested& event);
@@ -116,6 +93,10 @@ class ProgramComponent final : public Decider {
   [[nodiscard]] bool side_by_side() const;
   [[nodiscard]] control::AttemptOptions checks() const;
   void check_health(Generation generation);
+
+  // Going on after another keeper, and leaving (program_succession.cc)
+  void fill_in(Attempt& attempt) const;
+  [[nodiscard]] std::string what_leaving_costs(const EjectRequested& event) const;
 
   void stop_now(const std::string& why) override;
   void drive_stop();

@@ -46,22 +46,27 @@ void replace_all(std::string& text, const std::string& from, const std::string& 
 
 }  // namespace
 
-Result<std::unique_ptr<ProgramHost>> ProgramHost::create(os::EpollLoop& loop,
-                                                         const os::Clock& clock,
-                                                         control::ContractOptions options,
-                                                         std::string folder, Hooks hooks) {
-  SEGUE_ASSIGN(auto notify, NotifySocket::open(folder + "/" + std::string(kNotifySocket)));
-  std::unique_ptr<ProgramHost> host(new ProgramHost(
-      loop, clock, std::move(options), std::move(folder), std::move(notify), std::move(hooks)));
-  SEGUE_TRY(host->prepare());
+Result<std::unique_ptr<ProgramHost>> ProgramHost::create(
+    os::EpollLoop& loop, const os::Clock& clock, const ServiceManager& manager,
+    control::ContractOptions options, std::string folder, ProgramBelongings belongings,
+    Hooks hooks) {
+  const std::string path = folder + "/" + std::string(kNotifySocket);
+  SEGUE_ASSIGN(auto notify, belongings.notify ? Result<NotifySocket>(NotifySocket::resume(
+                                                    path, std::move(belongings.notify)))
+                                              : NotifySocket::open(path));
+  std::unique_ptr<ProgramHost> host(new ProgramHost(loop, clock, manager, std::move(options),
+                                                    std::move(folder), std::move(notify),
+                                                    std::move(hooks)));
+  SEGUE_TRY(host->prepare(std::move(belongings)));
   return host;
 }
 
-ProgramHost::ProgramHost(os::EpollLoop& loop, const os::Clock& clock,
+ProgramHost::ProgramHost(os::EpollLoop& loop, const os::Clock& clock, const ServiceManager& manager,
                          control::ContractOptions options, std::string folder, NotifySocket notify,
                          Hooks hooks)
     : loop_(loop),
       clock_(clock),
+      manager_(manager),
       options_(std::move(options)),
       contract_(control::parse_contract(options_.upgrade).value_or(Contract::restart)),
       folder_(std::move(folder)),
@@ -72,6 +77,7 @@ ProgramHost::ProgramHost(os::EpollLoop& loop, const os::Clock& clock,
 ProgramHost::~ProgramHost() {
   loop_.unwatch(notify_.fd());
   if (reap_timer_) loop_.cancel(*reap_timer_);
+  if (is_let_go_) return;
   for (const auto& socket : sockets_) {
     if (socket.listen.kind == control::Listen::Kind::unix_stream) {
       ::unlink(socket.listen.host.c_str());
@@ -79,11 +85,16 @@ ProgramHost::~ProgramHost() {
   }
 }
 
-Result<void> ProgramHost::prepare() {
-  for (const auto& listen : options_.listen) {
-    SEGUE_ASSIGN(auto socket, open_listen_socket(listen));
-    sockets_.push_back(std::move(socket));
+Result<void> ProgramHost::prepare(ProgramBelongings belongings) {
+  const bool tells_manager = !belongings.is_inherited;
+  SEGUE_TRY(take_sockets(belongings, tells_manager));
+  for (auto& entry : belongings.stored) {
+    if (tells_manager) manager_.keep(Kept::stored, entry.name, entry.fd.get(), entry.is_watched);
+    (void)store_.add(entry.name, std::move(entry.fd), entry.is_watched);
   }
+  binary_name_ = std::move(belongings.binary_name);
+  announced_ = std::move(belongings.announced);
+  lost_stored_ = std::move(belongings.lost_stored);
   // Whatever a program leaves behind becomes a child of this process, and can be followed.
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) {
     return fail(base::errno_error("become a subreaper", errno));
@@ -93,6 +104,29 @@ Result<void> ProgramHost::prepare() {
     hooks_.settle();
   }));
   reap_orphans();
+  return {};
+}
+
+Result<void> ProgramHost::take_sockets(ProgramBelongings& belongings, bool tells_manager) {
+  for (const auto& listen : options_.listen) {
+    std::optional<ListenSocket> socket;
+    for (auto& held : belongings.sockets) {
+      if (!socket && held.name == listen.name && held.fd) {
+        socket = reuse_listen_socket(listen, std::move(held.fd));
+      }
+    }
+    if (!socket) {
+      auto opened = open_listen_socket(listen);
+      if (!opened && !belongings.is_adoption) return fail(std::move(opened).error());
+      if (!opened) {
+        lost_sockets_.push_back(listen.name);
+        continue;
+      }
+      socket = *std::move(opened);
+    }
+    if (tells_manager) manager_.keep(Kept::listener, listen.name, socket->fd.get());
+    sockets_.push_back(*std::move(socket));
+  }
   return {};
 }
 
@@ -242,8 +276,10 @@ void ProgramHost::take(NotifySocket::Message message) {
   if (notice->barrier) return;  // its descriptor closes here: all before it was handled
   if (notice->store) store(generation, *notice, std::move(message.fds));
   if (notice->remove) {
+    const std::size_t count = store_.remove(notice->fd_name);
+    manager_.forget(Kept::stored, notice->fd_name);
     say("fdstore.removed", generation,
-        {{"name", notice->fd_name}, {"count", fmt::to_string(store_.remove(notice->fd_name))}});
+        {{"name", notice->fd_name}, {"count", fmt::to_string(count)}});
   }
   if (notice->main_pid && *notice->main_pid != main) follow_main(generation, *notice->main_pid);
   hooks_.tell({generation, *std::move(notice)});
@@ -252,10 +288,14 @@ void ProgramHost::take(NotifySocket::Message message) {
 void ProgramHost::store(Generation generation, const Notice& notice,
                         std::vector<os::UniqueFd> fds) {
   for (auto& fd : fds) {
+    const int number = fd.get();
     const auto added = store_.add(notice.fd_name, std::move(fd), notice.fd_poll);
     if (added == FdStore::Added::full) {
       return say("fdstore.full", generation,
                  {{"name", notice.fd_name}, {"max", fmt::to_string(options_.fd_store_max)}});
+    }
+    if (added == FdStore::Added::kept) {
+      manager_.keep(Kept::stored, notice.fd_name, number, notice.fd_poll);
     }
   }
   say("fdstore.kept", generation,
@@ -347,18 +387,6 @@ void ProgramHost::execute(Generation generation, const ProgramOrder::LookNewMain
 
 void ProgramHost::execute(Generation generation, const ProgramOrder::Adopt& order) {
   hooks_.adopt(generation, order.as, order.pid);
-}
-
-std::vector<std::string> ProgramHost::listener_names() const {
-  std::vector<std::string> names;
-  for (const auto& socket : sockets_) names.push_back(socket.listen.name);
-  return names;
-}
-
-std::vector<std::string> ProgramHost::stored_names() const {
-  std::vector<std::string> names;
-  for (const auto& entry : store_.entries()) names.push_back(entry.name);
-  return names;
 }
 
 }  // namespace segue::keeper

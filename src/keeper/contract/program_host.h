@@ -13,7 +13,9 @@
 #include "keeper/contract/listen_sockets.h"
 #include "keeper/contract/notify_socket.h"
 #include "keeper/contract/processes.h"
+#include "keeper/contract/program_belongings.h"
 #include "keeper/events.h"
+#include "keeper/service_manager.h"
 #include "os/clock.h"
 #include "os/epoll_loop.h"
 #include "os/process.h"
@@ -32,11 +34,12 @@ class ProgramHost {
     std::function<void()> settle;  // what was told is handled
   };
 
-  // Binds everything. `loop` and `clock` outlive it; `folder` is the component's own.
-  static base::Result<std::unique_ptr<ProgramHost>> create(os::EpollLoop& loop,
-                                                           const os::Clock& clock,
-                                                           control::ContractOptions options,
-                                                           std::string folder, Hooks hooks);
+  // Binds what `belongings` lacks. `loop`, `clock` and `manager` outlive it; `folder` is the
+  // component's own.
+  static base::Result<std::unique_ptr<ProgramHost>> create(
+      os::EpollLoop& loop, const os::Clock& clock, const ServiceManager& manager,
+      control::ContractOptions options, std::string folder, ProgramBelongings belongings,
+      Hooks hooks);
   ~ProgramHost();
   ProgramHost(const ProgramHost&) = delete;
   ProgramHost& operator=(const ProgramHost&) = delete;
@@ -50,6 +53,16 @@ class ProgramHost {
   void ended(Generation generation);
   void execute(const ProgramOrder& order);
 
+  // ---- Other keepers, or none (program_custody.cc)
+  enum class Descriptors { named, left_out };
+  [[nodiscard]] SavedPrograms saved(Descriptors descriptors) const;
+  // The program goes on without a keeper: what it can be reached by stays in its place.
+  void let_go() { is_let_go_ = true; }
+  // Names of stored descriptors that no process of the program is seen to hold.
+  [[nodiscard]] std::vector<std::string> only_stored() const;
+  // What an adoption could not get back, for people; empty: nothing.
+  [[nodiscard]] std::string losses() const;
+
   [[nodiscard]] std::vector<std::string> listener_names() const;
   [[nodiscard]] std::vector<std::string> stored_names() const;
 
@@ -57,9 +70,11 @@ class ProgramHost {
   static constexpr int kMaxNoticesPerTurn = 256;
   static constexpr base::Duration kReapInterval = std::chrono::seconds(1);
 
-  ProgramHost(os::EpollLoop& loop, const os::Clock& clock, control::ContractOptions options,
-              std::string folder, NotifySocket notify, Hooks hooks);
-  base::Result<void> prepare();
+  ProgramHost(os::EpollLoop& loop, const os::Clock& clock, const ServiceManager& manager,
+              control::ContractOptions options, std::string folder, NotifySocket notify,
+              Hooks hooks);
+  base::Result<void> prepare(ProgramBelongings belongings);
+  base::Result<void> take_sockets(ProgramBelongings& belongings, bool tells_manager);
   base::Result<std::string> fill_in(std::string text, const std::map<std::string, int>& numbers,
                                     Generation generation) const;
   base::Result<void> place_binary(const std::string& program);
@@ -83,6 +98,7 @@ class ProgramHost {
 
   os::EpollLoop& loop_;
   const os::Clock& clock_;
+  const ServiceManager& manager_;
   control::ContractOptions options_;
   control::Contract contract_;
   std::string folder_;
@@ -95,6 +111,9 @@ class ProgramHost {
   std::map<Generation, pid_t> announced_;  // MAINPID of another process
   std::set<pid_t> perhaps_orphans_;        // ended at the last look, and reaped by nobody
   std::optional<os::EpollLoop::TimerId> reap_timer_;
+  std::vector<std::string> lost_sockets_;
+  std::vector<std::string> lost_stored_;
+  bool is_let_go_ = false;
 };
 
 }  // namespace segue::keeper
