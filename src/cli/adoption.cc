@@ -7,8 +7,11 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <charconv>
+#include <csignal>
 #include <sstream>
 
+#include "control/contract.h"
 #include "control/name.h"
 
 namespace segue::cli {
@@ -24,11 +27,12 @@ constexpr std::size_t kMaxUnitNameBytes = 255;
 constexpr std::string_view kMarker = "# segue adopt 1 ";
 constexpr base::Duration kDefaultTimeout = std::chrono::seconds(90);  // DefaultTimeoutStartSec=
 constexpr std::uint32_t kMaxSeconds = 86'400;
+constexpr std::uint32_t kMaxStored = 4'096;  // --fd-store-max
 
 // What the keeper does besides what a service may do: it passes memory and descriptors on, holds
 // processes by pidfd and lets old ones end at idle priority.
 constexpr const char* kKeeperCalls =
-    "memfd_create pidfd_open pidfd_send_signal sched_setscheduler ioprio_set";
+    "memfd_create pidfd_open pidfd_send_signal pidfd_getfd sched_setscheduler ioprio_set";
 
 constexpr std::string_view kKeeperFolder = "/usr/libexec/segue";
 
@@ -92,6 +96,7 @@ class Adopter {
     check_start();
     check_stop();
     check_surroundings();
+    check_contract();
     if (!refusals_.empty()) {
       return fail(ErrorCode::failed_precondition, "{} cannot be adopted: {}", facts_.unit,
                   fmt::join(refusals_, "; "));
@@ -182,8 +187,8 @@ class Adopter {
       }
     }
     const std::string signal = last("KillSignal");
-    if (!signal.empty() && signal != "SIGTERM" && signal != "TERM" && signal != "15") {
-      refuse(fmt::format("KillSignal={}: the keeper ends a program with SIGTERM", signal));
+    if (!signal.empty() && !control::parse_signal(signal)) {
+      refuse(fmt::format("KillSignal={} is no signal", signal));
     }
     if (settings_.is_true(kService, "RemainAfterExit")) {
       refuse("RemainAfterExit= would hide that the keeper has ended");
@@ -195,6 +200,100 @@ class Adopter {
     }
     grace_s_ = seconds_of({"TimeoutStopSec", "TimeoutSec"}, 3);
     start_s_ = seconds_of({"TimeoutStartSec", "TimeoutSec"}, 1);
+  }
+
+  [[nodiscard]] bool is_given(std::string_view key) const {
+    return std::any_of(options_.run_options.begin(), options_.run_options.end(),
+                       [&](const auto& o) { return o.substr(0, o.find('=')) == key; });
+  }
+  // An option that the contract needs, or that follows from the unit, unless it was given.
+  void add(std::string_view key, std::string_view value) {
+    if (!is_given(key)) contract_ += fmt::format(" {}={}", key, value);
+  }
+
+  // What the program can do about its upgrade, as far as its unit shows it (docs/programs.md).
+  void check_contract() {
+    const std::string signal = last("KillSignal");
+    if (!signal.empty() && control::parse_signal(signal).value_or(SIGTERM) != SIGTERM) {
+      add("--stop-signal", signal.starts_with("SIG") ? signal.substr(3) : signal);
+    }
+    std::string upgrade = options_.upgrade;
+    const bool says_ready = last("Type").starts_with("notify");
+    if (upgrade.empty() && !is_given("--upgrade") && says_ready) upgrade = shown_contract();
+    if (!upgrade.empty()) add("--upgrade", upgrade);
+    const bool is_named = !upgrade.empty() || is_given("--upgrade");
+    if (!is_named) {
+      notes_.emplace_back(
+          "the program has to link libsegue, as far as its unit shows; for any other one name its "
+          "contract with --upgrade (docs/programs.md)");
+    }
+    if (upgrade == "signal") check_upgrade_signal();
+    if (upgrade == "listeners" && !is_given("--listen")) {
+      refuse(
+          "--upgrade listeners: name what it listens on, as "
+          "--run-option=--listen=web=tcp:127.0.0.1:8080");
+    }
+    if (says_ready && is_named && upgrade != "libsegue") add("--ready", "notify");
+    if (const auto max = most_stored(); upgrade == "fdstore" && max > 0) {
+      add("--fd-store-max", fmt::to_string(max));
+    }
+    check_watchdog(is_named && upgrade != "libsegue");
+  }
+
+  [[nodiscard]] std::string shown_contract() {
+    const auto reloads = settings_.list(kService, "ExecReload");
+    if (!reloads.empty() && kills_main(reloads.back(), "USR2")) {
+      notes_.push_back(fmt::format(
+          "ExecReload={} is taken for the signal by which it executes its new binary; if it only "
+          "reads its configuration, name another --upgrade",
+          reloads.back()));
+      return "signal";
+    }
+    return most_stored() > 0 ? "fdstore" : "auto";
+  }
+
+  [[nodiscard]] std::uint32_t most_stored() const {
+    const std::string text = last("FileDescriptorStoreMax");
+    std::uint32_t max = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), max);
+    if (error != std::errc() || end != text.data() + text.size()) return 0;
+    return std::min(max, kMaxStored);
+  }
+
+  static bool kills_main(const std::string& line, std::string_view signal) {
+    const std::string words = fmt::format("{}", fmt::join(words_of(line), " "));
+    return words.ends_with(fmt::format("bin/kill -{} $MAINPID", signal)) ||
+           words.ends_with(fmt::format("bin/kill -SIG{} $MAINPID", signal)) ||
+           words.ends_with(fmt::format("bin/kill -s {} $MAINPID", signal));
+  }
+
+  void check_upgrade_signal() {
+    const auto reloads = settings_.list(kService, "ExecReload");
+    if (!reloads.empty() && kills_main(reloads.back(), "USR2")) add("--upgrade-signal", "USR2");
+    if (last("Type").starts_with("notify")) add("--new-pid", "MAINPID");
+    for (const std::string_view needed : {"--upgrade-signal", "--new-pid"}) {
+      if (is_given(needed) || contract_.find(needed) != std::string::npos) continue;
+      refuse(
+          fmt::format("--upgrade signal: its unit does not show {0}: give it with "
+                      "--run-option={0}=…",
+                      needed));
+    }
+  }
+
+  // Who watches over the program, as systemd watches over its keeper.
+  void check_watchdog(bool by_keeper) {
+    if (!has("WatchdogSec")) return;
+    const auto span = parse_time_span(last("WatchdogSec"));
+    const auto seconds =
+        span ? std::chrono::duration_cast<std::chrono::seconds>(*span).count() : std::int64_t{0};
+    if (by_keeper && seconds > 0 && seconds <= kMaxSeconds) {
+      add("--watchdog-s", fmt::to_string(seconds));
+      notes_.emplace_back("WatchdogSec= watches over the keeper, and the keeper over the program");
+      return;
+    }
+    notes_.emplace_back(
+        "WatchdogSec= watches over the keeper; the program's own words to systemd are not heard "
+        "any more");
   }
 
   // The first of `keys` that is set, a part of it, within what the keeper takes.
@@ -238,11 +337,6 @@ class Adopter {
     check_paths();
     check_calls();
     check_user();
-    if (has("WatchdogSec")) {
-      notes_.emplace_back(
-          "WatchdogSec= watches over the keeper; the program's own words to systemd "
-          "are not heard any more");
-    }
     for (const std::string_view key : {"MemoryMax", "MemoryHigh", "MemoryLimit", "TasksMax"}) {
       if (has(key)) {
         notes_.push_back(fmt::format(
@@ -294,10 +388,7 @@ class Adopter {
 
   // An option that follows from the unit, unless it was given.
   [[nodiscard]] std::string own_option(const std::string& key, std::uint32_t value) const {
-    const bool given =
-        std::any_of(options_.run_options.begin(), options_.run_options.end(),
-                    [&](const auto& option) { return option.substr(0, option.find('=')) == key; });
-    return given ? "" : fmt::format(" {}={}", key, value);
+    return is_given(key) ? "" : fmt::format(" {}={}", key, value);
   }
 
   [[nodiscard]] bool restarts() const {
@@ -325,6 +416,7 @@ class Adopter {
         facts_.unit, name, user_);
     std::string own = own_option("--timeout", start_s_) + own_option("--grace-s", grace_s_);
     if (!restarts()) own += own_option("--max-restarts", 0);
+    own += contract_;
     text += fmt::format("ExecStart=\nExecStart={}{} run --foreground{}{} {} -- {}\n", prefixes_,
                         segue_, own, words(options_.run_options), name, command_);
     text += fmt::format("ExecReload=\nExecReload={}{} upgrade{} {} -- {}\n",
@@ -352,6 +444,7 @@ class Adopter {
   std::string prefixes_;
   std::string command_;
   std::string user_;
+  std::string contract_;  // options of `segue run`
   std::uint32_t grace_s_ = 0;
   std::uint32_t start_s_ = 0;
   std::vector<std::string> refusals_;
@@ -406,6 +499,7 @@ Result<std::string> service_unit_name(const std::string& name) {
 Result<Adoption> adopt_unit(const UnitFacts& facts, const AdoptionOptions& options) {
   SEGUE_TRY(check_options(options.run_options));
   SEGUE_TRY(check_options(options.upgrade_options));
+  if (!options.upgrade.empty()) SEGUE_TRY(control::parse_contract(options.upgrade));
   std::string name = options.component;
   if (name.empty()) {
     name = facts.unit.substr(0, facts.unit.size() - kSuffix.size());

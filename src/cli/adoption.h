@@ -33,6 +33,7 @@ struct AdoptionOptions {
   std::string segue = "/usr/bin/segue";      // the program's absolute path
   std::vector<std::string> run_options;      // more options of `segue run`, …
   std::vector<std::string> upgrade_options;  // … and of `segue upgrade`: --KEY or --KEY=VALUE
+  std::string upgrade;                       // a control::Contract; empty: as the unit shows
 };
 
 // failed_precondition names everything about the unit that would be lost; invalid_argument is about

@@ -37,7 +37,7 @@ TEST(Adoption, runs_the_same_command_under_the_keeper) {
   const auto adoption = adopted(kPlain);
   ASSERT_TRUE(adoption) << adoption.error().to_string();
   EXPECT_EQ(adoption->component, "kv");
-  EXPECT_THAT(adoption->notes, IsEmpty());
+  EXPECT_THAT(adoption->notes, ElementsAre(HasSubstr("has to link libsegue")));
   const auto unit = after(kPlain);
   EXPECT_THAT(unit.list("Service", "ExecStart"),
               ElementsAre("/usr/bin/segue run --foreground --timeout=90 --grace-s=30 "
@@ -128,7 +128,7 @@ TEST(Adoption, refuses_what_it_cannot_keep_by_name) {
       {"RemainAfterExit=yes", "RemainAfterExit="},
       {"ExecStop=/usr/bin/kv-shutdown", "kv-shutdown"},
       {"ExecStartPost=/bin/echo $MAINPID", "ExecStartPost="},
-      {"KillSignal=SIGQUIT", "KillSignal=SIGQUIT"},
+      {"KillSignal=SIGMAGIC", "KillSignal=SIGMAGIC"},
       {"StandardInput=socket", "StandardInput=socket"},
       {"TemporaryFileSystem=/run:ro", "TemporaryFileSystem=/run"},
       {"InaccessiblePaths=-/var", "InaccessiblePaths=/var"},
@@ -180,7 +180,56 @@ TEST(Adoption, says_what_is_different_from_now_on) {
   ASSERT_TRUE(adoption);
   EXPECT_THAT(adoption->notes,
               testing::UnorderedElementsAre(HasSubstr("reload"), HasSubstr("MemoryMax=1G"),
-                                            HasSubstr("WatchdogSec=")));
+                                            HasSubstr("link libsegue"), HasSubstr("WatchdogSec=")));
+}
+
+// The options of `segue run` that a unit leads to.
+std::string run_of(const std::string& lines, const AdoptionOptions& options = {}) {
+  const auto adoption = adopt_unit({"kv.service", {{"u", kPlain + lines}}, {}}, options);
+  if (!adoption) return adoption.error().message();
+  const std::vector<UnitSource> sources = {{"drop-in", adoption->drop_in}};
+  return *UnitSettings::parse(sources)->last("Service", "ExecStart");
+}
+
+TEST(Adoption, finds_the_contract_that_the_unit_shows) {
+  EXPECT_THAT(run_of(""), Not(HasSubstr("--upgrade")));
+  EXPECT_THAT(run_of("Type=notify\n"), HasSubstr(" --upgrade=auto --ready=notify kv -- "));
+  EXPECT_THAT(run_of("Type=notify\nFileDescriptorStoreMax=9\n"),
+              HasSubstr(" --upgrade=fdstore --ready=notify --fd-store-max=9 kv -- "));
+  EXPECT_THAT(run_of("Type=notify\nFileDescriptorStoreMax=9 --listen=a\n"),
+              HasSubstr(" --upgrade=auto --ready=notify kv -- "));
+  EXPECT_THAT(
+      run_of("Type=notify\nExecReload=/bin/kv -check\n"
+             "ExecReload=/bin/kill -USR2 $MAINPID\n"),
+      HasSubstr(" --upgrade=signal --upgrade-signal=USR2 --new-pid=MAINPID --ready=notify "));
+  EXPECT_THAT(run_of("Type=notify\nExecReload=/bin/kill -HUP $MAINPID\n"),
+              HasSubstr("--upgrade=auto"));
+  EXPECT_THAT(run_of("Type=notify\nWatchdogSec=2min\n"), HasSubstr(" --watchdog-s=120 kv -- "));
+}
+
+TEST(Adoption, takes_the_contract_that_is_named) {
+  EXPECT_THAT(run_of("Type=notify\n", {.upgrade = "restart"}),
+              HasSubstr(" --upgrade=restart --ready=notify kv -- "));
+  EXPECT_THAT(run_of("", {.upgrade = "restart"}), HasSubstr(" --upgrade=restart kv -- "));
+  EXPECT_THAT(run_of("Type=notify\n", {.upgrade = "libsegue"}),
+              HasSubstr(" --upgrade=libsegue kv -- "));
+  const std::string given =
+      run_of("Type=notify\n", {.run_options = {"--upgrade=restart", "--ready=started"}});
+  EXPECT_THAT(given, HasSubstr("--max-restarts=0 --upgrade=restart --ready=started kv -- "));
+  EXPECT_THAT(
+      run_of("", {.run_options = {"--listen=web=tcp:127.0.0.1:80"}, .upgrade = "listeners"}),
+      HasSubstr(" --upgrade=listeners --listen=web=tcp:127.0.0.1:80 kv -- "));
+  EXPECT_THAT(run_of("", {.upgrade = "listeners"}), HasSubstr("name what it listens on"));
+  EXPECT_THAT(run_of("", {.upgrade = "signal"}),
+              testing::AllOf(HasSubstr("does not show --upgrade-signal"),
+                             HasSubstr("does not show --new-pid")));
+  EXPECT_THAT(run_of("", {.upgrade = "magic"}), HasSubstr("magic"));
+}
+
+TEST(Adoption, keeps_the_signal_that_ends_the_program) {
+  EXPECT_THAT(run_of("KillSignal=SIGQUIT\n"), HasSubstr(" --stop-signal=QUIT kv -- "));
+  EXPECT_THAT(run_of("KillSignal=2\n"), HasSubstr(" --stop-signal=2 kv -- "));
+  EXPECT_THAT(run_of("KillSignal=SIGTERM\n"), Not(HasSubstr("--stop-signal")));
 }
 
 TEST(Adoption, refuses_a_unit_that_a_socket_starts) {

@@ -332,6 +332,10 @@ class Parser {
                  "Write a drop-in that lets systemd run the service UNIT under Segue");
     adopt->add_option("--name", arguments_.name, "The component (default: the unit's name)");
     adopt
+        ->add_option("--upgrade", arguments_.unit_upgrade,
+                     "What the program can do about its upgrade (default: what its unit shows)")
+        ->type_name("CONTRACT");
+    adopt
         ->add_option("--run-option", arguments_.run_options,
                      "One more option of `segue run`, as --run-option=--max-restarts=3")
         ->allow_extra_args(false)

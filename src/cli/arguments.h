@@ -51,6 +51,7 @@ struct Arguments {
   std::string keeper;                        // as it was typed; empty: that of this installation
   std::string shell;                         // completion: empty asks for the components' names
   std::string unit;                          // adopt, release-unit
+  std::string unit_upgrade;                  // adopt: a contract
   std::vector<std::string> run_options;      // adopt
   std::vector<std::string> upgrade_options;  // …
   std::string root;  // … below which systemd's folders are; empty: this system

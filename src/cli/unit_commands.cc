@@ -53,7 +53,8 @@ Result<Plan> make_plan(const Arguments& arguments, const UnitFolders& folders) {
   SEGUE_ASSIGN(const UnitFacts facts, folders.read(plan.unit));
   SEGUE_ASSIGN(plan.adoption, adopt_unit(facts, {.component = arguments.name,
                                                  .run_options = arguments.run_options,
-                                                 .upgrade_options = arguments.upgrade_options}));
+                                                 .upgrade_options = arguments.upgrade_options,
+                                                 .upgrade = arguments.unit_upgrade}));
   SEGUE_TRY(check_replaceable(folders, plan.unit, arguments.force));
   return plan;
 }

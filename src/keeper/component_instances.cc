@@ -215,7 +215,8 @@ void Component::drive_ending(Instance& instance) {
       return;
     case EndStep::Action::terminate:
       step("instance.terminated", fields);
-      command(Signal{instance.generation, SIGTERM});
+      command(Signal{instance.generation,
+                     control::parse_signal(settings_.contract.stop_signal).value_or(SIGTERM)});
       return;
     case EndStep::Action::kill:
       step("instance.killed", fields, true);

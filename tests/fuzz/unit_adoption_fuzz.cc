@@ -33,6 +33,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(after->list("Service", "ExecReload").size() == 1);
   require(after->last("Service", "Type") == "notify");
   require(after->last("Service", "KillMode") == "process");
+  // Nothing of the unit becomes an option that was not meant: its values are one word each.
+  const std::string run = *after->last("Service", "ExecStart");
+  require(run.find(" kv -- ") != std::string::npos);
   for (const char* key : {"User", "Group", "WorkingDirectory", "LimitNOFILE", "ProtectSystem",
                           "CapabilityBoundingSet", "NoNewPrivileges", "EnvironmentFile"}) {
     require(before->list("Service", key) == after->list("Service", key));

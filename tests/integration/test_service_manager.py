@@ -301,23 +301,23 @@ def test_systemd_reads_the_drop_in(segue, unit_root):
     assert (checked.returncode, checked.stdout) == (0, "")
 
 
+def command_of(segue, drop_in, key):
+    lines = [line.partition("=")[2] for line in drop_in.splitlines() if line.startswith(f"{key}=")]
+    assert lines[-2] == ""  # it replaces what there was
+    return [str(segue.program), *shlex.split(lines[-1])[1:]]
+
+
 def test_the_adopted_unit_starts_reloads_and_stops(segue, manager, component, unit_root):
     """The commands of the drop-in, run as systemd would run them."""
     drop_in = segue.plain("adopt", "--json", "--root", unit_root, "--name", component.name,
                           "--run-option=--max-restarts=3", "--run-option=--timeout=20",
                           "--upgrade-option=--probation-s=0", "counter").last["drop_in"]
-
-    def command(key):
-        lines = [line.partition("=")[2] for line in drop_in.splitlines() if line.startswith(f"{key}=")]
-        assert lines[-2] == ""  # it replaces what there was
-        return [str(segue.program), *shlex.split(lines[-1])[1:]]
-
-    unit = Unit(segue, manager, command("ExecStart"))
+    unit = Unit(segue, manager, command_of(segue, drop_in, "ExecStart"))
     manager.wait_for("READY=1")
     client = component.client()
     assert client("INC a") == "1"
     first = client.pid()
-    reload = subprocess.run(command("ExecReload"), env=segue.environment, check=False, timeout=60)
+    reload = subprocess.run(command_of(segue, drop_in, "ExecReload"), env=segue.environment, check=False, timeout=60)
     assert reload.returncode == DONE
     manager.wait_for("RELOADING=1")
     manager.wait_for("READY=1")
@@ -325,6 +325,26 @@ def test_the_adopted_unit_starts_reloads_and_stops(segue, manager, component, un
     unit.process.send_signal(signal.SIGTERM)
     unit.finish()
     assert unit.process.returncode == 0
+
+
+def test_a_unit_that_links_no_libsegue_is_adopted_with_the_contract_that_it_shows(segue, manager, component, unit_root,
+                                                                                  build_dir):
+    unit = unit_root / "etc/systemd/system/counter.service"
+    unit.write_text(f"[Service]\nType=notify\nFileDescriptorStoreMax=16\nWatchdogSec=20\nKillSignal=SIGTERM\n"
+                    f"ExecStart={build_dir}/tests/services/depositor\n")
+    drop_in = segue.plain("adopt", "--json", "--root", unit_root, "--name", component.name,
+                          f"--run-option=--listen=web=tcp:127.0.0.1:{component.port}",
+                          "--upgrade-option=--probation-s=0.1", "counter").last["drop_in"]
+    Unit(segue, manager, command_of(segue, drop_in, "ExecStart"))
+    manager.wait_for("READY=1")
+    assert component.status()["upgrade"] == "fdstore"
+    client = component.client()
+    assert client("INC") == "1"
+    first = client.pid()
+    assert "WATCHDOG_USEC" in environment_of(first)
+    reload = subprocess.run(command_of(segue, drop_in, "ExecReload"), env=segue.environment, check=False, timeout=60)
+    assert reload.returncode == DONE
+    assert client("INC") == "2" and client.pid() != first
 
 
 @pytest.mark.parametrize("unit, named", [

@@ -69,6 +69,6 @@ def test_its_commands_are_those_of_segue(key, tmp_path):
 
 @pytest.mark.parametrize("line", [
     "Type=notify", "KillMode=process", "OOMPolicy=continue", "Delegate=yes",
-    "RuntimeDirectoryPreserve=restart"])
+    "RuntimeDirectoryPreserve=restart", "WatchdogSec=30s"])
 def test_it_says_what_upgrades_rest_on(line):
     assert line in UNIT.read_text().splitlines()
