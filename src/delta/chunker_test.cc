@@ -13,9 +13,9 @@ namespace segue::delta {
 namespace {
 
 Bytes noise(std::size_t size_bytes, unsigned seed) {
-  std::mt19937 random(seed);
+  std::mt19937 generator(seed);
   Bytes bytes(size_bytes);
-  for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(random());
+  for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(generator());
   return bytes;
 }
 

@@ -64,34 +64,34 @@ class Random {
   std::mt19937 engine_;
 };
 
-std::map<std::string, Bytes> some_files(Random& random) {
+std::map<std::string, Bytes> some_files(Random& generator) {
   std::map<std::string, Bytes> files;
-  files["README"] = random.text(3000);
-  files["bin/tool"] = random.noise(20000);
-  files["lib/a.js"] = random.text(40000);
-  files["lib/b.js"] = random.text(500);
-  files["lib/deep/er/c"] = random.noise(100);
+  files["README"] = generator.text(3000);
+  files["bin/tool"] = generator.noise(20000);
+  files["lib/a.js"] = generator.text(40000);
+  files["lib/b.js"] = generator.text(500);
+  files["lib/deep/er/c"] = generator.noise(100);
   files["empty"] = {};
   return files;
 }
 
 TEST(Delta, of_the_same_tree_is_little_more_than_its_header) {
-  Random random(1);
-  const MemoryTree tree = MemoryTree::of_files(some_files(random));
+  Random generator(1);
+  const MemoryTree tree = MemoryTree::of_files(some_files(generator));
   EXPECT_LE(expect_rebuilt(tree, tree), DeltaHeader::kMinBytes + 4);
 }
 
 TEST(Delta, a_small_change_costs_little) {
-  Random random(2);
-  auto files = some_files(random);
+  Random generator(2);
+  auto files = some_files(generator);
   const MemoryTree base = MemoryTree::of_files(files);
   files["lib/a.js"][20000] ^= 1;
   EXPECT_LE(expect_rebuilt(base, MemoryTree::of_files(files)), DeltaHeader::kMinBytes + 16);
 }
 
 TEST(Delta, a_renamed_and_changed_file_is_paired_by_its_content) {
-  Random random(3);
-  auto files = some_files(random);
+  Random generator(3);
+  auto files = some_files(generator);
   const MemoryTree base = MemoryTree::of_files(files);
   Bytes tool = files["bin/tool"];
   tool.insert(tool.begin() + 5000, {1, 2, 3, 4});
@@ -101,8 +101,8 @@ TEST(Delta, a_renamed_and_changed_file_is_paired_by_its_content) {
 }
 
 TEST(Delta, a_renamed_folder_costs_its_new_paths_only) {
-  Random random(4);
-  auto files = some_files(random);
+  Random generator(4);
+  auto files = some_files(generator);
   const MemoryTree base = MemoryTree::of_files(files);
   std::map<std::string, Bytes> renamed;
   for (const auto& [path, content] : files) {
@@ -112,36 +112,36 @@ TEST(Delta, a_renamed_folder_costs_its_new_paths_only) {
 }
 
 TEST(Delta, the_same_new_content_twice_is_sent_once) {
-  Random random(5);
-  auto files = some_files(random);
+  Random generator(5);
+  auto files = some_files(generator);
   const MemoryTree base = MemoryTree::of_files(files);
-  files["new/1"] = files["new/2"] = random.noise(9000);
+  files["new/1"] = files["new/2"] = generator.noise(9000);
   EXPECT_LE(expect_rebuilt(base, MemoryTree::of_files(files)), 9000 + 9000 / 20 + 120);
 }
 
 TEST(Delta, from_and_to_an_empty_tree) {
-  Random random(6);
+  Random generator(6);
   const MemoryTree empty = MemoryTree::of_files({});
-  const MemoryTree full = MemoryTree::of_files(some_files(random));
+  const MemoryTree full = MemoryTree::of_files(some_files(generator));
   expect_rebuilt(empty, full);
   expect_rebuilt(full, empty);
   expect_rebuilt(empty, empty);
 }
 
 TEST(Delta, much_that_is_new_goes_through_the_bulk_section) {
-  Random random(7);
-  auto files = some_files(random);
+  Random generator(7);
+  auto files = some_files(generator);
   const MemoryTree base = MemoryTree::of_files(files);
-  files["big"] = random.text(3 << 20);
+  files["big"] = generator.text(3 << 20);
   files["lib/a.js"].push_back('x');
   EXPECT_LT(expect_rebuilt(base, MemoryTree::of_files(files)), std::size_t{2} << 20);
 }
 
 TEST(Delta, text_that_moved_about_is_one_frame_with_its_base) {
-  Random random(10);
-  auto files = some_files(random);
+  Random generator(10);
+  auto files = some_files(generator);
   std::vector<Bytes> lines;
-  for (int i = 0; i < 20000; ++i) lines.push_back(random.noise(12));
+  for (int i = 0; i < 20000; ++i) lines.push_back(generator.noise(12));
   const auto join = [&](std::size_t step) {
     Bytes all;
     for (std::size_t i = 0; i < lines.size(); ++i) {
@@ -160,10 +160,10 @@ TEST(Delta, text_that_moved_about_is_one_frame_with_its_base) {
 }
 
 TEST(Delta, the_same_trees_give_the_same_bytes) {
-  Random random(8);
-  auto files = some_files(random);
+  Random generator(8);
+  auto files = some_files(generator);
   MemoryTree base = MemoryTree::of_files(files);
-  files["lib/b.js"] = random.text(700);
+  files["lib/b.js"] = generator.text(700);
   MemoryTree target = MemoryTree::of_files(files);
   EXPECT_EQ(made(base, target), made(base, target));
 }
@@ -171,11 +171,11 @@ TEST(Delta, the_same_trees_give_the_same_bytes) {
 class RefusedDelta : public testing::Test {
  protected:
   RefusedDelta() {
-    Random random(9);
-    auto files = some_files(random);
+    Random generator(9);
+    auto files = some_files(generator);
     base = std::make_unique<MemoryTree>(MemoryTree::of_files(files));
     files["lib/a.js"].insert(files["lib/a.js"].begin() + 777, {'n', 'e', 'w'});
-    files["fresh"] = random.text(5000);
+    files["fresh"] = generator.text(5000);
     target = std::make_unique<MemoryTree>(MemoryTree::of_files(files));
     delta = made(*base, *target);
     root = root_of(target->manifest());

@@ -42,16 +42,16 @@ TEST(X86_64, lengths_and_fields) {
 // A program of calls whose targets move: 200 functions behind an insertion.
 struct Program {
   static constexpr std::uint64_t kAddress = 0x401000;
-  static Bytes code(const std::vector<std::size_t>& function_sizes, std::mt19937 random) {
+  static Bytes code(const std::vector<std::size_t>& function_sizes, std::mt19937 generator) {
     std::vector<std::size_t> begins = {0};
     for (const std::size_t size : function_sizes) begins.push_back(begins.back() + size);
     Bytes bytes(begins.back(), 0x90);
     for (std::size_t i = 0; i < function_sizes.size(); ++i) {
       for (std::size_t at = begins[i]; at + 8 <= begins[i] + 64; at += 8) {
         bytes[at] = 0xe8;
-        const std::size_t to = begins[random() % function_sizes.size()];
+        const std::size_t to = begins[generator() % function_sizes.size()];
         store_u32(&bytes[at + 1], static_cast<std::uint32_t>(to - (at + 5)));
-        bytes[at + 6] = static_cast<std::uint8_t>(0x50 + random() % 8);
+        bytes[at + 6] = static_cast<std::uint8_t>(0x50 + generator() % 8);
       }
     }
     return bytes;
@@ -87,10 +87,10 @@ std::size_t coded_size(const Bytes& base, const Bytes& target, FilePlan plan) {
 
 TEST(Regions, predicted_addresses_cost_next_to_nothing) {
   std::vector<std::size_t> sizes(200, 64);
-  const std::mt19937 random(5);
-  const Bytes base = Program::code(sizes, random);
+  const std::mt19937 generator(5);
+  const Bytes base = Program::code(sizes, generator);
   sizes[100] = 64 + 32;  // 32 bytes of padding more
-  const Bytes target = Program::code(sizes, random);
+  const Bytes target = Program::code(sizes, generator);
   FilePlan plan;
   plan.operations = {{0, 101 * 64, 32}, {101 * 64, base.size() - 101 * 64, 0}};
   const std::size_t unpredicted = coded_size(base, target, plan);
@@ -104,13 +104,13 @@ TEST(Regions, predicted_addresses_cost_next_to_nothing) {
 }
 
 TEST(Regions, fields_of_noise_are_found_without_harm) {
-  std::mt19937 random(6);
+  std::mt19937 generator(6);
   for (std::uint32_t kind = 0; kind < static_cast<std::uint32_t>(RegionKind::count); ++kind) {
     Bytes bytes(3000 + kind);
-    for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(random());
+    for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(generator());
     if (kind == static_cast<std::uint32_t>(RegionKind::go_functions)) {
       store_u32(bytes.data(), 0xfffffff1);
-      for (std::size_t i = 8; i < 72; i += 8) store_u64(&bytes[i], random() % bytes.size());
+      for (std::size_t i = 8; i < 72; i += 8) store_u64(&bytes[i], generator() % bytes.size());
     }
     const std::vector<Region> regions = {
         {.kind = RegionKind::x86_64, .base_size = 8, .base_address = 16, .target_address = 16},
