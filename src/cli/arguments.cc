@@ -8,6 +8,7 @@
 #include <map>
 
 #include "cli/near_names.h"
+#include "cli/trust_arguments.h"
 
 namespace segue::cli {
 namespace {
@@ -63,6 +64,10 @@ class Parser {
               false, false)
         ->add_option("NAME|PID", arguments_.name, "A component, or the number of a process");
     add_unit_commands();
+    add_trust_commands(
+        app_, arguments_,
+        [this](Command command, const std::string& name, const std::string& text,
+               CLI::App* parent) { return add_plain(command, name, text, false, false, parent); });
     add_texts();
   }
 
@@ -131,9 +136,10 @@ class Parser {
   }
 
   [[nodiscard]] bool is_command(const std::string& word) const {
-    return word == "rollback" || word == "keeper" ||
-           std::any_of(commands_.begin(), commands_.end(),
-                       [&](auto& command) { return command.first->get_name() == word; });
+    const auto commands = app_.get_subcommands({});
+    return word == "rollback" ||
+           std::any_of(commands.begin(), commands.end(),
+                       [&](const CLI::App* command) { return command->get_name() == word; });
   }
 
   [[nodiscard]] std::string unknown_command(const std::string& word) const {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/command_text.h"
+#include "cli/trust_options.h"
 #include "control/exit_code.h"
 #include "control/options.h"
 
@@ -29,6 +30,14 @@ enum class Command {
   keeper_start,
   eject,
   metrics,
+  key_make,
+  key_inspect,
+  key_root,
+  key_rotate,
+  key_sign,
+  tuf_init,
+  tuf_refresh,
+  tuf_download,
 };
 
 // What the command line says.
@@ -56,6 +65,7 @@ struct Arguments {
   std::vector<std::string> upgrade_options;  // …
   std::string root;  // … below which systemd's folders are; empty: this system
   std::string page;  // manual: empty asks for the names of all
+  TrustOptions trust;
 };
 
 struct Usage {

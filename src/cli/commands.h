@@ -28,6 +28,8 @@ control::ExitCode adopt(const Context& context);
 control::ExitCode release_unit(const Context& context);
 control::ExitCode eject(const Context& context);
 control::ExitCode show_metrics(const Context& context);
+control::ExitCode manage_keys(const Context& context);  // key …
+control::ExitCode tuf_client(const Context& context);   // tuf-client …
 
 // The state of one component, for checks before a change.
 base::Result<Json> ask_status(const ComponentFolders& folders, const std::string& name);

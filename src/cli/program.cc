@@ -48,6 +48,16 @@ ExitCode dispatch(const Context& context) {
       return eject(context);
     case Command::metrics:
       return show_metrics(context);
+    case Command::key_make:
+    case Command::key_inspect:
+    case Command::key_root:
+    case Command::key_rotate:
+    case Command::key_sign:
+      return manage_keys(context);
+    case Command::tuf_init:
+    case Command::tuf_refresh:
+    case Command::tuf_download:
+      return tuf_client(context);
   }
   return ExitCode::usage;
 }

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fetch/http.h"
+
+#include <curl/curl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+
+#include "base/assert.h"
+
+namespace segue::fetch {
+namespace {
+
+using base::Error;
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+
+constexpr std::size_t kMaxHeaderBytes = std::size_t{64} << 10;
+constexpr long kOk = 200;
+constexpr long kPartialContent = 206;
+constexpr long kForbidden = 403;
+constexpr long kNotFound = 404;
+constexpr long kGone = 410;
+constexpr long kRangeNotSatisfiable = 416;
+
+// One transfer: what curl's callbacks share.
+struct Transfer {
+  CURL* curl;
+  const HttpRequest& request;
+  const HttpSink& sink;
+  std::uint64_t received_bytes = 0;
+  std::size_t header_bytes = 0;
+  std::optional<std::uint64_t> range_start;  // as the server says
+  std::optional<Error> error;                // ours, not curl's
+
+  [[nodiscard]] long status() const {
+    long code = 0;
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &code);
+    return code;
+  }
+
+  bool refuse(ErrorCode code, std::string message) {
+    error.emplace(code, std::move(message));
+    return false;
+  }
+
+  bool check_range() {
+    const bool ranged = request.first_byte > 0 || request.byte_count;
+    if (!ranged) return true;
+    // From the start a server may send everything; `byte_count` bounds it then.
+    if (status() == kOk && request.first_byte == 0) return true;
+    if (status() == kPartialContent && range_start == request.first_byte) return true;
+    return refuse(ErrorCode::failed_precondition,
+                  fmt::format("the server does not send from byte {} on", request.first_byte));
+  }
+
+  bool take(std::string_view bytes) {
+    if (status() != kOk && status() != kPartialContent) return false;
+    if (received_bytes == 0 && !check_range()) return false;
+    if (request.byte_count) {
+      bytes = bytes.substr(
+          0, std::min<std::uint64_t>(bytes.size(), *request.byte_count - received_bytes));
+    }
+    if (bytes.size() > request.limits.max_bytes - received_bytes) {
+      return refuse(ErrorCode::resource_exhausted,
+                    fmt::format("more comes than the {} bytes allowed", request.limits.max_bytes));
+    }
+    if (auto taken = sink(bytes); !taken) {
+      error = std::move(taken).error();
+      return false;
+    }
+    received_bytes += bytes.size();
+    return true;
+  }
+
+  [[nodiscard]] bool has_all() const {
+    return request.byte_count && received_bytes == *request.byte_count;
+  }
+
+  bool take_header(std::string_view line) {
+    header_bytes += line.size();
+    if (header_bytes > kMaxHeaderBytes) {
+      return refuse(ErrorCode::resource_exhausted, "the server's headers do not end");
+    }
+    constexpr std::string_view kName = "content-range: bytes ";
+    if (line.size() <= kName.size()) return true;
+    std::string name(line.substr(0, kName.size()));
+    std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
+    if (name != kName) return true;
+    std::uint64_t start = 0;
+    const std::string_view value = line.substr(kName.size());
+    const auto [end, problem] = std::from_chars(value.data(), value.data() + value.size(), start);
+    if (problem == std::errc() && end != value.data() + value.size() && *end == '-') {
+      range_start = start;
+    }
+    return true;
+  }
+};
+
+// Anything but the number of bytes ends the transfer.
+std::size_t on_body(char* data, std::size_t size, std::size_t count, void* transfer) {
+  auto& self = *static_cast<Transfer*>(transfer);
+  if (self.has_all()) return 0;
+  return self.take({data, size * count}) ? size * count : 0;
+}
+
+std::size_t on_header(char* data, std::size_t size, std::size_t count, void* transfer) {
+  return static_cast<Transfer*>(transfer)->take_header({data, size * count}) ? size * count : 0;
+}
+
+long milliseconds(base::Duration duration) {
+  return static_cast<long>(std::chrono::ceil<std::chrono::milliseconds>(duration).count());
+}
+
+void prepare(CURL* curl, const HttpRequest& request, Transfer& transfer) {
+  const HttpLimits& limits = request.limits;
+  curl_easy_reset(curl);  // connections stay
+  curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
+  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(curl, CURLOPT_USERAGENT, "segue");
+  curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);  // what is encoded stays so
+  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(limits.connect));
+  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, milliseconds(limits.total));
+  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, static_cast<long>(limits.min_bytes_per_second));
+  curl_easy_setopt(
+      curl, CURLOPT_LOW_SPEED_TIME,
+      static_cast<long>(std::chrono::ceil<std::chrono::seconds>(limits.stall).count()));
+  curl_easy_setopt(curl, CURLOPT_MAX_RECV_SPEED_LARGE,
+                   static_cast<curl_off_t>(limits.max_bytes_per_second));
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
+  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
+  if (request.first_byte == 0 && !request.byte_count) return;
+  const std::string range =
+      request.byte_count
+          ? fmt::format("{}-{}", request.first_byte, request.first_byte + *request.byte_count - 1)
+          : fmt::format("{}-", request.first_byte);
+  curl_easy_setopt(curl, CURLOPT_RANGE, range.c_str());
+}
+
+Result<std::uint64_t> outcome_of(CURLcode code, const Transfer& transfer, const char* details) {
+  if (transfer.error) return fail(*transfer.error);
+  const long status = transfer.status();
+  if (status == kNotFound || status == kForbidden || status == kGone) {
+    return fail(ErrorCode::not_found, "the server does not have it (status {})", status);
+  }
+  if (status == kRangeNotSatisfiable) {
+    return fail(ErrorCode::failed_precondition, "the server's file ends before byte {}",
+                transfer.request.first_byte);
+  }
+  if (transfer.has_all()) return transfer.received_bytes;
+  if (status != 0 && status != kOk && status != kPartialContent) {
+    return fail(ErrorCode::unavailable, "the server answers with status {}", status);
+  }
+  switch (code) {
+    case CURLE_OK:
+      return transfer.received_bytes;
+    case CURLE_OPERATION_TIMEDOUT:
+      return fail(ErrorCode::deadline_exceeded, "{} bytes came, and then it took too long: {}",
+                  transfer.received_bytes, details);
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+      return fail(ErrorCode::invalid_argument, "{}", details);
+    default:
+      return fail(ErrorCode::unavailable, "{} bytes came, and then: {}", transfer.received_bytes,
+                  *details == '\0' ? curl_easy_strerror(code) : details);
+  }
+}
+
+}  // namespace
+
+struct HttpClient::State {
+  struct Free {
+    void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
+  };
+  std::unique_ptr<CURL, Free> curl;
+};
+
+HttpClient::HttpClient() : state_(std::make_unique<State>()) {
+  static const CURLcode initialized = curl_global_init(CURL_GLOBAL_DEFAULT);
+  SEGUE_ASSERT(initialized == CURLE_OK);
+  state_->curl.reset(curl_easy_init());
+  SEGUE_ASSERT(state_->curl != nullptr);
+}
+
+HttpClient::HttpClient(HttpClient&&) noexcept = default;
+HttpClient& HttpClient::operator=(HttpClient&&) noexcept = default;
+HttpClient::~HttpClient() = default;
+
+Result<std::uint64_t> HttpClient::get(const HttpRequest& request, const HttpSink& sink) {
+  if (request.byte_count == 0U) return 0U;
+  CURL* curl = state_->curl.get();
+  Transfer transfer{.curl = curl, .request = request, .sink = sink, .range_start = {}, .error = {}};
+  prepare(curl, request, transfer);
+  std::array<char, CURL_ERROR_SIZE> details{};
+  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, details.data());
+  const CURLcode code = curl_easy_perform(curl);
+  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, nullptr);
+  auto outcome = outcome_of(code, transfer, details.data());
+  if (!outcome) return fail(std::move(outcome).error().with("cannot fetch " + request.url));
+  return outcome;
+}
+
+Result<std::string> HttpClient::get(const HttpRequest& request) {
+  std::string body;
+  SEGUE_TRY(get(request, [&](std::string_view bytes) -> Result<void> {
+    body += bytes;
+    return {};
+  }));
+  return body;
+}
+
+}  // namespace segue::fetch
