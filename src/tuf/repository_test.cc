@@ -48,7 +48,8 @@ std::vector<std::string> names(const std::vector<RepositoryFile>& files) {
 class Published : public testing::Test {
  protected:
   void publish(const Signers& with = signers(), Time now = kTestNow) {
-    for (const auto& file : repository_.publish(with, now).value()) {
+    const auto files = repository_.publish(with, now).value();
+    for (const auto& file : files) {
       server_.files[file.name] = file.bytes;
     }
   }
@@ -128,7 +129,8 @@ TEST_F(Published, goes_on_from_its_files) {
   Repository again = reopened();
   EXPECT_TRUE(again.role("team")->targets.contains("team/a"));
   again.edit("team").value()->targets["team/b"] = target("b");
-  for (const auto& file : again.publish({with.begin(), with.end()}, kTestNow).value()) {
+  const auto files = again.publish(with, kTestNow).value();
+  for (const auto& file : files) {
     server_.files[file.name] = file.bytes;
   }
   TestClient client(server_);
