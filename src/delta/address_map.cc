@@ -14,7 +14,7 @@ constexpr std::uint32_t kFirstKnownTrust = 16;
 }  // namespace
 
 AddressMap::AddressMap(const std::vector<Region>& regions, const std::vector<Operation>& operations)
-    : regions_(regions), known_(regions.empty() ? 0 : kKnown) {
+    : regions_(regions) {
   for (const Region& region : regions) {
     if (region.kind != RegionKind::absent) by_target_.push_back(&region);
   }
@@ -23,6 +23,12 @@ AddressMap::AddressMap(const std::vector<Region>& regions, const std::vector<Ope
                      return left->target_offset < right->target_offset;
                    });
   if (regions.empty()) return;
+  constexpr std::uint64_t kBytesPerAddress = 16;
+  std::uint64_t size_bytes = 0;
+  for (const Region* region : by_target_) size_bytes += region->base_size;
+  known_bits_ = std::clamp(static_cast<int>(std::bit_width(size_bytes / kBytesPerAddress)),
+                           kMinKnownBits, kMaxKnownBits);
+  known_.resize(std::size_t{1} << known_bits_);
   std::uint64_t target_at = 0;
   copies_.reserve(operations.size());
   for (const Operation& operation : operations) {
@@ -85,8 +91,8 @@ AddressMap::Prediction AddressMap::computed(std::uint64_t address) const {
 
 AddressMap::Prediction AddressMap::predict(std::uint64_t address) {
   const auto key = static_cast<std::uint32_t>(address - regions_.front().base_address) + 1;
-  std::size_t slot = key * 0x9e3779b1U >> (32 - kKnownBits);
-  for (std::size_t i = 0; i < kMaxProbes; ++i, slot = (slot + 1) % kKnown) {
+  std::size_t slot = key * 0x9e3779b1U >> (32 - known_bits_);
+  for (std::size_t i = 0; i < kMaxProbes; ++i, slot = (slot + 1) & (known_.size() - 1)) {
     Known& known = known_[slot];
     if (known.key == key) {
       return {known.address, kFirstKnownTrust + std::min(known.seen, 7U), slot};
@@ -99,13 +105,13 @@ AddressMap::Prediction AddressMap::predict(std::uint64_t address) {
     }
   }
   Prediction prediction = computed(address);
-  prediction.slot = kKnown;
+  prediction.slot = kNoSlot;
   return prediction;
 }
 
 void AddressMap::learn(const Prediction& prediction, std::uint64_t /*address*/,
                        std::uint64_t actual) {
-  if (prediction.slot >= kKnown) return;
+  if (prediction.slot == kNoSlot) return;
   Known& known = known_[prediction.slot];
   if (actual == prediction.address) {
     known.seen = known.seen == kMissed - 1 ? known.seen : std::min(known.seen + 1, 7U);

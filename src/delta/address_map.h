@@ -12,7 +12,8 @@
 namespace segue::delta {
 
 // Where an address of the base is in the target: first by what the operations copy where, then by
-// what was learned. At most kMaxKnown addresses are remembered; 16 bytes each.
+// what was learned. At most 2^19 addresses are remembered, 16 bytes each;
+// fewer for a small program.
 class AddressMap {
  public:
   AddressMap(const std::vector<Region>& regions, const std::vector<Operation>& operations);
@@ -37,8 +38,9 @@ class AddressMap {
   [[nodiscard]] std::uint64_t target_address(const Region& base_region, std::uint64_t place) const;
 
  private:
-  static constexpr int kKnownBits = 19;
-  static constexpr std::size_t kKnown = std::size_t{1} << kKnownBits;
+  static constexpr int kMinKnownBits = 8;
+  static constexpr int kMaxKnownBits = 19;
+  static constexpr std::size_t kNoSlot = SIZE_MAX;
   static constexpr std::size_t kMaxProbes = 8;
 
   struct Known {
@@ -63,6 +65,7 @@ class AddressMap {
   const std::vector<Region>& regions_;
   std::vector<const Region*> by_target_;  // those with bytes, by their place in the target
   std::vector<Copy> copies_;              // by place in the base
+  int known_bits_ = kMinKnownBits;
   std::vector<Known> known_;
 };
 

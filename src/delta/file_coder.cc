@@ -76,7 +76,9 @@ Result<void> FileCoder<Coder>::code_regions(FilePlan& plan, std::uint64_t base_s
     return zigzag(static_cast<std::int64_t>(value - expected));
   };
   const std::uint64_t count = symbols_.number(plan.regions.size(), SymbolKind::region_count);
-  if (count > kMaxRegions) return malformed("too many regions");
+  if (count > kMaxRegions || (count > 0 && base_size > UINT32_MAX)) {
+    return malformed("too many regions");
+  }
   plan.regions.resize(static_cast<std::size_t>(count));
   Region last;
   for (Region& region : plan.regions) {

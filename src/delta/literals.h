@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -37,7 +39,9 @@ class LiteralCoder {
     base_match_ = {};
     base_index_.clear();
     if (!indexed) return;
-    base_index_.assign(kBaseHashes, 0);
+    index_bits_ = std::clamp(static_cast<int>(std::bit_width(base.size() / kBaseStep)) + 1,
+                             kMinIndexBits, kMaxIndexBits);
+    base_index_.assign(std::size_t{1} << index_bits_, 0);
     const std::size_t end = std::min<std::size_t>(base.size(), UINT32_MAX);
     for (std::size_t at = 8; at < end; at += kBaseStep) {
       base_index_[base_hash(load_u64(base.data() + at - 8))] = static_cast<std::uint32_t>(at);
@@ -76,7 +80,8 @@ class LiteralCoder {
   static constexpr std::size_t kMixerSets = 3 * 4 * 2;
   static constexpr std::size_t kHistoryBytes = std::size_t{4} << 20;
   static constexpr std::size_t kHistoryHashes = std::size_t{1} << 18;
-  static constexpr std::size_t kBaseHashes = std::size_t{1} << 20;
+  static constexpr int kMinIndexBits = 8;
+  static constexpr int kMaxIndexBits = 20;
   static constexpr std::size_t kBaseStep = 4;
   static constexpr std::uint32_t kMaxMatch = 31;
   static constexpr std::uint32_t kLimit = 255;
@@ -98,8 +103,8 @@ class LiteralCoder {
   static std::size_t history_hash(std::uint64_t tail) {
     return static_cast<std::size_t>((tail >> 24) * 0x9e3779b97f4a7c15 >> (64 - 18));
   }
-  static std::size_t base_hash(std::uint64_t tail) {
-    return static_cast<std::size_t>((tail >> 16) * 0x9e3779b97f4a7c15 >> (64 - 20));
+  [[nodiscard]] std::size_t base_hash(std::uint64_t tail) const {
+    return static_cast<std::size_t>((tail >> 16) * 0x9e3779b97f4a7c15 >> (64 - index_bits_));
   }
 
   void remember(std::uint8_t byte) {
@@ -215,6 +220,7 @@ class LiteralCoder {
   std::vector<std::uint32_t> recent_;
   ByteView base_;
   std::vector<std::uint32_t> base_index_;
+  int index_bits_ = kMinIndexBits;
   Match history_match_;
   Match base_match_;
   std::uint64_t tail_ = 0;
