@@ -184,8 +184,10 @@ class FieldFinder {
   }
 
   std::vector<Field> sorted() {
-    std::stable_sort(fields_.begin(), fields_.end(),
-                     [](const Field& left, const Field& right) { return left.at < right.at; });
+    const auto by_place = [](const Field& left, const Field& right) { return left.at < right.at; };
+    if (!std::is_sorted(fields_.begin(), fields_.end(), by_place)) {
+      std::stable_sort(fields_.begin(), fields_.end(), by_place);
+    }
     std::uint64_t end = 0;
     std::erase_if(fields_, [&](const Field& field) {
       if (field.at < end) return true;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 namespace segue::delta {
 
@@ -30,37 +31,46 @@ tl::unexpected<base::Error> malformed(std::string_view what) {
 template <class Coder>
 class FileCoder<Coder>::Writer {
  public:
-  explicit Writer(const Emit& emit) : emit_(emit) { buffer_.reserve(2 * kFlushBytes); }
+  explicit Writer(const Emit& emit) : emit_(emit), buffer_(kBufferBytes) {}
 
   void write(ByteView bytes) {
-    while (!bytes.empty()) {
-      const ByteView piece = bytes.first(std::min(bytes.size(), kFlushBytes));
-      buffer_.insert(buffer_.end(), piece.begin(), piece.end());
-      bytes = bytes.subspan(piece.size());
-      if (buffer_.size() >= kFlushBytes) flush();
+    while (bytes.size() > kBufferBytes - used_) {
+      const std::size_t room = kBufferBytes - used_;
+      append(bytes.first(room));
+      flush();
+      bytes = bytes.subspan(room);
     }
+    append(bytes);
   }
   void put(std::uint8_t byte) {
-    buffer_.push_back(byte);
-    if (buffer_.size() >= kFlushBytes) flush();
+    if (used_ == kBufferBytes) flush();
+    buffer_[used_++] = byte;
   }
   [[nodiscard]] std::uint64_t tail() const {
-    if (buffer_.size() >= 8) return load_u64(buffer_.data() + buffer_.size() - 8);
+    if (used_ >= 8) return load_u64(buffer_.data() + used_ - 8);
     std::uint64_t tail = tail_;
-    for (const std::uint8_t byte : buffer_) tail = tail >> 8 | std::uint64_t{byte} << 56;
+    for (std::size_t i = 0; i < used_; ++i) tail = tail >> 8 | std::uint64_t{buffer_[i]} << 56;
     return tail;
   }
   void flush() {
-    if (result_) result_ = emit_(buffer_);
+    if (result_) result_ = emit_(ByteView(buffer_).first(used_));
     tail_ = tail();
-    buffer_.clear();
+    used_ = 0;
   }
   [[nodiscard]] const Result<void>& result() const { return result_; }
 
  private:
-  static constexpr std::size_t kFlushBytes = 64 * 1024;
+  static constexpr std::size_t kBufferBytes = 64 * 1024;
+
+  void append(ByteView bytes) {
+    if (bytes.empty()) return;
+    std::memcpy(buffer_.data() + used_, bytes.data(), bytes.size());
+    used_ += bytes.size();
+  }
+
   const Emit& emit_;
   Bytes buffer_;
+  std::size_t used_ = 0;
   std::uint64_t tail_ = 0;
   Result<void> result_;
 };
