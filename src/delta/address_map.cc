@@ -90,8 +90,8 @@ AddressMap::Prediction AddressMap::computed(std::uint64_t address) const {
 }
 
 AddressMap::Prediction AddressMap::predict(std::uint64_t address) {
-  const auto key = static_cast<std::uint32_t>(address - regions_.front().base_address) + 1;
-  std::size_t slot = key * 0x9e3779b1U >> (32 - known_bits_);
+  const std::uint32_t key = key_of(address);
+  std::size_t slot = slot_of(key);
   for (std::size_t i = 0; i < kMaxProbes; ++i, slot = (slot + 1) & (known_.size() - 1)) {
     Known& known = known_[slot];
     if (known.key == key) {

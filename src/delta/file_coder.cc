@@ -330,6 +330,10 @@ void FileCoder<Coder>::copy(const Operation& operation, ByteView base, ByteView 
                    target, out);
       },
       [&](const Field& field, std::uint64_t offset) {
+        constexpr std::ptrdiff_t kAhead = 6;
+        if (fields_.data() + fields_.size() - &field > kAhead) {
+          addresses_->prefetch(address_in(*(&field + kAhead), base, *regions_));
+        }
         copy_field(field, base, target, place + offset, *regions_, out);
       });
 }
