@@ -22,14 +22,13 @@ void add_passphrase(CLI::App& app, TrustOptions& options) {
 }
 
 void add_signers(CLI::App& app, TrustOptions& options) {
-  add_list(app, "--sign-with", options.signers, "FILE",
-           "Sign with this private key; may be repeated");
+  add_list(app, "--sign-with", options.signers, "FILE", "Sign with this private key");
   add_passphrase(app, options);
 }
 
 void add_root_options(CLI::App& app, TrustOptions& options) {
   add_list(app, "--add-key", options.add, "ROLE=FILE",
-           "A key for root, targets, snapshot or timestamp; may be repeated");
+           "A key for root, targets, snapshot or timestamp");
   add_list(app, "--threshold", options.thresholds, "ROLE=N", "How many of its keys have to sign");
   app.add_option("--expires-days", options.expires_days, "How long it is valid (365)")
       ->check(CLI::Range(1, 36'500))
@@ -66,7 +65,7 @@ void add_key_commands(CLI::App& program, Arguments& arguments, const AddCommand&
   rotate->add_option("--out", options.out, "Where it goes (N.root.json beside ROOT)")
       ->type_name("FILE");
   add_list(*rotate, "--remove-key", options.remove, "ROLE=KEY",
-           "A key that the role loses: its id or its file; may be repeated");
+           "A key that the role loses: its id or its file");
   add_root_options(*rotate, options);
   add_dry_run(*rotate, arguments);
 
@@ -88,8 +87,7 @@ void add_client_commands(CLI::App& program, Arguments& arguments, const AddComma
       ->type_name("DIR");
   client->add_option("--metadata-url", options.metadata_url, "Where metadata comes from")
       ->type_name("URL");
-  add_list(*client, "--target-name", options.target_names, "PATH",
-           "What to download; may be repeated");
+  add_list(*client, "--target-name", options.target_names, "PATH", "What to download");
   client->add_option("--target-base-url", options.target_base_url, "Where targets come from")
       ->type_name("URL");
   client->add_option("--target-dir", options.target_dir, "Where targets go")->type_name("DIR");
