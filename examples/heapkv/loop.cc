@@ -121,7 +121,7 @@ void Loop::ready(std::uint64_t id, std::uint32_t events) {
 
 bool Loop::receive(Client& client) {
   std::array<char, 65'536> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init)
-  const ssize_t got = recv(client.conn.fd(), buffer.data(), buffer.size(), 0);
+  const ssize_t got = client.conn.read(buffer.data(), buffer.size());
   if (got <= 0) return got < 0 && (errno == EAGAIN || errno == EINTR);
   client.input.append(buffer.data(), static_cast<std::size_t>(got));
   return client.input.size() <= kMaxInputBytes;
@@ -150,8 +150,7 @@ bool Loop::answer(Client& client) {
 
 void Loop::flush(Client& client) {
   if (!client.output.empty()) {
-    const ssize_t sent =
-        send(client.conn.fd(), client.output.data(), client.output.size(), MSG_NOSIGNAL);
+    const ssize_t sent = client.conn.write(client.output);
     if (sent < 0 && errno != EAGAIN && errno != EINTR) return close(client);
     client.output.erase(0, sent < 0 ? 0 : static_cast<std::size_t>(sent));
   }

@@ -21,6 +21,13 @@ bool read_number(std::string_view text, Number& number) {
   return error == std::errc{} && end == text.data() + text.size();
 }
 
+bool set_on_crash(const std::string& value, heapkv::Options& options) {
+  if (value == "resume") options.on_crash = SEGUE_ON_CRASH_RESUME;
+  if (value == "arenas") options.on_crash = SEGUE_ON_CRASH_ARENAS;
+  if (value == "restart") options.on_crash = SEGUE_ON_CRASH_RESTART;
+  return value == "resume" || value == "arenas" || value == "restart";
+}
+
 bool set_option(std::string_view option, const std::string& value, heapkv::Options& options) {
   if (option == "--listen") return !(options.listen = value).empty();
   if (option == "--directory") return !(options.directory = value).empty();
@@ -32,6 +39,8 @@ bool set_option(std::string_view option, const std::string& value, heapkv::Optio
   }
   if (option == "--budget-us") return read_number(value, options.budget_us);
   if (option == "--probation-ms") return read_number(value, options.probation_ms);
+  if (option == "--label") return !(options.label = value).empty();
+  if (option == "--on-crash") return set_on_crash(value, options);
   return false;
 }
 
@@ -41,11 +50,12 @@ int main(int argc, char** argv) {
   heapkv::Options options;
   for (int i = 1; i < argc; i += 2) {
     if (i + 1 < argc && set_option(argv[i], argv[i + 1], options)) continue;
-    fmt::print(stderr,
-               "heapkv: '{}' is unknown or wrong; usage: heapkv-v1 [--listen tcp:ADDRESS:PORT] "
-               "[--directory DIRECTORY] [--heap-mib N] [--fill-mib N] [--threads N] "
-               "[--probation-ms N] [--budget-us N]\n",
-               argv[i]);
+    fmt::print(
+        stderr,
+        "heapkv: '{}' is unknown or wrong; usage: heapkv-v1 [--listen tcp:ADDRESS:PORT] "
+        "[--directory DIRECTORY] [--heap-mib N] [--fill-mib N] [--threads N] "
+        "[--probation-ms N] [--budget-us N] [--on-crash resume|arenas|restart] [--label TEXT]\n",
+        argv[i]);
     return kUsage;
   }
   heapkv::Server server(std::move(options));

@@ -4,6 +4,7 @@
 
 #include <segue/heap.h>
 
+#include <array>
 #include <cstdint>
 #include <type_traits>
 
@@ -21,6 +22,7 @@ inline constexpr std::uint32_t kChunks = 16'384;
 struct Root {
   std::uint64_t entries;
   std::uint64_t directory;  // a record of kChunks ids
+  std::uint64_t changing;   // 1 while a command changes the heap
 };
 struct Chunk {
   std::uint64_t heads[kBucketsPerChunk];
@@ -39,6 +41,10 @@ struct EntryV2 {
   std::uint64_t writes;
 };
 using Entry = std::conditional_t<kVersion == 1, EntryV1, EntryV2>;
+
+// What version 1 has no place for, within an entry's bytes.
+inline constexpr std::array<segue_form_field, 1> kRecordFields = {
+    {{SEGUE_HEAP_BYTES, 1, "an entry's number of writes"}}};
 
 // Converters of the form; see segue_convert.
 int up(void* user, std::uint32_t from, const segue_record* in, segue_writer* out);

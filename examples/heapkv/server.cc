@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <array>
+#include <charconv>
 #include <iterator>
+#include <limits>
 #include <thread>
 
 #include "records.h"
@@ -51,11 +53,13 @@ std::string Server::open_loops() {
 std::string Server::start() {
   segue_options settings{};
   settings.service = "heapkv";
-  const std::string version = std::to_string(kVersion);
+  if (options_.label.empty()) options_.label = std::to_string(kVersion);
+  const std::string version = options_.label;
   settings.version = version.c_str();
   settings.directory = options_.directory.empty() ? nullptr : options_.directory.c_str();
   settings.probation_ms = options_.probation_ms;
   settings.budget_us = options_.budget_us;
+  settings.on_crash = options_.on_crash;
   instance_ = std::make_unique<segue::Instance>(settings, *this);
   if (!instance_->valid()) return instance_->error();
   if (const std::string why = open_loops(); !why.empty()) return why;
@@ -100,12 +104,18 @@ bool Server::freeze() {
   return true;
 }
 
-void Server::resume(segue_resume_reason /*reason*/, bool /*released*/) {
+void Server::resume(segue_resume_reason reason, bool /*released*/) {
+  resumed_from_arenas_ += reason == SEGUE_RESUME_FROM_ARENAS ? 1 : 0;
   serving_ = true;
 }
 
 bool Server::check(std::string& why) {
   why = store_.check();
+  return why.empty();
+}
+
+bool Server::check_arenas(std::string& why) {
+  why = store_.check_left();
   return why.empty();
 }
 
@@ -167,10 +177,9 @@ void Server::execute(const std::vector<std::string_view>& words, std::string& ou
   } else if (command == "get" && words.size() == 2) {
     get(words[1], out);
   } else if (command == "set" && words.size() == 3) {
-    const Store::Outcome stored = store_.set(words[1], words[2]);
-    out += stored == Store::Outcome::done   ? "+OK\r\n"
-           : stored == Store::Outcome::full ? kFull
-                                            : kDamaged;
+    set(words[1], words[2], out);
+  } else if (command == "incr" && words.size() == 2) {
+    increment(words[1], out);
   } else if (command == "del" && words.size() == 2) {
     const Store::Outcome erased = store_.erase(words[1]);
     if (erased == Store::Outcome::damaged) {
@@ -183,7 +192,39 @@ void Server::execute(const std::vector<std::string_view>& words, std::string& ou
   } else if (command == "info") {
     bulk(out, info());
   } else {
-    out += "-ERR PING, GET, SET, DEL, DBSIZE and INFO are what there is\r\n";
+    out += "-ERR PING, GET, SET, INCR, DEL, DBSIZE and INFO are what there is\r\n";
+  }
+}
+
+void Server::set(std::string_view key, std::string_view value, std::string& out) {
+  const Store::Outcome stored = store_.set(key, value);
+  out += stored == Store::Outcome::done   ? "+OK\r\n"
+         : stored == Store::Outcome::full ? kFull
+                                          : kDamaged;
+}
+
+void Server::increment(std::string_view key, std::string& out) {
+  std::string_view value;
+  std::int64_t number = 0;
+  const Store::Outcome found = store_.get(key, value);
+  if (found == Store::Outcome::damaged) {
+    out += kDamaged;
+    return;
+  }
+  if (found == Store::Outcome::done) {
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+    if (error != std::errc{} || end != value.data() + value.size() ||
+        number == std::numeric_limits<std::int64_t>::max()) {
+      out += "-ERR value is not an integer or out of range\r\n";
+      return;
+    }
+  }
+  std::string stored;
+  set(key, fmt::to_string(number + 1), stored);
+  if (stored.front() == '+') {
+    fmt::format_to(std::back_inserter(out), ":{}\r\n", number + 1);
+  } else {
+    out += stored;
   }
 }
 
@@ -204,8 +245,9 @@ std::string Server::info() const {
   const segue_heap_usage usage = store_.usage();
   return fmt::format(
       "process_id:{}\r\nversion:{}\r\nlast_blackout_ns:{}\r\nheap_records:{}\r\n"
-      "heap_record_bytes:{}\r\nheap_used_bytes:{}\r\n",
-      getpid(), kVersion, blackout_ns_, usage.records, usage.record_bytes, usage.used_bytes);
+      "heap_record_bytes:{}\r\nheap_used_bytes:{}\r\nresumed_from_arenas:{}\r\n",
+      getpid(), options_.label, blackout_ns_, usage.records, usage.record_bytes, usage.used_bytes,
+      resumed_from_arenas_);
 }
 
 }  // namespace heapkv

@@ -21,6 +21,8 @@ struct Options {
   unsigned threads = 1;
   std::uint32_t probation_ms = 0;  // 0: libsegue's default, likewise below
   std::uint32_t budget_us = 0;
+  segue_on_crash on_crash = SEGUE_ON_CRASH_RESUME;
+  std::string label;  // what INFO says of the version, in place of the form's
 };
 
 class Server : public segue::Service, public segue::ConnectionSource {
@@ -41,6 +43,7 @@ class Server : public segue::Service, public segue::ConnectionSource {
   bool freeze() override;
   void resume(segue_resume_reason reason, bool released) override;
   bool check(std::string& why) override;
+  bool check_arenas(std::string& why) override;
   void activate(const segue_activation& activation) override;
   void terminate(segue_end_reason reason) override;
   bool encode(segue::Connection conn, segue::Writer& out) override;
@@ -51,6 +54,8 @@ class Server : public segue::Service, public segue::ConnectionSource {
   void fill();
   std::string open_loops();
   void get(std::string_view key, std::string& out) const;
+  void set(std::string_view key, std::string_view value, std::string& out);
+  void increment(std::string_view key, std::string& out);
   [[nodiscard]] std::string info() const;
 
   Options options_;
@@ -61,6 +66,7 @@ class Server : public segue::Service, public segue::ConnectionSource {
   std::size_t next_home_ = 0;  // of a connection that is adopted
   std::mutex store_lock_;
   std::uint64_t blackout_ns_ = 0;
+  std::uint64_t resumed_from_arenas_ = 0;
   bool serving_ = false;
   bool ended_ = false;
   bool damaged_ = false;

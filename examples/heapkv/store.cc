@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store.h"
 
+#include <atomic>
 #include <cstring>
 #include <functional>
 
@@ -70,6 +71,8 @@ bool Store::open(segue_instance* instance, std::size_t max_bytes, std::mutex& lo
   form.name = "heapkv.record";
   form.up = up;
   form.down = down;
+  form.fields = kRecordFields.data();
+  form.field_count = static_cast<std::uint32_t>(kRecordFields.size());
   heap_ = segue_heap_open(instance, "store", &form, max_bytes);
   return heap_ != nullptr &&
          segue_heap_set_lock(
@@ -154,7 +157,47 @@ Outcome Store::get(std::string_view key, std::string_view& value) const {
   return Outcome::done;
 }
 
+// A process may be killed between any two instructions: then it shows that it was at it.
+bool Store::begin_change() {
+  void* data = nullptr;
+  if (segue_heap_write(heap_, root_, &data) != SEGUE_OK) return false;
+  __atomic_store_n(&static_cast<Root*>(data)->changing, 1U, __ATOMIC_RELEASE);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  return true;
+}
+
+// begin_change() has announced it to the heap, in this turn of the loop.
+void Store::end_change() {
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  const auto* root = view<Root>(heap_, root_, kRootType, nullptr);
+  if (root != nullptr) __atomic_store_n(&const_cast<Root*>(root)->changing, 0U, __ATOMIC_RELEASE);
+}
+
 Outcome Store::set(std::string_view key, std::string_view value) {
+  if (!begin_change()) return Outcome::full;
+  const Outcome outcome = set_marked(key, value);
+  end_change();
+  return outcome;
+}
+
+Outcome Store::erase(std::string_view key) {
+  if (!begin_change()) return Outcome::full;
+  const Outcome outcome = erase_marked(key);
+  end_change();
+  return outcome;
+}
+
+std::string Store::check_left() {
+  Root root{};
+  const std::uint64_t id = segue_heap_root(heap_);
+  if (segue_heap_copy(heap_, id, &root, sizeof root, nullptr, nullptr) != SEGUE_OK) {
+    return "the index has no root";
+  }
+  if (root.changing != 0) return "a command was changing the heap when the process died";
+  return check();
+}
+
+Outcome Store::set_marked(std::string_view key, std::string_view value) {
   Place place;
   const Outcome found = find(key, place);
   if (found == Outcome::damaged) return found;
@@ -211,7 +254,7 @@ bool Store::count(std::int64_t change) {
   return true;
 }
 
-Outcome Store::erase(std::string_view key) {
+Outcome Store::erase_marked(std::string_view key) {
   Place place;
   if (const Outcome found = find(key, place); found != Outcome::done) return found;
   const std::uint64_t next = entry(heap_, place.id)->next;

@@ -24,6 +24,8 @@ class Store {
   bool begin();
   // The service's invariant, on the moment that a rehearsal verifies. Empty: it holds.
   std::string check();
+  // Of a heap that a dead process left: also that no command was under way.
+  std::string check_left();
 
   enum class Outcome : std::uint8_t { done, missing, full, damaged };
   Outcome get(std::string_view key, std::string_view& value) const;
@@ -43,6 +45,10 @@ class Store {
   Outcome link(const Place& place, std::uint64_t next);
   bool make_index();
   bool count(std::int64_t change);
+  bool begin_change();
+  void end_change();
+  Outcome set_marked(std::string_view key, std::string_view value);
+  Outcome erase_marked(std::string_view key);
 
   segue_heap* heap_ = nullptr;
   std::uint64_t root_ = 0;

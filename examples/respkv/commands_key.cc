@@ -206,6 +206,15 @@ void object_idletime(Call& call) {
   call.reply.integer(static_cast<std::int64_t>((call.keys().now_ms() - since) / 1000));
 }
 
+// The longest time in milliseconds between two changes.
+void object_longest_rest(Call& call) {
+  const Item* item = object_item(call);
+  if (item == nullptr) return;
+  const auto rest_ms = item->data.longest_rest_ms();
+  if (!rest_ms) return call.reply.error("ERR this version does not know the longest rest");
+  call.reply.integer(static_cast<std::int64_t>(*rest_ms));
+}
+
 void object_encoding(Call& call) {
   if (const Item* item = object_item(call)) call.reply.bulk(encoding_of(item->data.value));
 }
@@ -217,6 +226,7 @@ void object_refcount(Call& call) {
 constexpr Command kObjectCommands[] = {
     {"object|freq", object_freq, 3, kNone, 2, 2, 1},
     {"object|idletime", object_idletime, 3, kNone, 2, 2, 1},
+    {"object|longest-rest", object_longest_rest, 3, kNone, 2, 2, 1},
     {"object|encoding", object_encoding, 3, kNone, 2, 2, 1},
     {"object|refcount", object_refcount, 3, kNone, 2, 2, 1},
 };

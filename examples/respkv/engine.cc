@@ -302,6 +302,15 @@ void Engine::key_erased(const std::string& key) {
   if (!registry.watched().empty()) break_watches(key);
 }
 
+void Engine::all_keys_erased() {
+  host.all_keys_erased();
+  std::vector<std::string> broken;
+  for (const auto& [key, sessions] : registry.watched()) {
+    if (keys.peek(key) != nullptr) broken.push_back(key);
+  }
+  for (const std::string& key : broken) break_watches(key);
+}
+
 void Engine::break_watches(const std::string& key) {
   const auto found = registry.watched().find(key);
   if (found == registry.watched().end()) return;

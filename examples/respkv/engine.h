@@ -90,6 +90,7 @@ class Engine final : public KeyspaceObserver {
  private:
   void key_changed(const std::string& key) override;
   void key_erased(const std::string& key) override;
+  void all_keys_erased() override;
   void break_watches(const std::string& key);
   void dispatch(Session& session, Arguments arguments);
   void queue(Session& session, Arguments arguments);

@@ -25,6 +25,7 @@ class FakeHost final : public Host {
   }
   void key_changed(const std::string& key) override { changes.push_back("+" + key); }
   void key_erased(const std::string& key) override { changes.push_back("-" + key); }
+  void all_keys_erased() override { changes.emplace_back("-*"); }
 
   std::vector<std::string> changes;
   double slept_seconds = 0;
@@ -61,6 +62,23 @@ TEST_F(EngineTest, tells_the_host_of_each_changed_key_and_of_no_other) {
   run({"RPUSH", "l", "x"});
   run({"LPOP", "l"});
   EXPECT_THAT(host_.changes, ElementsAre("+a", "+a", "-a", "+l", "-l"));
+}
+
+TEST_F(EngineTest, a_flush_is_told_once_and_breaks_watches_of_keys_that_were_there) {
+  run({"MSET", "a", "1", "b", "2"});
+  run(first_, {"WATCH", "a"});
+  run(second_, {"WATCH", "none"});
+  host_.changes.clear();
+  EXPECT_EQ(run({"FLUSHALL"}), "+OK\r\n");
+  EXPECT_EQ(host_.changes, std::vector<std::string>{"-*"});
+  EXPECT_EQ(run({"DBSIZE"}), ":0\r\n");
+  EXPECT_EQ(engine_.keys.check(), "");
+  for (Session* session : {&first_, &second_}) {
+    run(*session, {"MULTI"});
+    run(*session, {"PING"});
+  }
+  EXPECT_EQ(run(first_, {"EXEC"}), "*-1\r\n");
+  EXPECT_EQ(run(second_, {"EXEC"}), "*1\r\n+PONG\r\n");
 }
 
 TEST_F(EngineTest, failed_commands_change_nothing) {

@@ -25,6 +25,14 @@ void put_unless_zero(segue_writer* out, std::uint32_t tag, std::uint64_t number)
 
 }  // namespace
 
+const std::array<segue_form_field, 5> kEntryFields = {{
+    {entry_tag::kCreatedAt, 1, "time of creation"},
+    {entry_tag::kModifiedAt, 2, "time of the last change"},
+    {entry_tag::kChanges, 2, "number of changes"},
+    {entry_tag::kActivity, 3, "last change and number of changes"},
+    {entry_tag::kLongestRest, 3, "longest rest"},
+}};
+
 int copy_fields(void* /*user*/, std::uint32_t /*from*/, const segue_record* in, segue_writer* out) {
   copy_unless(in, out, [](std::uint32_t) { return false; });
   return SEGUE_OK;
@@ -43,10 +51,13 @@ int entry_up(void* user, std::uint32_t from, const segue_record* in, segue_write
   return SEGUE_OK;
 }
 
-// 3 to 2: one field becomes two. 2 to 1: version 1 keeps what it does not know.
+// 3 to 2: one field becomes two, and the longest rest is dropped: as version 2 would keep it, it
+// would be wrong with the next change. 2 to 1: version 1 keeps what it does not know.
 int entry_down(void* user, std::uint32_t from, const segue_record* in, segue_writer* out) {
   if (from == 2) return copy_fields(user, from, in, out);
-  copy_unless(in, out, [](std::uint32_t tag) { return tag == entry_tag::kActivity; });
+  copy_unless(in, out, [](std::uint32_t tag) {
+    return tag == entry_tag::kActivity || tag == entry_tag::kLongestRest;
+  });
   const std::uint64_t activity = segue_get_u64(in, entry_tag::kActivity, 0);
   put_unless_zero(out, entry_tag::kModifiedAt, activity >> entry_tag::kChangesBits);
   put_unless_zero(out, entry_tag::kChanges, activity & entry_tag::kMaxChanges);

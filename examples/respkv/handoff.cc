@@ -69,6 +69,8 @@ std::string_view resume_name(segue_resume_reason reason) {
       return "reclaimed";
     case SEGUE_RESUME_REPLAYED:
       return "replayed";
+    case SEGUE_RESUME_FROM_ARENAS:
+      return "from-arenas";
   }
   return "unknown";
 }
@@ -83,6 +85,8 @@ std::string_view end_name(segue_end_reason reason) {
       return "rehearsed";
     case SEGUE_END_STOPPED:
       return "stopped";
+    case SEGUE_END_CRASHED:
+      return "crashed";
   }
   return "unknown";
 }
@@ -108,8 +112,10 @@ std::string Handoff::open() {
   settings.directory = options_.directory.empty() ? nullptr : options_.directory.c_str();
   settings.budget_us = options_.budget_us;
   settings.probation_ms = options_.probation_ms;
-  const bool replays = options_.replays && options_.threads == 1;
-  settings.on_crash = replays ? SEGUE_ON_CRASH_REPLAY : SEGUE_ON_CRASH_RESUME;
+  const bool replays = options_.on_crash == OnCrash::replay && options_.threads == 1;
+  settings.on_crash = replays                                 ? SEGUE_ON_CRASH_REPLAY
+                      : options_.on_crash == OnCrash::restart ? SEGUE_ON_CRASH_RESTART
+                                                              : SEGUE_ON_CRASH_RESUME;
   settings.journal_bytes = options_.journal_bytes;
   std::array<char, 512> why{};
   handle_ = segue_open(&settings, &calls, this, why.data(), why.size());

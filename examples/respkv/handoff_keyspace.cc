@@ -234,6 +234,8 @@ segue_table* open_keyspace_table(segue_instance* handle, Server& server, bool br
   form.name = "respkv.entry";
   form.up = entry_up;
   form.down = entry_down;
+  form.fields = kEntryFields.data();
+  form.field_count = static_cast<std::uint32_t>(kEntryFields.size());
   segue_table_ops ops{};
   ops.size = sizeof ops;
   ops.scan = scan;

@@ -35,9 +35,7 @@ void Keyspace::erase(Item& item) {
 }
 
 void Keyspace::erase_all() {
-  for (std::uint32_t slot = 0; slot < items_.slot_count(); ++slot) {
-    if (Item* item = items_.at(slot)) erase(*item);
-  }
+  observer_->all_keys_erased();
   forget_all();
 }
 

@@ -20,6 +20,8 @@ class KeyspaceObserver {
  public:
   virtual void key_changed(const std::string& key) = 0;
   virtual void key_erased(const std::string& key) = 0;
+  // Of all at once; before it.
+  virtual void all_keys_erased() = 0;
 
  protected:
   ~KeyspaceObserver() = default;
@@ -40,7 +42,7 @@ class Keyspace {
   // Gives it a new modification number and tells the observer.
   void changed(Item& item);
   void erase(Item& item);
-  // Erases all keys; the observer learns of each.
+  // Erases all keys; the observer learns of it once.
   void erase_all();
   // 0: never. Not yet a change.
   void set_expiry(Item& item, std::uint64_t at_ms);

@@ -53,10 +53,15 @@ std::string set_number(std::string_view option, std::string_view value, std::uin
 }
 
 std::string set_on_crash(std::string_view value, Options& options) {
-  if (value != "replay" && value != "resume") {
-    return fmt::format("--on-crash '{}' is neither replay nor resume", value);
+  if (value == "replay") {
+    options.on_crash = OnCrash::replay;
+  } else if (value == "resume") {
+    options.on_crash = OnCrash::resume;
+  } else if (value == "restart") {
+    options.on_crash = OnCrash::restart;
+  } else {
+    return fmt::format("--on-crash '{}' is not one of replay, resume, restart", value);
   }
-  options.replays = value == "replay";
   return {};
 }
 
@@ -102,15 +107,15 @@ std::string usage() {
   return fmt::format(
       "usage: respkv-v{} --listen ADDRESS [--listen ADDRESS] [--directory DIRECTORY]\n"
       "                 [--budget-us N] [--probation-ms N] [--threads N]\n"
-      "                 [--on-crash replay|resume] [--journal-bytes N] [--break KIND]\n"
+      "                 [--on-crash replay|resume|restart] [--journal-bytes N] [--break KIND]\n"
       "  --listen        tcp:127.0.0.1:6379 or unix:/path\n"
       "  --directory     where the next version finds this one; default: SEGUE_DIRECTORY\n"
       "  --budget-us     the longest pause of a handoff\n"
       "  --probation-ms  how long the predecessor waits, frozen, until it ends\n"
       "  --threads       event loops, each on a thread of its own; default: 1\n"
       "  --on-crash      if the next version crashes in probation: do again what it did (replay,\n"
-      "                  the default), or go on from before and close what it used (resume,\n"
-      "                  and always so with several threads)\n"
+      "                  the default), go on from before and close what it used (resume, and\n"
+      "                  with several threads in place of replay), or start again (restart)\n"
       "  --journal-bytes for the former, how much of it can be recorded\n"
       "  --break         for tests, version 2 only: fail on purpose: {}\n",
       kVersion, break_names());

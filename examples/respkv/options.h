@@ -21,6 +21,9 @@ enum class Break : std::uint8_t {
   hang_in_probation,
 };
 
+// If the successor dies in probation: see segue_on_crash.
+enum class OnCrash : std::uint8_t { replay, resume, restart };
+
 struct Options {
   std::vector<std::string> listen;  // addresses as segue_listen() takes them; at least one
   std::string directory;            // empty: the environment's SEGUE_DIRECTORY
@@ -28,7 +31,7 @@ struct Options {
   std::uint32_t probation_ms = 0;
   std::uint32_t threads = 1;  // event loops
   std::uint32_t journal_bytes = 0;
-  bool replays = true;  // does again what a dead successor did
+  OnCrash on_crash = OnCrash::replay;
   Break breaks = Break::none;
   bool help = false;
 };

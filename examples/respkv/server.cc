@@ -335,4 +335,9 @@ void Server::key_erased(const std::string& key) {
   segue_table_erase(tables_.keyspace, key.data(), key.size());
 }
 
+void Server::all_keys_erased() {
+  service_changed = true;
+  segue_table_clear(tables_.keyspace);
+}
+
 }  // namespace respkv

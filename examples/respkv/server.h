@@ -134,6 +134,7 @@ class Server final : public Host {
   void note(Note what, std::string& text) override;
   void key_changed(const std::string& key) override;
   void key_erased(const std::string& key) override;
+  void all_keys_erased() override;
 
   void wake_others(std::uint64_t loops);
   void begin_batch();

@@ -258,6 +258,8 @@ class Parser {
         ->check(CLI::Range(0, 100))
         ->type_name("N");
     app.add_flag("--no-rehearsal", options.no_rehearsal, "Leave the rehearsal out");
+    app.add_flag("--refuse-loss", options.refuse_loss,
+                 "Refused where the other version cannot hold all of the state");
     app.add_flag("--queue", options.queue, "Wait for an upgrade under way");
     app.add_flag("--relay", options.relay, "Let the state go through the keeper");
     app.add_flag("--force", options.force,
@@ -281,6 +283,9 @@ class Parser {
     control::AttemptOptions& options = arguments_.attempt;
     add_seconds(app, "--probation-s", options.probation_ms,
                 "How long the predecessor waits, frozen, to take over again (2)");
+    app.add_option("--on-crash", options.on_crash,
+                   "If PROGRAM dies or hangs in probation: resume, replay, arenas or restart "
+                   "(default: as the program says)");
     add_health_options(app);
     app.add_flag("--vote", options.vote, "The program itself has to vote for itself");
   }

@@ -85,6 +85,23 @@ base::Duration silence_limit(const Arguments& arguments) {
   return milliseconds(longest) + kSilenceMargin;
 }
 
+// What the other version cannot hold (src/keeper/losses.h).
+std::vector<std::string> loss_lines(const Json& losses) {
+  return losses.value("lines", std::vector<std::string>{});
+}
+
+Result<Json> ask_undo_losses(const Context& context) {
+  SEGUE_ASSIGN(auto socket, context.folders.connect(context.arguments.name));
+  KeeperClient client(std::move(socket));
+  SEGUE_TRY(client.send({"undo-losses", {}, {}}));
+  // Each record of the state is looked at.
+  SEGUE_ASSIGN(const Json reply, client.receive(kSilenceMargin, [](const Json&) {}));
+  if (reply.contains(control::reply::kLosses)) return reply.at(control::reply::kLosses);
+  return Json{{"known", false},
+              {"lost", false},
+              {"lines", {"what the older version cannot hold is not known: the keeper is older"}}};
+}
+
 class ProgressView {
  public:
   explicit ProgressView(Output& output) : output_(output) {}
@@ -93,6 +110,10 @@ class ProgressView {
     output_.print_json(reply);
     if (const auto queued = reply.find(control::reply::kQueued); queued != reply.end()) {
       output_.note("waiting: " + queued->get<std::string>());
+      return;
+    }
+    if (const auto losses = reply.find(control::reply::kLosses); losses != reply.end()) {
+      for (const auto& line : loss_lines(*losses)) output_.note(line);
       return;
     }
     const auto progress = reply.find(control::reply::kProgress);
@@ -203,6 +224,19 @@ ExitCode dry_run(const Context& context, const control::Request& request, const 
     }
     print_contract_plan(context, status, program, contract);
   } else {
+    if (arguments.command == Command::undo) {
+      const auto losses = ask_undo_losses(context);
+      if (!losses) return output.fail(losses.error());
+      output.print_json(Json{{control::reply::kLosses, *losses}});
+      for (const auto& line : loss_lines(*losses)) output.print("before: " + line);
+      if (arguments.attempt.refuse_loss &&
+          (losses->value("lost", true) || !losses->value("known", false))) {
+        return output.finish(ExitCode::refused, name + " would not be handed back (--refuse-loss)");
+      }
+    } else {
+      output.print(
+          "before: where its forms are older, what they cannot hold is said once it has started");
+    }
     print_handoff_plan(context, status, program, arguments.command != Command::rehearse);
   }
   return output.finish(ExitCode::done,

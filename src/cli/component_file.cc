@@ -41,7 +41,7 @@ class Reader {
         {"upgrade", "upgrade"},           {"ready", "ready"},
         {"start_s", "start-ms", true},    {"reconnect_per_second", "reconnect-per-second"},
         {"fd_store_max", "fd-store-max"}, {"watchdog_s", "watchdog-ms", true},
-        {"max_restarts", "max-restarts"}};
+        {"max_restarts", "max-restarts"}, {"on_crash", "on-crash"}};
     static const std::vector<Scalar> kStop = {
         {"signal", "stop-signal"}, {"drain_s", "drain-ms", true}, {"grace_s", "grace-ms", true}};
     static const std::vector<Scalar> kSignal = {{"upgrade", "upgrade-signal"},
@@ -211,6 +211,9 @@ Result<void> apply_component_file(Arguments& arguments) {
     arguments.attempt.health_cmd = std::move(file.attempt.health_cmd);
     arguments.attempt.health_tcp = std::move(file.attempt.health_tcp);
     arguments.attempt.health_timeout_ms = file.attempt.health_timeout_ms;
+  }
+  if (arguments.attempt.on_crash.empty()) {
+    arguments.attempt.on_crash = std::move(file.attempt.on_crash);
   }
   if (arguments.command != Command::run) return {};
   file.run.unsafe_fault = std::move(arguments.run.unsafe_fault);

@@ -21,7 +21,7 @@ struct ComponentFile {
   std::vector<std::string> env;  // NAME=value
   control::ContractOptions contract;
   control::RunOptions run;
-  control::AttemptOptions attempt;  // its health checks and the time for its start
+  control::AttemptOptions attempt;  // its health checks, the time for its start, on_crash
 };
 
 // `path` is for messages. A key that is not known is refused, with its line and the nearest one
@@ -30,7 +30,7 @@ base::Result<ComponentFile> parse_component_file(const std::string& path, const 
 base::Result<ComponentFile> read_component_file(const std::string& path);
 
 // What the file of --file says takes the place of the command line's; where none is named, nothing
-// happens. Of an upgrade only the program and the health checks are taken.
+// happens. Of an upgrade only the program, the health checks and on_crash are taken.
 base::Result<void> apply_component_file(Arguments& arguments);
 
 }  // namespace segue::cli

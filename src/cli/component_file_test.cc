@@ -30,6 +30,7 @@ reconnect_per_second: 50
 fd_store_max: 9
 watchdog_s: 2.5
 max_restarts: 3
+on_crash: restart
 stop:
   signal: QUIT
   drain_s: 60
@@ -58,6 +59,7 @@ TEST(ComponentFile, every_key_arrives) {
   EXPECT_EQ(file->run.start_ms, 12'000U);
   EXPECT_EQ(file->run.grace_ms, 4'000U);
   EXPECT_EQ(file->run.max_restarts, 3U);
+  EXPECT_EQ(file->attempt.on_crash, "restart");
   EXPECT_EQ(file->attempt.health_cmd, "true");
   EXPECT_EQ(file->attempt.health_timeout_ms, 1'000U);
 }

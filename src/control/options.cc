@@ -2,7 +2,9 @@
 #include "control/options.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 #include <limits>
 
@@ -34,6 +36,8 @@ const std::array kAttemptRows = {
     AttemptRow{"retries", &AttemptOptions::retries, 0, 100},
     AttemptRow{"vote", &AttemptOptions::vote},
     AttemptRow{"no-rehearsal", &AttemptOptions::no_rehearsal},
+    AttemptRow{"refuse-loss", &AttemptOptions::refuse_loss},
+    AttemptRow{"on-crash", &AttemptOptions::on_crash},
     AttemptRow{"queue", &AttemptOptions::queue},
     AttemptRow{"relay", &AttemptOptions::relay},
     AttemptRow{"health-cmd", &AttemptOptions::health_cmd},
@@ -101,6 +105,12 @@ void append_launch(Request& request, const Launch& launch) {
   request.program = launch.argv;
 }
 
+std::optional<std::uint32_t> on_crash_of(std::string_view word) {
+  const auto* const found = std::find(kOnCrashWords.begin(), kOnCrashWords.end(), word);
+  if (found == kOnCrashWords.end()) return std::nullopt;
+  return static_cast<std::uint32_t>(found - kOnCrashWords.begin());
+}
+
 Result<ParsedRequest> parse_options(const Request& request) {
   ParsedRequest parsed;
   for (const auto& option : request.options) {
@@ -114,6 +124,10 @@ Result<ParsedRequest> parse_options(const Request& request) {
     }
   }
   SEGUE_TRY(check_contract(parsed.contract));
+  if (!parsed.attempt.on_crash.empty() && !on_crash_of(parsed.attempt.on_crash)) {
+    return fail(ErrorCode::invalid_argument, "on-crash: '{}' is not one of {}",
+                parsed.attempt.on_crash.substr(0, 40), fmt::join(kOnCrashWords, ", "));
+  }
   if (!parsed.attempt.health_tcp.empty()) SEGUE_TRY(parse_host_port(parsed.attempt.health_tcp));
   parsed.launch.argv = request.program;
   if (!request.program.empty() && !request.program.front().starts_with('/')) {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "control/contract.h"
@@ -35,10 +37,12 @@ struct AttemptOptions {
   std::uint32_t retries = 0;        // from the beginning, where the failure may pass
   bool vote = false;                // the service itself has to say that all is well
   bool no_rehearsal = false;
-  bool queue = false;      // wait for an upgrade under way instead of being refused
-  bool relay = false;      // the state goes through the keeper
-  std::string health_cmd;  // a shell command; good when it exits with 0
-  std::string health_tcp;  // HOST:PORT that has to accept
+  bool refuse_loss = false;  // where the other version cannot hold all of the state
+  std::string on_crash;      // one of kOnCrashWords; empty: the service's own option
+  bool queue = false;        // wait for an upgrade under way instead of being refused
+  bool relay = false;        // the state goes through the keeper
+  std::string health_cmd;    // a shell command; good when it exits with 0
+  std::string health_tcp;    // HOST:PORT that has to accept
   std::uint32_t health_timeout_ms = 5'000;  // of one check
   // On this host
   bool force = false;                      // also where there seems to be no room for both
@@ -58,6 +62,11 @@ struct RunOptions {
 
   bool operator==(const RunOptions&) const = default;
 };
+
+// If the successor dies or hangs in probation; in the order of segue_on_crash.
+inline constexpr std::array<std::string_view, 4> kOnCrashWords = {"resume", "replay", "arenas",
+                                                                  "restart"};
+std::optional<std::uint32_t> on_crash_of(std::string_view word);
 
 // To and from KEY=VALUE; the keys are those of the command line. Reading checks bounds and refuses
 // keys that it does not know, by name.

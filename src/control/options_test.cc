@@ -61,6 +61,9 @@ TEST(Options, out_of_bounds_are_refused_by_name) {
   EXPECT_NE(error_of({"upgrade", {{"env", "=x"}}, {}}), "");
   EXPECT_NE(error_of({"upgrade", {}, {"relative"}}), "");
   EXPECT_EQ(error_of({"upgrade", {{"colour", "red"}}, {}}), "unknown option 'colour'");
+  EXPECT_EQ(error_of({"upgrade", {{"on-crash", "arenas"}}, {}}), "");
+  EXPECT_EQ(error_of({"upgrade", {{"on-crash", "panic"}}, {}}),
+            "on-crash: 'panic' is not one of resume, replay, arenas, restart");
 }
 
 TEST(HostPort, takes_names_and_addresses) {

@@ -17,6 +17,7 @@ inline constexpr std::string_view kAttempt = "attempt";    // an object: an atte
 inline constexpr std::string_view kEvent = "event";        // an object: one step of the step log
 inline constexpr std::string_view kMetrics = "metrics";    // a text: Prometheus' text format
 inline constexpr std::string_view kRegistered = "registered";  // an array: what the program says
-inline constexpr std::string_view kQueued = "queued";          // a text: what has to end before
+inline constexpr std::string_view kLosses = "losses";  // an object: what an older form cannot hold
+inline constexpr std::string_view kQueued = "queued";  // a text: what has to end before
 
 }  // namespace segue::control::reply

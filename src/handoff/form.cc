@@ -2,6 +2,9 @@
 #include "handoff/form.h"
 
 #include <algorithm>
+#include <cstddef>
+
+#include "handoff/sized.h"
 
 namespace segue::handoff {
 
@@ -21,8 +24,12 @@ std::optional<uint32_t> agree(FormRange predecessor, FormRange successor) {
   return highest;
 }
 
-Status Form::make(const segue_form& declared, Form& form) {
-  if (declared.size != sizeof(segue_form)) {
+Status Form::make(const segue_form& given, Form& form) {
+  // As it was when the structure was first published.
+  constexpr size_t kFirstBytes = offsetof(segue_form, fields);
+  constexpr uint32_t kMostFields = 4096;
+  segue_form declared{};
+  if (!take_sized(given, kFirstBytes, declared)) {
     return Status::bad(SEGUE_INVALID, "segue_form.size is not sizeof(segue_form)");
   }
   if (declared.name == nullptr || !is_name(declared.name)) {
@@ -42,7 +49,28 @@ Status Form::make(const segue_form& declared, Form& form) {
   form.up_ = declared.up;
   form.down_ = declared.down;
   form.user_ = declared.user;
+  const uint32_t count = declared.fields == nullptr ? 0 : declared.field_count;
+  if (count > kMostFields) {
+    return Status::bad(SEGUE_INVALID,
+                       std::string("form ") + declared.name + ": more than 4,096 fields are named");
+  }
+  for (uint32_t i = 0; i < count; ++i) {
+    const segue_form_field& field = declared.fields[i];
+    form.fields_.push_back({field.tag, field.since, field.name == nullptr ? "" : field.name});
+  }
   return Status::good();
+}
+
+std::string_view Form::field_name(uint32_t tag) const {
+  for (const Named& field : fields_) {
+    if (field.tag == tag) return field.name;
+  }
+  return {};
+}
+
+bool Form::is_unknown_to(uint32_t version, uint32_t tag) const {
+  return std::any_of(fields_.begin(), fields_.end(),
+                     [&](const Named& field) { return field.tag == tag && field.since > version; });
 }
 
 Status Form::convert(uint32_t from, uint32_t to, segue_writer& record) const {

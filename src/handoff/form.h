@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "handoff/fields.h"
 #include "handoff/status.h"
@@ -31,6 +32,11 @@ class Form {
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] FormRange range() const { return range_; }
 
+  // The name that was declared for a field; empty: none was.
+  [[nodiscard]] std::string_view field_name(uint32_t tag) const;
+  // True if `version` is older than the field was declared to be.
+  [[nodiscard]] bool is_unknown_to(uint32_t version, uint32_t tag) const;
+
   // Takes `record` from one version to another, step by step; both within range(). Afterwards
   // `record` is finished.
   Status convert(uint32_t from, uint32_t to, segue_writer& record) const;
@@ -41,6 +47,12 @@ class Form {
   segue_convert up_ = nullptr;
   segue_convert down_ = nullptr;
   void* user_ = nullptr;
+  struct Named {
+    uint32_t tag = 0;
+    uint32_t since = 0;
+    std::string name;
+  };
+  std::vector<Named> fields_;
 };
 
 }  // namespace segue::handoff

@@ -63,6 +63,8 @@ constexpr Name kNames[] = {
     {FrameType::keeper_rendezvous, "K_RENDEZVOUS"},
     {FrameType::keeper_rejoin, "K_REJOIN"},
     {FrameType::keeper_release, "K_RELEASE"},
+    {FrameType::keeper_survey, "K_SURVEY"},
+    {FrameType::keeper_losses, "K_LOSSES"},
 };
 
 template <typename T>

@@ -71,6 +71,8 @@ enum class FrameType : uint16_t {
   keeper_rendezvous = 76,
   keeper_rejoin = 77,
   keeper_release = 78,
+  keeper_survey = 79,
+  keeper_losses = 80,
 };
 
 enum class AttemptMode : uint32_t { upgrade = 1, rehearse = 2 };
@@ -91,6 +93,7 @@ enum class KeeperEvent : uint32_t {
 // What an instance can do for a keeper beyond the first version (K_HELLO, K_REJOIN).
 inline constexpr uint64_t kAbilityRejoin = 1;   // it finds the next keeper
 inline constexpr uint64_t kAbilityRelease = 2;  // it goes on alone when it is told to
+inline constexpr uint64_t kAbilitySurvey = 4;   // it says what an older form cannot hold
 
 enum class DeclineCode : uint32_t { late = 1, check = 2, acquire = 3, other = 4 };
 

@@ -213,6 +213,30 @@ std::vector<GoldenMessage> heaps() {
   };
 }
 
+std::string kv_items() {
+  segue_writer item;
+  put_number(item, 1, 1);
+  put_number(item, 2, 3);
+  put_number(item, 3, 1);
+  put_field(item, 4, "kv.entry");
+  std::string batch;
+  append_batch_entry(batch, "keys", item.fields);
+  return batch;
+}
+
+std::string kv_loss() {
+  segue_writer loss;
+  put_number(loss, 1, 1);
+  put_field(loss, 2, "keys");
+  put_field(loss, 3, "kv.entry");
+  put_number(loss, 4, 3);
+  put_number(loss, 5, 2);
+  put_number(loss, 6, 14);
+  put_field(loss, 7, "longest rest");
+  put_number(loss, 8, 12'034);
+  return std::move(loss.fields);
+}
+
 std::vector<GoldenMessage> keeper_channel() {
   const std::string names = batch({{"main", ""}, {"admin", ""}});
   return {
@@ -329,6 +353,17 @@ std::vector<GoldenMessage> keeper_channel() {
         {10, 9'000U}},
        {}},
       {"K_RELEASE", FrameType::keeper_release, 0, {}, {}},
+      {"K_HELLO.items",
+       FrameType::keeper_hello,
+       0,
+       {{1, 1U}, {2, 1U}, {3, "kv"}, {4, "2.0"}, {5, 4'711U}, {6, 7U}, {11, kv_items()}},
+       {}},
+      {"K_SURVEY", FrameType::keeper_survey, 0, {{1, 5U}, {2, kv_items()}}, {}},
+      {"K_LOSSES",
+       FrameType::keeper_losses,
+       0,
+       {{1, 5U}, {2, kv_loss()}, {3, 20'000U}, {4, 0U}},
+       {}},
   };
 }
 

@@ -162,11 +162,13 @@ segue_status HeapImage::change(const Record& record) {
 }
 
 segue_status HeapImage::write(uint64_t id, Record& record) {
+  const Marked marked(*this);
   const segue_status status = find(id, record);
   return status == SEGUE_OK ? change(record) : status;
 }
 
 segue_status HeapImage::alloc(uint32_t type, uint64_t size, Record& record) {
+  const Marked marked(*this);
   if (size > kLargestRecord) return SEGUE_INVALID;
   if (epoch() != 0 && !log_has_room(kLogReserve)) return SEGUE_LIMIT;
   uint64_t offset = 0;
@@ -197,6 +199,7 @@ void HeapImage::fill(uint32_t number, uint64_t offset, uint32_t type, uint64_t s
 }
 
 segue_status HeapImage::resize(uint64_t id, uint64_t size, Record& record) {
+  const Marked marked(*this);
   if (size > kLargestRecord) return SEGUE_INVALID;
   if (const segue_status status = write(id, record); status != SEGUE_OK) return status;
   HeapSlot& slot = slot_at(record.slot);
@@ -233,6 +236,7 @@ segue_status HeapImage::resize(uint64_t id, uint64_t size, Record& record) {
 }
 
 segue_status HeapImage::free(uint64_t id) {
+  const Marked marked(*this);
   Record record;
   if (const segue_status status = write(id, record); status != SEGUE_OK) return status;
   HeapSlot& slot = slot_at(record.slot);
@@ -360,6 +364,7 @@ uint64_t HeapImage::digest(uint64_t id, uint32_t type, std::string_view bytes) {
 }
 
 segue_status HeapImage::refresh_digest(uint32_t number) {
+  const Marked marked(*this);
   const HeapSlot found = slot(number);
   if (found.offset == 0 || (found.flags & kDigestValid) != 0) return SEGUE_OK;
   Record record;

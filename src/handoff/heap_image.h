@@ -70,6 +70,11 @@ class HeapImage {
   segue_status log_entry(uint64_t& at, LogEntry& entry, std::string_view& bytes) const;
   // Puts back all that was logged since, and the header.
   segue_status undo(const HeapHeader& before);
+  // From here on it is marked in the header while a change is under way.
+  void mark_work() { store(header().work, HeapWork::at_rest); }
+  void stop_marking_work() { store(header().work, HeapWork::unmarked); }
+  // Of a heap that is marked: nobody was killed in the middle of a change.
+  [[nodiscard]] bool was_left_whole() const { return load(header().work) == HeapWork::at_rest; }
   // The slots changed since the last take(); to be set before the first change.
   void note_changes(std::vector<uint32_t>* changed) { changed_ = changed; }
 
@@ -111,6 +116,27 @@ class HeapImage {
     return *reinterpret_cast<uint64_t*>(memory_ + offset + sizeof(HeapBlock));
   }
   [[nodiscard]] bool is_block(uint64_t offset) const;
+
+  // While a change is under way. A dead process's writes are seen in the order of its program, so
+  // only the compiler has to keep to it.
+  class Marked {
+   public:
+    explicit Marked(HeapImage& image) : header_(image.header()) {
+      marks_ = load(header_.work) == HeapWork::at_rest;
+      if (marks_) store(header_.work, HeapWork::under_way);
+      __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    }
+    ~Marked() {
+      __atomic_signal_fence(__ATOMIC_SEQ_CST);
+      if (marks_) store(header_.work, HeapWork::at_rest);
+    }
+    Marked(const Marked&) = delete;
+    Marked& operator=(const Marked&) = delete;
+
+   private:
+    HeapHeader& header_;
+    bool marks_ = false;
+  };
 
   segue_status change(const Record& record);
   void touch(uint32_t number);

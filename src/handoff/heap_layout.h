@@ -44,6 +44,9 @@ struct HeapBlock {
 static_assert(sizeof(HeapBlock) == 16);
 inline constexpr uint64_t kLargestRecord = kLargestBlock - sizeof(HeapBlock);
 
+// Whether a call that changes the heap is under way, so that it shows where the process was killed.
+enum class HeapWork : uint32_t { unmarked = 0, at_rest = 1, under_way = 2 };
+
 struct HeapHeader {
   uint64_t magic = 0;
   uint32_t layout = 0;
@@ -60,6 +63,8 @@ struct HeapHeader {
   uint64_t digest_sum = 0;  // of the valid digests, modulo 2^64
   uint64_t root = 0;
   std::array<uint64_t, kBlockClasses> free_blocks{};
+  HeapWork work = HeapWork::unmarked;
+  uint32_t reserved = 0;
 };
 static_assert(sizeof(HeapHeader) <= kHeapHeaderBytes);
 

@@ -35,6 +35,8 @@ class Host : public ArrivalSink {
   virtual bool release() = 0;
   virtual void resume(segue_resume_reason reason, bool released) = 0;
   virtual bool check(std::string& why) = 0;
+  // Of what a dead successor left.
+  virtual bool check_left_arenas(std::string& why) = 0;
   virtual bool acquire() = 0;
   virtual void yield() = 0;
   virtual void activate(bool first, uint32_t epoch, uint64_t blackout_ns) = 0;

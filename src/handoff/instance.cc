@@ -65,7 +65,7 @@ Status Instance::validate(const segue_options& given_options,
   if (options.meeting > SEGUE_MEET_SUCCESSOR_LISTENS) {
     return Status::bad(SEGUE_INVALID, "options.meeting is not a segue_meeting");
   }
-  if (options.on_crash > SEGUE_ON_CRASH_REPLAY) {
+  if (options.on_crash > SEGUE_ON_CRASH_RESTART) {
     return Status::bad(SEGUE_INVALID, "options.on_crash is not a segue_on_crash");
   }
   if (options.journal_bytes != 0 && (options.journal_bytes < kSmallestJournalBytes ||
@@ -108,16 +108,22 @@ Instance::Instance(const segue_options& options, const segue_callbacks& callback
   progress_.size = sizeof progress_;
 }
 
-Status Instance::check_replay() const {
-  if (terms_.on_crash != SEGUE_ON_CRASH_REPLAY) return Status::good();
+Status Instance::check_on_crash() const {
+  const bool replays = terms_.on_crash == SEGUE_ON_CRASH_REPLAY;
+  if (!replays && terms_.on_crash != SEGUE_ON_CRASH_ARENAS) return Status::good();
   if (inventory_.loops.count() > 0) {
-    return Status::bad(SEGUE_INVALID, "a replay is for services with one event loop");
+    return Status::bad(SEGUE_INVALID, replays ? "a replay is for services with one event loop"
+                                              : "going on from arenas is for one event loop");
+  }
+  if (!replays && callbacks_.check_arenas == nullptr) {
+    return Status::bad(SEGUE_INVALID, "going on from arenas needs the callback check_arenas");
   }
   for (const auto& cls : inventory_.classes) {
-    if (!cls->can_replay()) {
-      return Status::bad(SEGUE_INVALID, "class " + cls->name +
-                                            ": a replay needs readable, writable, accepted, drop");
-    }
+    if (replays ? cls->can_replay() : cls->ops.drop != nullptr) continue;
+    return Status::bad(SEGUE_INVALID,
+                       "class " + cls->name +
+                           (replays ? ": a replay needs readable, writable, accepted, drop"
+                                    : ": going on from arenas needs drop"));
   }
   return Status::good();
 }
@@ -126,7 +132,7 @@ Status Instance::check_replay() const {
 
 Status Instance::start() {
   if (started_) return Status::bad(SEGUE_STATE, "segue_start() was called before");
-  if (Status status = check_replay(); !status.ok()) return status;
+  if (Status status = check_on_crash(); !status.ok()) return status;
   started_ = true;
   if (const int fd = keeper_fd(); fd >= 0) {
     keeper_ = std::make_unique<KeeperChannel>(*this, UniqueFd(fd));
@@ -190,7 +196,8 @@ Status Instance::open_loop(const std::string& name, segue_loop*& loop) {
   inventory_.share();
   poller_.watch(inventory_.loops.offers_fd(), EPOLLIN, [this] {
     inventory_.loops.drain_offers();
-    predecessor_ ? predecessor_->on_offer() : inventory_.loops.decline_offers();
+    if (predecessor_) return predecessor_->on_offer();
+    survey_ ? work_on_survey() : inventory_.loops.decline_offers();
   });
   return Status::good();
 }
@@ -239,6 +246,7 @@ Status Instance::provide_missing(bool anew) {
 }
 
 void Instance::begin_predecessor(UniqueFd link, UniqueFd pidfd, Terms terms) {
+  survey_.reset();  // whoever asked has decided
   predecessor_ =
       std::make_unique<Predecessor>(*this, std::move(link), std::move(pidfd), std::move(terms));
   watch_side(*predecessor_);
@@ -271,6 +279,7 @@ int Instance::dispatch() {
   run_timers();
   if (predecessor_ && predecessor_->has_work()) predecessor_->work();
   if (successor_ && successor_->has_work()) successor_->work();
+  if (surveys()) work_on_survey();
   settle();
   dispatching_ = false;
   return attempt_failed_ ? SEGUE_PEER : SEGUE_OK;
@@ -341,7 +350,7 @@ void Instance::settle() {
   if (departure_) next = std::min(next, departure_->deadline());
   if (seeks_keeper()) next = std::min(next, rejoin_->deadline());
   poller_.set_timer(next);
-  poller_.wake(work);
+  poller_.wake(work || surveys());
 }
 
 // Under the keeper, the keeper does.
@@ -437,13 +446,32 @@ void Instance::resume(segue_resume_reason reason, bool released) {
   inventory_.let_heaps_be_written(true);
   callbacks_.resume(user_, reason, released ? 1 : 0);
   inventory_.loops.give_all_back();
-  if (reason == SEGUE_RESUME_RECLAIMED || reason == SEGUE_RESUME_REPLAYED) serve_meeting_ = true;
+  if (reason == SEGUE_RESUME_RECLAIMED || reason == SEGUE_RESUME_REPLAYED ||
+      reason == SEGUE_RESUME_FROM_ARENAS) {
+    serve_meeting_ = true;
+  }
 }
 
 bool Instance::check(std::string& why) {
   if (callbacks_.check == nullptr) return true;
   char text[kWhyBytes] = "";
   if (callbacks_.check(user_, text, sizeof text) == SEGUE_OK) return true;
+  text[sizeof text - 1] = '\0';
+  why = text;
+  return false;
+}
+
+bool Instance::check_left_arenas(std::string& why) {
+  if (const Status status = check_arenas(inventory_); !status.ok()) {
+    why = status.text;
+    return false;
+  }
+  if (callbacks_.check_arenas == nullptr) {
+    why = "the service has no check_arenas";
+    return false;
+  }
+  char text[kWhyBytes] = "";
+  if (callbacks_.check_arenas(user_, text, sizeof text) == SEGUE_OK) return true;
   text[sizeof text - 1] = '\0';
   why = text;
   return false;

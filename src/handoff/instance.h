@@ -11,6 +11,7 @@
 #include "handoff/host.h"
 #include "handoff/keeper_channel.h"
 #include "handoff/lone_meeting.h"
+#include "handoff/loss_survey.h"
 #include "handoff/poller.h"
 #include "handoff/predecessor.h"
 #include "handoff/successor.h"
@@ -66,6 +67,7 @@ class Instance : public Host, public KeeperOrders {
   bool release() override;
   void resume(segue_resume_reason reason, bool released) override;
   bool check(std::string& why) override;
+  bool check_left_arenas(std::string& why) override;
   bool acquire() override;
   void yield() override;
   void activate(bool first, uint32_t epoch, uint64_t blackout_ns) override;
@@ -90,13 +92,15 @@ class Instance : public Host, public KeeperOrders {
   void keeper_ends(segue_end_reason reason) override;
   void keeper_can_be_found(Rendezvous rendezvous) override;
   void keeper_releases() override;
+  void keeper_surveys(uint64_t number, std::string_view items) override;
+  std::string items() const override;
   bool serving() const override;
   size_t connection_count() const override { return inventory_.connections.count(); }
   void describe(segue_writer& out) const override;
   const Terms& own_terms() const override { return terms_; }
 
  private:
-  [[nodiscard]] Status check_replay() const;
+  [[nodiscard]] Status check_on_crash() const;
   Status meet_alone(const std::string& directory);
   void met(UniqueFd link, UniqueFd pidfd, const std::string& nonce);
   Status become_first();
@@ -107,6 +111,8 @@ class Instance : public Host, public KeeperOrders {
   [[nodiscard]] bool seeks_keeper() const;
   void rejoin_keeper(uint64_t now);
   void leave_keeper();
+  [[nodiscard]] bool surveys() const { return survey_ && !survey_waits_; }
+  void work_on_survey();
   void find_directory();
   void settle();
   void settle_meeting();
@@ -151,6 +157,8 @@ class Instance : public Host, public KeeperOrders {
   std::unique_ptr<Predecessor> predecessor_;
   std::unique_ptr<Successor> successor_;
   std::unique_ptr<Departure> departure_;  // of the predecessor, after the commit
+  std::unique_ptr<LossSurvey> survey_;
+  bool survey_waits_ = false;  // for one of the service's loops
 };
 
 }  // namespace segue::handoff

@@ -96,6 +96,29 @@ void Instance::rejoin_keeper(uint64_t now) {
   keeper_->store(inventory_.listeners);
 }
 
+std::string Instance::items() const {
+  return describe_items(inventory_);
+}
+
+void Instance::keeper_surveys(uint64_t number, std::string_view items) {
+  // Where it cannot be said now, nothing is said: the keeper does not wait for ever.
+  if (!serving() || predecessor_) return;
+  survey_ = std::make_unique<LossSurvey>(inventory_, number, items);
+  survey_waits_ = false;
+}
+
+void Instance::work_on_survey() {
+  Loops& loops = inventory_.loops;
+  const LoopNumber wanted = survey_->wanted_loop();
+  survey_waits_ = wanted != kInstanceThread && !loops.borrow(wanted);
+  if (survey_waits_) return;  // its offer comes
+  survey_->work(monotonic_ns() + terms_.slice_ns);
+  loops.give_back(wanted);
+  if (!survey_->over()) return;
+  if (keeper_) keeper_->losses(survey_->result());
+  survey_.reset();
+}
+
 void Instance::find_directory() {
   if (!directory_.empty()) return;
   const char* variable = getenv("SEGUE_DIRECTORY");

@@ -8,7 +8,7 @@
 namespace segue::handoff {
 namespace {
 
-constexpr uint64_t kAbilities = kAbilityRejoin | kAbilityRelease;
+constexpr uint64_t kAbilities = kAbilityRejoin | kAbilityRelease | kAbilitySurvey;
 constexpr size_t kMaxStoreBatch = kMaxFdsPerMessage;
 
 Terms terms_of(std::string_view payload, const Terms& own) {
@@ -32,6 +32,11 @@ Terms terms_of(std::string_view payload, const Terms& own) {
   terms.vote_required = scaled(13, 1, own.vote_required ? 1 : 0) == 1;
   terms.skip_rehearsal = scaled(14, 1, own.skip_rehearsal ? 1 : 0) == 1;
   terms.successor = static_cast<OwnerName>(get_number(payload, 15, 0) & 0xFFFFFF);
+  // One more than the word, as 0 is one; a word that is not known here is none.
+  const uint64_t on_crash = get_number(payload, 16, 0);
+  if (on_crash >= 1 && on_crash <= uint64_t{SEGUE_ON_CRASH_RESTART} + 1) {
+    terms.on_crash = static_cast<segue_on_crash>(on_crash - 1);
+  }
   return terms;
 }
 
@@ -53,6 +58,7 @@ void KeeperChannel::hello(const std::string& service, const std::string& version
   put_field(out, 4, version);
   put_number(out, 5, static_cast<uint64_t>(getpid()));
   put_number(out, 6, kAbilities);
+  put_field(out, 11, orders_.items());
   send(FrameType::keeper_hello, out.fields);
 }
 
@@ -69,6 +75,7 @@ void KeeperChannel::rejoin(const std::string& service, const std::string& versio
   put_number(out, 8, rendezvous.generation);
   put_number(out, 9, me);
   put_number(out, 10, orders_.connection_count());
+  put_field(out, 11, orders_.items());
   const int fds[] = {page.fd(), rendezvous.lock.get()};
   send(FrameType::keeper_rejoin, out.fields, fds);
 }
@@ -120,6 +127,8 @@ void KeeperChannel::on_message(Message& message) {
     }
     case FrameType::keeper_rendezvous:
       return on_rendezvous(message);
+    case FrameType::keeper_survey:
+      return orders_.keeper_surveys(get_number(payload, 1, 0), get_bytes(payload, 2));
     case FrameType::keeper_release:
       return orders_.keeper_releases();
     default:
@@ -197,6 +206,10 @@ void KeeperChannel::progress(AttemptRole role, uint64_t attempt, const segue_pro
     put_number(out, 15, progress.closed_on_reclaim);
   }
   send(FrameType::keeper_progress, out.fields);
+}
+
+void KeeperChannel::losses(const segue_writer& found) {
+  send(FrameType::keeper_losses, found.fields);
 }
 
 void KeeperChannel::store(const NamedFds& listeners) {

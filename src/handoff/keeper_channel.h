@@ -23,6 +23,10 @@ class KeeperOrders {
   virtual void keeper_ends(segue_end_reason reason) = 0;
   virtual void keeper_can_be_found(Rendezvous rendezvous) = 0;
   virtual void keeper_releases() = 0;
+  // Asks what of the state a program that declares `items` could not hold.
+  virtual void keeper_surveys(uint64_t number, std::string_view items) = 0;
+  // This program's own, as in HELLO.
+  virtual std::string items() const = 0;
   virtual bool serving() const = 0;
   virtual size_t connection_count() const = 0;
   // Adds what is registered, as field 4 of K_PONG.
@@ -47,6 +51,7 @@ class KeeperChannel {
   void event(AttemptRole role, uint64_t attempt, KeeperEvent event, uint64_t number,
              const std::string& text, uint32_t epoch);
   void progress(AttemptRole role, uint64_t attempt, const segue_progress& progress);
+  void losses(const segue_writer& found);
   void store(const NamedFds& listeners);
   void unstore(const std::string& name);
 

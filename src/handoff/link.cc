@@ -27,6 +27,8 @@ uint16_t flags_of(FrameType type) {
     case FrameType::keeper_ping:
     case FrameType::keeper_pong:
     case FrameType::keeper_rendezvous:
+    case FrameType::keeper_survey:
+    case FrameType::keeper_losses:
       return 0;
     default:
       return kFlagCritical;

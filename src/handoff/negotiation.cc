@@ -2,19 +2,11 @@
 #include "handoff/negotiation.h"
 
 #include <algorithm>
-#include <map>
 
 #include "handoff/frame.h"
 
 namespace segue::handoff {
 namespace {
-
-struct Offer {
-  ItemKind kind{};
-  FormRange range;
-  std::string form;
-  bool retired = false;
-};
 
 constexpr uint32_t kRetiredTag = 5;
 
@@ -28,15 +20,9 @@ void describe(std::string& batch, const Item& item, ItemKind kind, FormRange ran
   append_batch_entry(batch, item.name, out.fields);
 }
 
-std::string range_text(FormRange range) {
-  if (range.oldest == range.version) return "version " + std::to_string(range.version);
-  return "versions " + std::to_string(range.oldest) + " to " + std::to_string(range.version);
-}
-
 class Agreement {
  public:
-  explicit Agreement(std::map<std::string, Offer, std::less<>> offers)
-      : offers_(std::move(offers)) {}
+  explicit Agreement(ItemOffers offers) : offers_(std::move(offers)) {}
 
   Status add(Item& item, ItemKind kind, FormRange range, const std::string& form,
              uint64_t max_size) {
@@ -65,7 +51,7 @@ class Agreement {
     if (found == offers_.end()) {
       return Status::bad(SEGUE_REFUSED, "the successor does not declare " + item.name);
     }
-    const Offer& offer = found->second;
+    const ItemOffer& offer = found->second;
     item.retired = offer.retired;
     if (item.retired && kind != ItemKind::connection_class) return Status::good();
     if (item.retired) {
@@ -79,9 +65,7 @@ class Agreement {
     }
     const auto version = agree(range, offer.range);
     if (!version) {
-      return Status::bad(SEGUE_REFUSED, "form " + form + " of " + item.name +
-                                            ": this program writes " + range_text(range) +
-                                            ", the successor reads " + range_text(offer.range));
+      return Status::bad(SEGUE_REFUSED, no_common_version(item.name, form, range, offer.range));
     }
     item.number = count_++;
     item.wire_version = *version;
@@ -94,7 +78,7 @@ class Agreement {
     return Status::good();
   }
 
-  std::map<std::string, Offer, std::less<>> offers_;
+  ItemOffers offers_;
   uint32_t count_ = 0;
   std::string agreed_;
 };
@@ -137,8 +121,17 @@ std::string describe_items(const Inventory& inventory) {
   return batch;
 }
 
-Status agree_forms(Inventory& inventory, std::string_view offered, std::string& agreed) {
-  std::map<std::string, Offer, std::less<>> offers;
+std::string no_common_version(const std::string& item, const std::string& form, FormRange own,
+                              FormRange successor) {
+  const auto text = [](FormRange range) {
+    if (range.oldest == range.version) return "version " + std::to_string(range.version);
+    return "versions " + std::to_string(range.oldest) + " to " + std::to_string(range.version);
+  };
+  return "form " + form + " of " + item + ": this program writes " + text(own) +
+         ", the successor reads " + text(successor);
+}
+
+Status read_offers(std::string_view offered, ItemOffers& offers) {
   constexpr size_t kMaxItems = 4096;
   while (!offered.empty()) {
     const auto entry = take_batch_entry(offered);
@@ -152,6 +145,12 @@ Status agree_forms(Inventory& inventory, std::string_view offered, std::string& 
                                        std::string(get_bytes(record, 4)),
                                        get_number(record, kRetiredTag, 0) == 1};
   }
+  return Status::good();
+}
+
+Status agree_forms(Inventory& inventory, std::string_view offered, std::string& agreed) {
+  ItemOffers offers;
+  if (Status status = read_offers(offered, offers); !status.ok()) return status;
   Agreement agreement(std::move(offers));
   for (const auto& table : inventory.tables) {
     Status status =

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,6 +22,20 @@ bool same_secret(std::string_view a, std::string_view b);
 
 // The `items` of HELLO.
 std::string describe_items(const Inventory& inventory);
+
+// What a successor says of one of its items.
+struct ItemOffer {
+  ItemKind kind{};
+  FormRange range;
+  std::string form;
+  bool retired = false;
+};
+using ItemOffers = std::map<std::string, ItemOffer, std::less<>>;
+Status read_offers(std::string_view offered, ItemOffers& offers);
+
+// Why the two cannot meet.
+std::string no_common_version(const std::string& item, const std::string& form, FormRange own,
+                              FormRange successor);
 
 // The predecessor's answer to `offered` (the items of HELLO): numbers its items, settles the
 // version of each form, and fills `agreed` (the items of ACCEPT). SEGUE_REFUSED by name where the

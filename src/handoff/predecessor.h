@@ -107,6 +107,10 @@ class Predecessor {
   void keep_accepted(Message& message);
   void forget_accepted(std::string_view payload);
   bool replay();
+  void end_for_restart(const std::string& why);
+  [[nodiscard]] size_t accepted_by_successor() const;
+  bool arenas_are_usable(std::string& why);
+  void close_used_connections();
 
   void send(FrameType type, std::string_view payload);
   void fail(const std::string& why);

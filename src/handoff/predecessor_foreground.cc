@@ -116,8 +116,13 @@ void Predecessor::thaw(segue_resume_reason reason) {
   host_.inventory().operations.go_on();
   set_phase(SEGUE_PHASE_BACKGROUND);
   // To a keeper, which may be older, it is the same: the successor served and is dead.
-  const uint64_t told = reason == SEGUE_RESUME_REPLAYED ? SEGUE_RESUME_RECLAIMED : reason;
-  host_.report(AttemptRole::predecessor, terms_.attempt, KeeperEvent::resumed, told, {});
+  const bool replayed = reason == SEGUE_RESUME_REPLAYED;
+  const bool from_arenas = reason == SEGUE_RESUME_FROM_ARENAS;
+  const uint64_t told = replayed || from_arenas ? SEGUE_RESUME_RECLAIMED : reason;
+  host_.report(AttemptRole::predecessor, terms_.attempt, KeeperEvent::resumed, told,
+               replayed      ? "replayed"
+               : from_arenas ? "arenas"
+                             : "");
 }
 
 void Predecessor::note_activation(std::string_view payload) {

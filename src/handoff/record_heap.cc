@@ -143,6 +143,7 @@ void segue_heap::end_rehearsal() {
 void segue_heap::begin_probation() {
   in_probation = true;
   image.open_epoch();
+  image.mark_work();
 }
 
 void segue_heap::end_probation() {

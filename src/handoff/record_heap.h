@@ -104,7 +104,10 @@ struct segue_heap : segue::handoff::Item {
   void begin_probation();
   void end_probation();
   // Predecessor: what undo() returns to.
-  void note_freeze() { frozen = image.header_copy(); }
+  void note_freeze() {
+    image.stop_marking_work();
+    frozen = image.header_copy();
+  }
   segue::handoff::Status undo();
 
  private:

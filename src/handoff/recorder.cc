@@ -35,8 +35,9 @@ ssize_t plain_write(int fd, const void* data, size_t size) {
   return count < 0 && errno == ENOTSOCK ? ::write(fd, data, size) : count;
 }
 
-Recorder::Recorder(JournalMemory memory, Outlet outlet)
-    : memory_(std::move(memory)),
+Recorder::Recorder(What what, JournalMemory memory, Outlet outlet)
+    : what_(what),
+      memory_(std::move(memory)),
       writer_(memory_.data(), memory_.size()),
       outlet_(std::move(outlet)) {
   const JournalView view(memory_.bytes());
@@ -61,8 +62,12 @@ bool Recorder::keep(bool written) {
 bool Recorder::meet(const segue_conn& conn) {
   if (!writer_.keeps()) return false;
   const auto [known, is_new] = sent_.try_emplace(conn.id(), key0_, key1_);
-  if (!is_new) return true;
+  if (!is_new) return what_ == What::everything;
   KernelTotals totals;
+  if (what_ == What::connections_used) {
+    (void)keep(writer_.append({EntryKind::totals, 0, conn.id(), 0, 0, 0, {}}));
+    return false;  // what goes over it is not recorded
+  }
   if (kernel_totals(conn.fd, totals) != TotalsKind::known) return true;
   return keep(
       writer_.append({EntryKind::totals, 0, conn.id(), totals.consumed, totals.sent, 0, {}}));
@@ -127,7 +132,7 @@ ssize_t Recorder::write(segue_conn& conn, const void* data, size_t size) {
 }
 
 size_t Recorder::note(uint32_t tag, void* data, size_t size, size_t /*capacity*/) {
-  if (writer_.keeps() && !stopped_) {
+  if (what_ == What::everything && writer_.keeps() && !stopped_) {
     (void)keep(size <= writer_.room() &&
                writer_.append(
                    {EntryKind::note, static_cast<uint32_t>(size), 0, tag, 0, 0, view(data, size)}));

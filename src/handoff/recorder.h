@@ -22,7 +22,8 @@ class Recorder final : public Traffic {
     std::function<void(segue_conn& conn)> accepted;
     std::function<void(uint64_t id)> closed;
   };
-  Recorder(JournalMemory memory, Outlet outlet);
+  enum class What { everything, connections_used };
+  Recorder(What what, JournalMemory memory, Outlet outlet);
 
   // Nothing was used yet. Needed again where an activation did not happen.
   void begin() { writer_.begin(); }
@@ -46,6 +47,7 @@ class Recorder final : public Traffic {
   bool meet(const segue_conn& conn);
   bool keep(bool written);
 
+  What what_;
   JournalMemory memory_;
   JournalWriter writer_;
   Outlet outlet_;

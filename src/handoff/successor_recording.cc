@@ -14,15 +14,20 @@ constexpr size_t kMostUntold = size_t{1} << 16;
 void Successor::on_journal(Message& message) {
   const uint64_t bytes = get_number(message.payload, 1, 0);
   if (message.fds.size() != 1) return fail("the predecessor sent a malformed JOURNAL");
-  if (terms_.on_crash != SEGUE_ON_CRASH_REPLAY || recorder_) return;
+  const bool records =
+      terms_.on_crash == SEGUE_ON_CRASH_REPLAY || terms_.on_crash == SEGUE_ON_CRASH_ARENAS;
+  if (!records || recorder_) return;
   JournalMemory memory;
   // Without it the predecessor goes on from its freeze: no reason not to take over.
   if (!JournalMemory::map(std::move(message.fds[0]), bytes, memory).ok() || !memory.populate()) {
     return;
   }
-  recorder_ = std::make_unique<Recorder>(
-      std::move(memory), Recorder::Outlet{[this](segue_conn& conn) { tell_accepted(conn); },
-                                          [this](uint64_t id) { tell_closed(id); }});
+  const auto what = get_number(message.payload, 2, 0) == 1 ? Recorder::What::connections_used
+                                                           : Recorder::What::everything;
+  recorder_ =
+      std::make_unique<Recorder>(what, std::move(memory),
+                                 Recorder::Outlet{[this](segue_conn& conn) { tell_accepted(conn); },
+                                                  [this](uint64_t id) { tell_closed(id); }});
 }
 
 void Successor::begin_recording() {

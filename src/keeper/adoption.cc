@@ -33,7 +33,7 @@ void conclude(Attempt attempt, std::optional<Attempt> undone, Generation owner,
     if (!attempt.activated) attempt.activated = now;  // at some time before
     attempt.committed = now;
     if (attempt.kind != Kind::undo) {
-      component.previous.push_back({component.owner_launch, attempt.from});
+      component.previous.push_back({component.owner_launch, attempt.from, attempt.from_forms});
     } else if (!undone && !component.previous.empty()) {
       component.previous.pop_back();
     }
@@ -45,7 +45,7 @@ void conclude(Attempt attempt, std::optional<Attempt> undone, Generation owner,
     return;
   }
   if (undone && owner == undone->successor) {  // what was to be undone stays
-    component.previous.push_back({component.owner_launch, undone->from});
+    component.previous.push_back({component.owner_launch, undone->from, undone->from_forms});
     component.owner_launch = undone->launch;
     undone->hand_back_failed = true;
     close(std::move(attempt), Outcome::failed, kKeeperDied, serves + " on", now, plan);
@@ -85,6 +85,7 @@ AdoptionPlan plan_adoption(ComponentSnapshot saved, const std::vector<FoundInsta
       instance.service = alive->service;
       instance.version = alive->version;
       instance.abilities = alive->abilities;
+      instance.forms = alive->forms;
     } else if (instance.role != Role::ending) {
       instance.role = Role::ending;
       instance.end_policy =

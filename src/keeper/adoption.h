@@ -18,6 +18,7 @@ struct FoundInstance {
   std::string version;
   std::uint64_t connections = 0;
   std::uint64_t abilities = 0;
+  std::string forms = {};
 };
 
 struct AdoptionPlan {

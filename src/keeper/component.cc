@@ -74,6 +74,7 @@ void Component::on(const UndoRequested& event) {
     case Phase::probation:
       if (attempt_->kind == Kind::undo) break;
       hand_back("the operator undid it", event.request, event.options);
+      if (in_attempt()) attempt_->losses = event.losses;
       return;
     case Phase::committing:
       enqueue_or_refuse(event, true);

@@ -116,7 +116,7 @@ class Component final : public Decider {
   void hand_back(const std::string& why, RequestId undo_request,
                  const control::AttemptOptions& options);
   void hand_back_failed();
-  void reclaimed(Generation generation);
+  void reclaimed(Generation generation, const std::string& how);
   [[nodiscard]] bool has_candidate() const;
   void enter_recovering(const std::string& how);
   void nobody_recovered(const std::string& why);

@@ -29,6 +29,7 @@ constexpr std::uint32_t kAnswerMs = 5'000;
 void Component::begin_attempt(Attempt attempt) {
   attempt.began = now_;
   attempt.from = find(owner_)->label();
+  attempt.from_forms = find(owner_)->forms;
   attempt_ = std::move(attempt);
   begin_try();
 }
@@ -308,7 +309,8 @@ void Component::predecessor_exited(const std::string& how) {
       committed();
       return;
     case Phase::recovering:
-      if (!has_candidate()) nobody_recovered(how);
+      // One that had said that it ends tells nothing by ending.
+      if (!has_candidate()) nobody_recovered(attempt_->predecessor_over ? attempt_->why : how);
       return;
     default:
       return;

@@ -72,6 +72,7 @@ void Component::on(const HelloReceived& event) {
   instance->service = event.service;
   instance->version = event.version;
   instance->abilities = event.abilities;
+  instance->forms = event.forms;
   step("instance.hello", {{"generation", fmt::to_string(event.generation)},
                           {"service", event.service},
                           {"version", event.version}});
@@ -95,6 +96,13 @@ void Component::on(const HelloReceived& event) {
     instance->role = Role::standby;
     command(SendStart{event.generation});
   } else if (phase_ == Phase::preparing && event.generation == attempt_->successor) {
+    if (attempt_->kind != Kind::undo) {
+      attempt_->losses = event.losses;
+      const LossReport& losses = event.losses;
+      if (refusal.empty() && attempt_->options.refuse_loss && (!losses.known || loses(losses))) {
+        refusal = loss_text(losses, version_text(instance->label()));
+      }
+    }
     if (!refusal.empty()) return end_attempt_early(refusal, WhyEnd::refused);
     send_attempt(*instance);
   }

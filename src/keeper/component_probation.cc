@@ -18,6 +18,17 @@ namespace {
 
 using std::chrono::milliseconds;
 
+// What the predecessor says of itself with RESUMED.
+std::string_view how_it_goes_on(std::string_view how) {
+  if (how == "replayed") return " serves again, and has done again what was done meanwhile";
+  if (how == "arenas") return " serves again, with its arenas as they were left";
+  return " serves again, as it was when it was frozen";
+}
+
+std::string closed_text(std::uint64_t closed) {
+  return closed == 0 ? "" : fmt::format("; {} closed", control::counted(closed, "connection"));
+}
+
 }  // namespace
 
 void Component::said_activated(const EventReceived& event) {
@@ -196,7 +207,7 @@ void Component::committed() {
   std::optional<Attempt> undone = std::exchange(undone_, std::nullopt);
   done.committed = now_;
   if (done.kind != Kind::undo) {
-    previous_.push_back({owner_launch_, done.from});
+    previous_.push_back({owner_launch_, done.from, done.from_forms});
     if (previous_.size() > kMaxPrevious) previous_.pop_front();
   } else if (!undone) {
     previous_.pop_back();
@@ -296,7 +307,7 @@ void Component::said_resumed(const EventReceived& event) {
     case Phase::recovering:
       if (event.generation == attempt.carried ||
           (event.generation == attempt.predecessor && attempt.sent)) {
-        reclaimed(event.generation);
+        reclaimed(event.generation, event.text);
       }
       return;
     default:
@@ -305,7 +316,7 @@ void Component::said_resumed(const EventReceived& event) {
 }
 
 // `generation`, frozen until now, serves again, because who served after it died or hung.
-void Component::reclaimed(Generation generation) {
+void Component::reclaimed(Generation generation, const std::string& how) {
   Attempt attempt = *std::exchange(attempt_, std::nullopt);
   std::optional<Attempt> undone = std::exchange(undone_, std::nullopt);
   const std::string& lost = attempt.carried == generation ? attempt.from : attempt.to;
@@ -319,7 +330,8 @@ void Component::reclaimed(Generation generation) {
   owner.active_since = now_;
   set_phase(Phase::serving);
   const std::string again =
-      version_text(owner.label()) + " serves again, as it was when it was frozen";
+      version_text(owner.label()) + std::string(how_it_goes_on(how)) +
+      closed_text(attempt.carried == generation ? 0 : attempt.from_progress.closed_on_reclaim);
   attempt.aftermath = again;
   if (undone && attempt.carried == generation) {
     // Undone, though not by a handoff.
@@ -330,7 +342,7 @@ void Component::reclaimed(Generation generation) {
   } else {
     if (undone) {
       // The way back is lost, and what was to be undone stays.
-      previous_.push_back({owner_launch_, undone->from});
+      previous_.push_back({owner_launch_, undone->from, undone->from_forms});
       owner_launch_ = undone->launch;
       undone->aftermath = again;
       undone->hand_back_failed = true;
@@ -368,7 +380,8 @@ void Component::nobody_recovered(const std::string& why) {
   for (auto* side : {&attempt_, &undone_}) {
     if (!*side) continue;
     Attempt attempt = *std::exchange(*side, std::nullopt);
-    attempt.aftermath = "it is started again, without its state";
+    attempt.aftermath = "it is started again, without its state" +
+                        closed_text(attempt.from_progress.closed_on_reclaim);
     conclude(std::move(attempt), Outcome::failed, why);
   }
   owner_lost(why);

@@ -15,6 +15,7 @@ namespace segue::keeper {
 struct Previous {
   control::Launch launch;
   std::string version;
+  std::string forms = {};  // what it declares, as in HELLO; empty: not known
 
   bool operator==(const Previous&) const = default;
 };

@@ -365,5 +365,84 @@ TEST(Fault, before_the_activation_ends_the_attempt_and_in_probation_hands_back) 
   EXPECT_EQ(other.attempt().kind, Kind::undo);
 }
 
+// ---- What an older version cannot hold
+
+LossReport one_loss() {
+  LossReport report;
+  report.known = true;
+  report.losses.push_back({LossKind::dropped, "keys", "kv.entry", 3, 2, 14, "longest rest", 9});
+  return report;
+}
+
+HelloReceived hello_of(Generation generation, LossReport losses) {
+  HelloReceived hello{generation, 1, 1, "kv", "2"};
+  hello.losses = std::move(losses);
+  return hello;
+}
+
+TEST(Losses, are_refused_before_the_handoff_begins_where_that_was_asked_for) {
+  Rig rig;
+  control::AttemptOptions options;
+  options.refuse_loss = true;
+  rig.to_preparing(options);
+  const Generation successor = rig.newest();
+  rig.send(hello_of(successor, one_loss()));
+  EXPECT_TRUE(rig.all<SendAttempt>().empty());
+  rig.die(successor, 0);
+  EXPECT_EQ(rig.answer_to(Rig::kUpgrade)->exit, ExitCode::refused);
+  EXPECT_THAT(rig.answer_to(Rig::kUpgrade)->text, HasSubstr("'longest rest' (9 records)"));
+  EXPECT_EQ(rig.component.phase(), Phase::serving);
+}
+
+TEST(Losses, that_are_not_known_are_refused_likewise) {
+  Rig rig;
+  control::AttemptOptions options;
+  options.refuse_loss = true;
+  rig.to_preparing(options);
+  rig.send(hello_of(rig.newest(), {}));
+  EXPECT_TRUE(rig.all<SendAttempt>().empty());
+}
+
+TEST(Losses, do_not_hold_up_who_did_not_ask_for_it) {
+  Rig rig;
+  rig.to_preparing();
+  rig.send(hello_of(rig.newest(), one_loss()));
+  EXPECT_EQ(rig.all<SendAttempt>().size(), 1U);
+  EXPECT_EQ(rig.attempt().losses.losses.size(), 1U);
+}
+
+// ---- What the predecessor does when its successor crashed
+
+TEST(OnCrash, what_the_predecessor_says_of_itself_is_the_aftermath) {
+  for (const auto& [how, text] :
+       {std::pair("", "as it was when it was frozen"), std::pair("replayed", "has done again"),
+        std::pair("arenas", "with its arenas as they were left")}) {
+    Rig rig;
+    rig.to_recovering();
+    const Generation predecessor = rig.attempt().predecessor;
+    rig.send(ProgressReceived{
+        predecessor, rig.attempt().id, {.phase = SEGUE_PHASE_ENDED, .closed_on_reclaim = 3}});
+    rig.page = {rig.page.epoch + 1, false, predecessor};
+    rig.say(predecessor, Said::resumed, SEGUE_RESUME_RECLAIMED, how);
+    EXPECT_EQ(rig.answer_to(Rig::kUpgrade)->exit, ExitCode::undone);
+    EXPECT_THAT(rig.answer_to(Rig::kUpgrade)->text, HasSubstr(text));
+    EXPECT_THAT(rig.answer_to(Rig::kUpgrade)->text, HasSubstr("3 connections closed"));
+  }
+}
+
+TEST(OnCrash, a_predecessor_that_ends_instead_is_started_again) {
+  Rig rig;
+  rig.to_recovering();
+  const Generation predecessor = rig.attempt().predecessor;
+  rig.say(predecessor, Said::failed, 0, "the successor died");
+  EXPECT_EQ(rig.component.phase(), Phase::recovering);
+  rig.die(predecessor, 0);
+  EXPECT_EQ(rig.component.phase(), Phase::backoff);
+  EXPECT_EQ(rig.answer_to(Rig::kUpgrade)->exit, ExitCode::failed);
+  EXPECT_THAT(rig.answer_to(Rig::kUpgrade)->text, HasSubstr("started again, without its state"));
+  rig.advance(std::chrono::milliseconds(200));
+  EXPECT_EQ(rig.all<Spawn>().back().launch.argv.front(), "/v1");
+}
+
 }  // namespace
 }  // namespace segue::keeper

@@ -94,6 +94,7 @@ std::optional<Attempt> Decider::undo_attempt(const UndoRequested& event) {
   attempt.request = event.request;
   attempt.launch = previous_.back().launch;
   attempt.options = event.options;
+  attempt.losses = event.losses;
   return attempt;
 }
 

@@ -28,6 +28,7 @@ struct UpgradeRequested {
 struct UndoRequested {
   RequestId request = 0;
   control::AttemptOptions options;
+  LossReport losses = {};
 };
 struct StopRequested {
   RequestId request = 0;
@@ -58,6 +59,9 @@ struct HelloReceived {
   std::string service;
   std::string version;
   std::uint64_t abilities = 0;
+  std::string forms = {};  // what it declares, as in HELLO
+  // Of a successor: what the owner said of its own state in these forms.
+  LossReport losses = {};
 };
 struct ProgressReceived {
   Generation generation = 0;

@@ -25,8 +25,14 @@ std::string text_of(std::string_view record, std::uint32_t tag) {
 }
 
 Event hello_of(Generation generation, std::string_view record) {
-  return HelloReceived{generation,         get_number(record, 1, 0), get_number(record, 2, 0),
-                       text_of(record, 3), text_of(record, 4),       get_number(record, 6, 0)};
+  const std::string_view forms = get_bytes(record, 11);
+  return HelloReceived{generation,
+                       get_number(record, 1, 0),
+                       get_number(record, 2, 0),
+                       text_of(record, 3),
+                       text_of(record, 4),
+                       get_number(record, 6, 0),
+                       std::string(forms.size() <= kMaxFormsBytes ? forms : "")};
 }
 
 Event progress_of(Generation generation, std::string_view record) {
@@ -127,6 +133,8 @@ Result<FrameContent> read_frame(Generation generation, handoff::Message message)
       SEGUE_ASSIGN(auto stored, stored_of(message));
       return FrameContent(std::move(stored));
     }
+    case FrameType::keeper_losses:
+      return FrameContent(LossesTold{get_number(record, 1, 0), losses_of(record)});
     case FrameType::keeper_unstore:
       return FrameContent(Unstored{text_of(record, 1)});
     default:
@@ -168,6 +176,9 @@ std::string attempt_payload(const AttemptOrder& order, const control::AttemptOpt
   handoff::put_number(out, 13, options.vote ? 1 : 0);
   handoff::put_number(out, 14, options.no_rehearsal ? 1 : 0);
   handoff::put_number(out, 15, order.successor);
+  if (const auto word = control::on_crash_of(options.on_crash)) {
+    handoff::put_number(out, 16, *word + 1);
+  }
   return std::move(out.fields);
 }
 
@@ -175,6 +186,13 @@ std::string ask_payload(std::uint64_t number) {
   segue_writer out;
   handoff::put_number(out, 1, number);
   handoff::put_number(out, 2, 1);
+  return std::move(out.fields);
+}
+
+std::string survey_payload(std::uint64_t number, std::string_view forms) {
+  segue_writer out;
+  handoff::put_number(out, 1, number);
+  handoff::put_field(out, 2, forms);
   return std::move(out.fields);
 }
 

@@ -24,8 +24,12 @@ struct Unstored {
   std::string name;
 };
 
-// What one frame says: an event for the decider, or something about listeners.
-using FrameContent = std::variant<Event, std::vector<Stored>, Unstored>;
+// What one frame says: an event for the decider, something about listeners, or an answer.
+struct LossesTold {
+  std::uint64_t number = 0;  // of the question
+  LossReport report;
+};
+using FrameContent = std::variant<Event, std::vector<Stored>, Unstored, LossesTold>;
 
 // Reads a frame of the keeper channel (protocol/handoff.md). The error says what is wrong with it.
 base::Result<FrameContent> read_frame(Generation generation, handoff::Message message);
@@ -41,6 +45,7 @@ struct AttemptOrder {
 };
 std::string attempt_payload(const AttemptOrder& order, const control::AttemptOptions& options);
 std::string ask_payload(std::uint64_t number);  // a ping that asks what is registered
+std::string survey_payload(std::uint64_t number, std::string_view forms);
 std::string number_payload(std::uint64_t number);
 std::string rendezvous_payload(std::string_view socket_path, std::string_view nonce,
                                Generation generation);

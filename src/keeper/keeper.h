@@ -183,6 +183,29 @@ class Keeper {
   void release_slot();
   [[nodiscard]] AttemptSlots attempt_slots() const;
 
+  // What an older form cannot hold (keeper_losses.cc)
+  using LossesThen = std::function<void(const LossReport& report)>;
+  struct LossQuestion {
+    std::uint64_t number = 0;
+    std::string forms;
+    base::Duration limit{};
+    LossesThen then;
+  };
+  struct UndoTarget {
+    std::string label;
+    std::string forms;
+  };
+  void ask_losses(const std::string& forms, base::Duration limit, LossesThen then);
+  void send_loss_question();
+  void answer_losses(std::uint64_t number, const LossReport& report);
+  void tell_who_asked(LossesThen then, const LossReport& report);
+  void give_up_losses();
+  void tell_losses(RequestId id, const LossReport& report, const std::string& to);
+  [[nodiscard]] std::optional<UndoTarget> undo_target() const;
+  void request_undo(RequestId id, const control::AttemptOptions& options);
+  void answer_undo_losses(RequestId id);
+  void greet(HelloReceived hello);
+
   // The keeper's own program (keeper_succession.cc)
   void replace_keeper(RequestId id, const control::ParsedRequest& request);
   void keeper_checked(RequestId id, bool dry_run, const Replacement::Checked& checked);
@@ -261,6 +284,8 @@ class Keeper {
   std::vector<RequestId> survey_requests_;
   std::uint64_t survey_ping_ = 0;  // the last ping that asked for them
   std::uint64_t last_ping_ = 0;
+  std::deque<LossQuestion> loss_questions_;  // the first was sent to the owner
+  std::uint64_t last_survey_ = 0;
   Metrics metrics_;
   std::unique_ptr<MetricsServer> metrics_server_;
   std::optional<Fault> fault_;

@@ -161,7 +161,13 @@ void Keeper::read_channel(Generation generation) {
           said != nullptr && said->said == Said::resumed) {
         bury_the_dead_beside(generation);
       }
-      post(std::move(*event));
+      if (auto* hello = std::get_if<HelloReceived>(event)) {
+        greet(std::move(*hello));
+      } else {
+        post(std::move(*event));
+      }
+    } else if (const auto* told = std::get_if<LossesTold>(&*content)) {
+      if (generation == component_->owner()) answer_losses(told->number, told->report);
     } else if (auto* stored = std::get_if<std::vector<Stored>>(&*content)) {
       store(std::move(*stored));
     } else {
@@ -176,6 +182,7 @@ void Keeper::close_channel(Generation generation, const std::string& why) {
   Process& process = processes_.at(generation);
   if (!std::exchange(process.channel_open, false)) return;
   loop_.unwatch(process.channel.fd());
+  if (generation == component_->owner()) give_up_losses();
   post(ChannelClosed{generation, why});
 }
 

@@ -47,6 +47,7 @@ void Keeper::on_request(RequestId id, base::Result<control::Request> request) {
   if (command == "history") return answer_history(id);
   if (command == "events") return answer_events(id, *parsed);
   if (command == "metrics") return answer_metrics(id);
+  if (command == "undo-losses") return answer_undo_losses(id);
   if (command == "registered") return ask_registered(id);
   if (command == "keeper-upgrade") return replace_keeper(id, *parsed);
   if (command == "eject") {
@@ -61,7 +62,7 @@ void Keeper::on_request(RequestId id, base::Result<control::Request> request) {
   if (command == "stop") {
     post(StopRequested{id});
   } else if (command == "undo") {
-    return admit(id, UndoRequested{id, parsed->attempt}, parsed->attempt);
+    return request_undo(id, parsed->attempt);
   } else if (command == "upgrade" || command == "rehearse") {
     if (const auto fine = check_program(parsed->launch); !fine) {
       return end_request(id, ExitCode::refused,

@@ -10,6 +10,7 @@
 
 #include "base/json_writer.h"
 #include "control/reply.h"
+#include "control/text.h"
 #include "keeper/outcome_text.h"
 
 namespace segue::keeper {
@@ -96,6 +97,10 @@ void write_attempt_fields(JsonWriter& json, const Attempt& attempt, const Now& n
         .field("connections_kept", attempt.kept)
         .field("connections_drained", attempt.drained)
         .field("connections_cut", attempt.cut);
+  }
+  if (attempt.losses.known) {
+    json.key("losses");
+    write_losses(json, attempt.losses, control::version_text(attempt.to));
   }
   json.field("why", attempt.why).field("aftermath", attempt.aftermath);
 }

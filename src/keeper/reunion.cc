@@ -120,6 +120,7 @@ bool Reunion::rejoin(Visitor& visitor, handoff::Message& message) {
   Member& member = found->second;
   member.owner_name = name;
   member.found.abilities = get_number(record, 6, 0);
+  member.found.forms = get_bytes(record, 11).substr(0, kMaxFormsBytes);
   member.found.rejoined = true;
   member.found.service = get_bytes(record, 3).substr(0, kMaxVersionBytes);
   member.found.version = get_bytes(record, 4).substr(0, kMaxVersionBytes);

@@ -34,6 +34,7 @@ template <class Archive>
 void fields(Archive& a, Constness<Archive, Previous>& previous) {
   a.record(1, previous.launch);
   a.text(2, previous.version);
+  a.optional_text(3, previous.forms);
 }
 
 template <class Archive>
@@ -54,6 +55,7 @@ void fields(Archive& a, Constness<Archive, Instance>& instance) {
   a.time(14, instance.ending_since);
   a.number(15, instance.end_step);
   a.number(16, instance.abilities);
+  a.optional_text(17, instance.forms);
 }
 
 template <class Archive>
@@ -75,6 +77,7 @@ void fields(Archive& a, Constness<Archive, Attempt>& attempt) {
   a.number(15, attempt.frozen_max_ns);
   a.text(16, attempt.why);
   a.time(17, attempt.committed);
+  a.optional_text(18, attempt.from_forms);
 }
 
 template <class Archive>

@@ -49,6 +49,9 @@ class Writing {
     if (value) number(tag, handoff::zigzag(value->count()));
   }
   void text(std::uint32_t tag, const std::string& value) { handoff::put_field(out_, tag, value); }
+  void optional_text(std::uint32_t tag, const std::string& value) {
+    if (!value.empty()) text(tag, value);
+  }
   template <class Texts>
   void texts(std::uint32_t tag, const Texts& values) {
     for (const auto& value : values) text(tag, value);
@@ -135,6 +138,7 @@ class Reading {
   void text(std::uint32_t tag, std::string& value) {
     if (const auto field = handoff::find_field(record_, tag)) take_text(tag, *field, value);
   }
+  void optional_text(std::uint32_t tag, std::string& value) { text(tag, value); }
   template <class Texts>
   void texts(std::uint32_t tag, Texts& values) {
     each(tag, [&](std::string_view field) { take_text(tag, field, values.emplace_back()); });

@@ -9,6 +9,7 @@
 
 #include "base/time.h"
 #include "control/options.h"
+#include "keeper/losses.h"
 
 namespace segue::keeper {
 
@@ -73,6 +74,7 @@ struct Instance {
   bool hung = false;
   std::uint64_t connections = 0;
   std::uint64_t abilities = 0;  // kAbility… of handoff/frame.h
+  std::string forms;            // what it declares, as in HELLO; empty: it has not said it
 
   EndPolicy end_policy = EndPolicy::refused;
   MonotonicTime ending_since{};
@@ -130,6 +132,8 @@ struct Attempt {
   Generation carried = 0;  // the frozen instance of the attempt that this one undoes
   std::string from;        // labels of instances
   std::string to;
+  std::string from_forms;  // what the predecessor declares
+  LossReport losses;       // in the successor's forms
   std::uint32_t tries = 1;
 
   MonotonicTime began{};

@@ -11,6 +11,7 @@
 #include "handoff/fields.h"
 #include "handoff/frame.h"
 #include "handoff/inventory.h"
+#include "handoff/loss_survey.h"
 #include "handoff/negotiation.h"
 #include "handoff/receiver.h"
 
@@ -82,6 +83,7 @@ void read_as_hello(std::string_view payload) {
   if (handoff::same_secret(handoff::get_bytes(payload, 6), {})) abort();
   handoff::Inventory inventory;
   declare(inventory);
+  (void)handoff::LossSurvey(inventory, 1, handoff::get_bytes(payload, 8)).result();
   std::string agreed;
   const handoff::Status status =
       handoff::agree_forms(inventory, handoff::get_bytes(payload, 8), agreed);

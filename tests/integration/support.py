@@ -191,14 +191,14 @@ class Respkv:
     def current(self):
         return self.instances[-1]
 
-    def spawn(self, version, *options):
+    def spawn(self, version, *options, environment=None):
         # A generous budget: on a busy machine a handoff would be taken back, which is right, but not
         # what these tests ask about.
         program = Program(
             [self.build_dir / f"examples/respkv/respkv-v{version}", "--budget-us", "1000000",
              "--listen", f"tcp:127.0.0.1:{self.port}", *thread_options(len(self.instances)), *options],
             self.directory / f"{len(self.instances)}-v{version}.log",
-            {"SEGUE_DIRECTORY": str(self.directory / "segue")})
+            {"SEGUE_DIRECTORY": str(self.directory / "segue"), **(environment or {})})
         self.instances.append(program)
         return program
 

@@ -5,14 +5,17 @@ Outcomes
   upgraded   the successor serves; every client was answered, nothing is lost
   kept       the predecessor goes on; every client was answered, nothing is lost
   undone     handed back to the previous version; every client was answered, nothing is lost
-  restarted  the predecessor died before it had handed over: the keeper starts its program again,
-             as it would without an upgrade; clients connect again, the state is gone
+  restarted  the predecessor died before it had handed over, or ends because its successor did in
+             probation: the keeper starts its program again, as it would without an upgrade; clients
+             connect again, none is refused, the state is gone
   re-adopted the two instances finish the upgrade without the keeper, which was killed; the next
              keeper finds them, writes down what it came to, and manages them; nothing is lost
   replayed   the successor died or hung in probation: the predecessor has done again what it did;
              every client was answered, nothing is lost
   reclaimed  the successor died or hung in probation: the predecessor goes on from its freeze;
              what was acknowledged in between may be gone, connections used in between are closed
+  resumed    likewise, with the heap as the successor left it: nothing that was acknowledged is
+             gone, connections used in between are closed
 Everywhere: at most one process serves at any time, and one does within the deadline.
 The keeper stands outside the blackout, so its word may come too late there: a|b|c allows each.
 SEGUE_FAULTS=victim or victim:state:fault runs these rows only, SEGUE_FAULTS=kills those in which a
@@ -38,7 +41,7 @@ BOUNDS = ("--answer-ms", "700", "--hang-ms", "600", "--rehearsal-ms", "1000",
 CLIENTS = 4
 NOTHING_LOST = ("upgraded", "kept", "undone", "re-adopted", "replayed")
 SERVING_VERSION = {"upgraded": "2", "re-adopted": "2", "kept": "1", "undone": "1", "restarted": "1",
-                   "reclaimed": "1", "replayed": "1"}
+                   "reclaimed": "1", "replayed": "1", "resumed": "1"}
 
 
 def columns(line):
@@ -49,9 +52,9 @@ def rows():
     lines = [line.split("\t") for line in TABLE.read_text().splitlines() if not line.startswith("#")]
     only = os.environ.get("SEGUE_FAULTS")
     if only == "kills":
-        # With several event loops nothing is replayed.
-        return [columns(line) for line in lines
-                if line[1] != "keeper" and line[2] == "kill" and line[3] != "replayed"]
+        # With several event loops nothing is replayed; heapkv has one.
+        return [columns(line) for line in lines if line[1] != "keeper" and line[2] == "kill"
+                and line[3] not in ("replayed", "resumed")]
     return [columns(line) for line in lines
             if only in (None, line[1], f"{line[1]}:{line[0]}:{line[2]}")]
 
@@ -66,6 +69,7 @@ class Load(threading.Thread):
         self.acknowledged = 0
         self.answers_since_mark = 0
         self.wrong, self.broken = [], 0
+        self.gone, self.refused, self.unanswered = 0, 0, False
         self.servers = []  # process ids in the order in which they answered
         self.stopping = threading.Event()
 
@@ -75,9 +79,11 @@ class Load(threading.Thread):
             try:
                 client = client or RespClient(self.port, DEADLINE_S)
                 self.step(client)
-            except OSError:
+            except OSError as error:
                 self.broken += 1
+                self.refused += isinstance(error, ConnectionRefusedError)
                 client = None
+                self.unanswered = True
                 self.stopping.wait(0.01)
 
     def step(self, client):
@@ -89,6 +95,9 @@ class Load(threading.Thread):
         answer = client("INCR", self.key)
         if answer != self.acknowledged + 1:
             self.wrong.append((self.acknowledged, answer))
+            # One that was not answered may have been executed, once.
+            self.gone += not (self.unanswered and answer == self.acknowledged + 2)
+        self.unanswered = False
         self.acknowledged = answer if isinstance(answer, int) else self.acknowledged
         self.answers_since_mark += 1
 
@@ -105,7 +114,11 @@ class Rig:
         self.loads = [Load(port, number, seed) for number in range(CLIENTS)]
         self.pids = set()
 
-    def respkv(self, version):
+    def service(self, version):
+        if self.on_crash == "arenas":
+            # Of one form, so that both have the same heap: they differ in name.
+            return [str(self.build_dir / "examples/heapkv/heapkv-v1"), "--listen",
+                    f"tcp:127.0.0.1:{self.port}", "--on-crash", "arenas", "--label", str(version)]
         return [str(self.build_dir / f"examples/respkv/respkv-v{version}"),
                 "--listen", f"tcp:127.0.0.1:{self.port}", "--on-crash", self.on_crash,
                 *thread_options(version - 1)]
@@ -132,7 +145,7 @@ class Rig:
     def run(self, run_options=(), environment=()):
         variables = [word for pair in environment for word in ("--env", pair)]
         code, out, err = self.segue("run", "svc", "--json", *run_options, *variables, "--",
-                                    *self.respkv(1))
+                                    *self.service(1))
         assert code == 0, out + err
         self.status()
         for load in self.loads:
@@ -141,7 +154,7 @@ class Rig:
     def upgrade(self, environment=()):
         variables = [word for pair in environment for word in ("--env", pair)]
         return self.start_segue("upgrade", "svc", "--json", *BOUNDS, *variables, "--",
-                                *self.respkv(2))
+                                *self.service(2))
 
     def stopped_processes(self):
         """Those of ours that a fault has stopped."""
@@ -156,8 +169,9 @@ class Rig:
     def answered_by_one(self):
         """The process that answers new clients, once the same one answers twice."""
         try:
+            version = "version" if self.on_crash == "arenas" else "respkv_version"
             answers = {tuple(RespClient(self.port, 2.0).info()[name]
-                             for name in ("process_id", "respkv_version")) for _ in range(2)}
+                             for name in ("process_id", version)) for _ in range(2)}
         except OSError:
             return None
         return answers.pop() if len(answers) == 1 else None
@@ -262,6 +276,10 @@ def test_outcome(rig, state, victim, fault, outcome, on_crash):
         assert [load.wrong for load in rig.loads] == [[]] * CLIENTS, text
         # A successor that has answered may be followed by its predecessor where that replays.
         assert returns <= (1 if outcomes == ["replayed"] else 0), f"{servers}: a process served again after another had"
+    if outcome in ("resumed", "restarted"):
+        assert [load.refused for load in rig.loads] == [0] * CLIENTS, text
+    if outcome == "resumed":
+        assert [load.gone for load in rig.loads] == [0] * CLIENTS, text
     client = RespClient(rig.port)
     for load in rig.loads:
         assert int(client("GET", load.key) or 0) == load.acknowledged, text

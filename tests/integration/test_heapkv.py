@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """heapkv: its whole state in a heap survives upgrades there and back, and a successor's death."""
 
+import os
+import random
 import threading
 
 import pytest
@@ -80,6 +82,30 @@ class Writer(threading.Thread):
         assert len(self.acknowledged) > 100
 
 
+class KilledWriter(threading.Thread):
+    """Writes until its server dies; knows what was acknowledged, and what was not."""
+
+    def __init__(self, client, acknowledged):
+        super().__init__(daemon=True)
+        self.client, self.acknowledged, self.answers, self.asked = client, acknowledged, 0, None
+
+    def run(self):
+        try:
+            while True:
+                number = self.answers * 7919
+                key = f"written:{number % KEYS}"
+                self.asked = (key, None if number % 5 == 0 else f"{number}-" + "v" * (number % 300))
+                if self.asked[1] is None:
+                    self.client("DEL", key)
+                    self.acknowledged.pop(key, None)
+                else:
+                    self.client("SET", *self.asked)
+                    self.acknowledged[key] = self.asked[1]
+                self.answers += 1
+        except OSError:
+            return
+
+
 def check(client, expected, name="written"):
     for number in range(KEYS):
         key = f"{name}:{number}"
@@ -131,6 +157,65 @@ def test_successor_killed_in_probation_leaves_nothing_of_its_writes(heapkv, vers
     third = heapkv.start(2)
     assert heapkv.info()["process_id"] == str(third.pid)
     check(heapkv.connect(), {f"written:{number}": "z" * (number % 700) for number in range(KEYS)})
+
+
+def test_the_predecessor_goes_on_with_the_heap_as_a_dead_successor_left_it(heapkv):
+    options = {"probation_ms": 60000, "on_crash": "arenas"}
+    first = heapkv.start(1, **options)
+    idle, client = heapkv.connect(), heapkv.connect()
+    for number in range(KEYS):
+        client("SET", f"written:{number}", f"old {number}")
+    assert idle("PING") == "PONG"
+    successor = heapkv.start(1, **options)
+    expected = {}
+    for number in range(KEYS):
+        client("SET", f"written:{number}", f"new {number}" * (number % 50))
+        expected[f"written:{number}"] = f"new {number}" * (number % 50)
+        if number % 3 == 0:
+            client("DEL", f"written:{number}")
+            del expected[f"written:{number}"]
+    successor.kill()
+    wait_until(lambda: heapkv.serves(first), "the predecessor serves again")
+    assert heapkv.info()["resumed_from_arenas"] == "1"
+    check(heapkv.connect(), expected)
+    assert heapkv.connect()("DBSIZE") == len(expected)
+    with pytest.raises(OSError):  # the successor had used it
+        client("PING")
+    assert idle("PING") == "PONG"  # … but not this one
+    third = heapkv.start(2)
+    assert heapkv.info()["process_id"] == str(third.pid)
+    check(heapkv.connect(), expected)
+
+
+def test_a_successor_killed_in_the_middle_of_a_change_leaves_all_or_nothing(heapkv):
+    seed = int(os.environ.get("SEGUE_SEED", random.SystemRandom().randrange(1 << 30)))
+    print(f"SEGUE_SEED={seed}")
+    moments = random.Random(seed)
+    options = {"probation_ms": 60000, "on_crash": "arenas"}
+    first, from_arenas = heapkv.start(1, **options), 0
+    before = {}
+    for _ in range(12):
+        successor = heapkv.start(1, **options)
+        writer = KilledWriter(heapkv.connect(), dict(before))
+        writer.start()
+        wait_until(lambda: writer.answers > moments.randrange(20, 400), "it writes")
+        successor.kill()
+        writer.join(20)
+        assert not writer.is_alive()
+        wait_until(lambda: heapkv.serves(first), "the predecessor serves again")
+        kept = int(heapkv.info()["resumed_from_arenas"])
+        client = heapkv.connect()
+        if kept > from_arenas:
+            # The one that was not answered may have been done, but not by half.
+            value = client("GET", writer.asked[0])
+            value = value.decode() if value is not None else None
+            assert value in (writer.acknowledged.get(writer.asked[0]), writer.asked[1])
+            writer.acknowledged[writer.asked[0]] = value
+            before = {key: value for key, value in writer.acknowledged.items() if value is not None}
+        from_arenas = kept
+        check(client, before)
+        assert client("DBSIZE") == len(before)
+    assert from_arenas > 0
 
 
 def test_full_heap_is_told_to_the_client_and_takes_writes_again(heapkv):

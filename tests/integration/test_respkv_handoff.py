@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real handoffs of respkv between real processes, while real clients are connected."""
 
+import os
+import pathlib
 import random
+import signal
 import threading
 
 import pytest
@@ -351,3 +354,31 @@ def test_a_hundred_handoffs_agree_with_a_model(service):
     assert idle("PING") == "PONG"
     info = idle.info()
     assert info["segue_handoffs"] == "100" and info["connected_clients"] == "2"
+
+
+def test_a_flush_in_the_middle_of_the_snapshot_leaves_the_same_state(respkv):
+    keys = 60_000
+    predecessor = respkv.start(2)
+    client = respkv.client()
+    for first in range(0, keys, 10_000):
+        client.send_bytes(b"".join(client.encode("SET", f"key:{number}", "x" * 200)
+                                   for number in range(first, first + 10_000)))
+        assert [client.read() for _ in range(10_000)] == ["OK"] * 10_000
+    # It stops once it is ready: the predecessor sends until no more fits in between.
+    successor = respkv.spawn(3, environment={"SEGUE_UNSAFE_FAULT": "successor:background:stop"})
+    stat = pathlib.Path(f"/proc/{successor.pid}/stat")
+    wait_until(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == "T", "the successor stops")
+    assert client("FLUSHALL") == "OK"
+    for number in range(0, 300, 3):
+        client("SET", f"key:{number}", "after")
+    client("DEL", "key:3")
+    assert client("FLUSHALL") == "OK"
+    for number in range(0, 300, 2):
+        client("SET", f"key:{number}", "again")
+    os.kill(successor.pid, signal.SIGCONT)
+    successor.wait_for_log("event=activated")
+    predecessor.wait_for_log("reason=committed")
+    assert client.info()["respkv_version"] == "3"
+    assert client("DBSIZE") == 150
+    assert [client("GET", f"key:{number}") for number in range(6)] == [
+        b"again", None, b"again", None, b"again", None]

@@ -24,6 +24,7 @@ class Entry {
   void note_created(std::uint64_t now_ms) { created_at_ms_ = now_ms; }
   void note_changed(std::uint64_t /*now_ms*/) {}
   [[nodiscard]] std::optional<std::uint64_t> changes() const { return std::nullopt; }
+  [[nodiscard]] static std::optional<std::uint64_t> longest_rest_ms() { return std::nullopt; }
   [[nodiscard]] std::uint64_t idle_since_ms() const { return created_at_ms_; }
 
   // visit(tag, number) for each number of the record, for reading and for writing.

@@ -37,6 +37,7 @@ class Entry {
     history_.changes = std::min(history_.changes + 1, entry_tag::kMaxChanges);
   }
   [[nodiscard]] std::optional<std::uint64_t> changes() const { return history_.changes; }
+  [[nodiscard]] static std::optional<std::uint64_t> longest_rest_ms() { return std::nullopt; }
   [[nodiscard]] std::uint64_t idle_since_ms() const {
     return history_.modified_at_ms != 0 ? history_.modified_at_ms : history_.created_at_ms;
   }

@@ -24,6 +24,26 @@
  * TCP); or if it was accepted by the successor and its descriptor had not arrived. Where there is
  * no journal (an older peer, other options, more in it than journal_bytes, a successor that began a
  * handoff of its own) the predecessor goes on as with SEGUE_ON_CRASH_RESUME.
+ *
+ * Going on from arenas
+ *
+ * With SEGUE_ON_CRASH_ARENAS the predecessor goes on with arenas and heaps as the successor left
+ * them: what clients were told of what lies there stays true. For services that keep all of their
+ * state there: tables and whatever is in the process's own memory are as at the freeze. It is asked
+ * first whether what was left can be used:
+ *   - the successor had the same form version of each heap: otherwise it had one of its own;
+ *   - no heap was left in the middle of a call of heap.h (the library knows);
+ *   - each arena's own check (segue_arena_set_check) and the callback `check_arenas` are content.
+ * If so, `resume` is called with SEGUE_RESUME_FROM_ARENAS. If not, heaps go back to the freeze, and
+ * `resume` is called with SEGUE_RESUME_RECLAIMED; a service that has raw arenas, which cannot go
+ * back, ends as with SEGUE_ON_CRASH_RESTART.
+ *
+ * Which connections the successor used is recorded, but not what went over them: each of these is
+ * closed with a reset, through `drop`, before `resume`, and counted
+ * (segue_progress.closed_on_reclaim), together with those that the successor had accepted. Whoever
+ * was not answered cannot know whether it was done. The others go on. Where there is no such record
+ * (an older successor), all are closed. What a service has to do for it: segue_read() and
+ * segue_write(), `check_arenas`, a `drop` for each class, one event loop.
  */
 #ifndef SEGUE_REPLAY_H
 #define SEGUE_REPLAY_H

@@ -103,6 +103,13 @@ SEGUE_API void segue_put_fields(segue_writer* writer, const void* fields, size_t
  * tag: who does not know a tag keeps it. Returns SEGUE_OK, or an error that ends the handoff. */
 typedef int (*segue_convert)(void* user, uint32_t from, const segue_record* in, segue_writer* out);
 
+/* What people call a field. Without it they read "field 13". */
+typedef struct segue_form_field {
+  uint32_t tag;
+  uint32_t since; /* the first version of the form that knows it */
+  const char* name;
+} segue_form_field;
+
 typedef struct segue_form {
   uint32_t size;    /* sizeof(segue_form) */
   uint32_t version; /* what encode writes and decode reads; >= 1 */
@@ -111,6 +118,13 @@ typedef struct segue_form {
   segue_convert up; /* NULL where oldest == version */
   segue_convert down;
   void* user;
+  /* Before state goes to a program with an older version of the form, the library says what that
+   * one cannot hold: it takes each record down and up again, with these converters, and counts the
+   * fields that do not come back as they were. So a field that `down` leaves out is a loss, and one
+   * that it copies for the older program to keep is none, though that one does not keep it current.
+   * The converters may be called at any time, for this, while the service serves. */
+  const segue_form_field* fields; /* copied; may be NULL */
+  uint32_t field_count;
 } segue_form;
 
 /* ---- Life cycle ----------------------------------------------------------------------------- */
@@ -121,14 +135,18 @@ typedef enum segue_resume_reason {
   SEGUE_RESUME_ABORTED = 3,   /* the successor died or was stopped before it was active */
   SEGUE_RESUME_RECLAIMED = 4, /* the successor was active and died or hung; what it did since it
                                  was activated is not in this process */
-  SEGUE_RESUME_REPLAYED = 5   /* likewise, and what it did was done again here: see replay.h */
+  SEGUE_RESUME_REPLAYED = 5,  /* likewise, and what it did was done again here: see replay.h */
+  SEGUE_RESUME_FROM_ARENAS =
+      6 /* likewise, and arenas and heaps are as it left them: see replay.h */
 } segue_resume_reason;
 
 typedef enum segue_end_reason {
   SEGUE_END_COMMITTED = 1, /* predecessor: the successor serves for good */
   SEGUE_END_REFUSED = 2,   /* successor: the handoff did not happen; segue_error() says why */
   SEGUE_END_REHEARSED = 3, /* successor: a rehearsal ended well */
-  SEGUE_END_STOPPED = 4    /* the operator stops the service */
+  SEGUE_END_STOPPED = 4,   /* the operator stops the service */
+  SEGUE_END_CRASHED = 5    /* predecessor: the successor died or hung in probation, and this
+                              process is not to serve again: see SEGUE_ON_CRASH_RESTART */
 } segue_end_reason;
 
 typedef struct segue_activation {
@@ -164,7 +182,8 @@ typedef struct segue_progress {
   /* After SEGUE_RESUME_REPLAYED: */
   uint64_t replayed;          /* pieces of input that were handled again */
   uint64_t repaired;          /* connections whose answer was completed */
-  uint64_t closed_on_reclaim; /* connections that could not be repaired */
+  uint64_t closed_on_reclaim; /* connections that could not be repaired; also after
+                                 SEGUE_RESUME_FROM_ARENAS and before SEGUE_END_CRASHED */
   /* A successor without a keeper, after the commit: since when the predecessor, which ends at low
    * priority, has not ended. Told when it is more than 1 s (segue_error() says more), when its
    * priority is raised after 10 s, and, as 0, when it has ended. */
@@ -220,13 +239,26 @@ typedef struct segue_callbacks {
 
   /* Replay: a note that the successor made by itself, such as the time of a turn of its loop. */
   void (*replay_note)(void* user, uint32_t tag, const void* data, size_t size);
+
+  /* Predecessor, with SEGUE_ON_CRASH_ARENAS: the successor is dead, arenas and heaps are as it left
+   * them, everything else is as at the freeze. Verify the service's own invariants over them, as in
+   * `check` through segue_heap_copy() and segue_heap_next(): the successor may have died between
+   * any two of its instructions. An error, with the reason in `why`: see replay.h. */
+  int (*check_arenas)(void* user, char* why, size_t why_size);
 } segue_callbacks;
 
 /* What a predecessor does when its successor dies or hangs in probation. */
 typedef enum segue_on_crash {
   SEGUE_ON_CRASH_RESUME = 0, /* goes on from its freeze; what the successor did is lost, and the
                                 service closes the connections that it used */
-  SEGUE_ON_CRASH_REPLAY = 1  /* nothing is lost: see replay.h */
+  SEGUE_ON_CRASH_REPLAY = 1, /* nothing is lost: see replay.h */
+  SEGUE_ON_CRASH_ARENAS = 2, /* goes on with the arenas and heaps as the successor left them: see
+                                replay.h */
+  SEGUE_ON_CRASH_RESTART = 3 /* does not go on: every connection is closed with a reset and
+                                counted, `terminate` is called with SEGUE_END_CRASHED, and the
+                                keeper, which holds the listeners, starts this program again,
+                                without its state: new connections wait, none is refused. Without a
+                                keeper, who started this process has to start it again. */
 } segue_on_crash;
 
 typedef enum segue_meeting {
@@ -263,7 +295,7 @@ typedef struct segue_options {
   uint32_t spin_us;        /* 2,000: how long a successor busy-waits for the final records */
   uint32_t skip_rehearsal; /* 1: no rehearsal */
 
-  uint32_t on_crash;      /* segue_on_crash */
+  uint32_t on_crash;      /* segue_on_crash; a successor follows its predecessor's word */
   uint64_t journal_bytes; /* 16 MiB: what a successor can record in probation, of shared memory that
                              is freed at its end; 64 KiB to 1 GiB. The predecessor's word counts */
 } segue_options;
@@ -491,11 +523,11 @@ SEGUE_API segue_conn* segue_conn_find(segue_instance* s, uint64_t id);
  * Not bound   A table that is bound to no loop may be marked by any thread. The service guards the
  * data by a lock of its own, takes that lock in scan and encode too, and marks a change before it
  * releases the lock.
- * Any thread  segue_table_put(), segue_table_erase(), segue_table_rebuffs(), segue_conn_touch(),
- * segue_conn_find(), segue_conn_fd(), segue_conn_data(), segue_conn_id(), segue_conn_add_to() (on
- * the thread of the loop given) and segue_conn_close() (on the thread of the loop that the
- * connection is bound to). A connection that another thread may close must be kept from that by the
- * service's own lock. All else belongs to the instance's thread.
+ * Any thread  segue_table_put(), segue_table_erase(), segue_table_clear(), segue_table_rebuffs(),
+ * segue_conn_touch(), segue_conn_find(), segue_conn_fd(), segue_conn_data(), segue_conn_id(),
+ * segue_conn_add_to() (on the thread of the loop given) and segue_conn_close() (on the thread of
+ * the loop that the connection is bound to). A connection that another thread may close must be
+ * kept from that by the service's own lock. All else belongs to the instance's thread.
  */
 
 /* Declares an event loop, before segue_start() and before its thread begins. The loop is freed with

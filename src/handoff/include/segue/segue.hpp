@@ -87,6 +87,8 @@ struct FormSpec {
   uint32_t oldest = version;
   bool (*up)(uint32_t from, const Record& in, Writer& out) = nullptr;
   bool (*down)(uint32_t from, const Record& in, Writer& out) = nullptr;
+  const segue_form_field* fields = nullptr;  // see segue_form
+  uint32_t field_count = 0;
 };
 
 // See segue_callbacks. What returns bool: false means failure.
@@ -108,6 +110,8 @@ class Service {
   virtual void activate(const segue_activation& activation) = 0;
   virtual void terminate(segue_end_reason reason) = 0;
   virtual void progress(const segue_progress& /*progress*/) {}
+  // For SEGUE_ON_CRASH_ARENAS; see segue_callbacks.
+  virtual bool check_arenas(std::string& /*why*/) { return true; }
   // True if release() does something: a deadline then fences the successor before this process
   // serves again.
   [[nodiscard]] virtual bool has_single_access_resources() const { return false; }
@@ -195,6 +199,11 @@ class Connection {
   }
   void set_data(void* data) { segue_conn_set_data(conn_, data); }
   void touch() { segue_conn_touch(conn_); }
+  // See replay.h.
+  [[nodiscard]] ssize_t read(void* data, size_t size) { return segue_read(conn_, data, size); }
+  [[nodiscard]] ssize_t write(std::string_view data) {
+    return segue_write(conn_, data.data(), data.size());
+  }
   bool bind(Loop loop) { return segue_conn_bind(conn_, loop.handle()) == SEGUE_OK; }
   // The handle is invalid afterwards.
   void close(segue_close_how how = SEGUE_CLOSE_FIN) {
@@ -322,6 +331,12 @@ class Instance {
     c.activate = [](void* u, const segue_activation* a) { service(u).activate(*a); };
     c.terminate = [](void* u, segue_end_reason r) { service(u).terminate(r); };
     c.progress = [](void* u, const segue_progress* p) { service(u).progress(*p); };
+    c.check_arenas = [](void* u, char* why, size_t size) {
+      std::string reason;
+      if (service(u).check_arenas(reason)) return static_cast<int>(SEGUE_OK);
+      snprintf(why, size, "%s", reason.c_str());
+      return static_cast<int>(SEGUE_REFUSED);
+    };
     return c;
   }
 
@@ -379,6 +394,8 @@ class Instance {
     declared.oldest = form.oldest;
     declared.name = form.name;
     declared.user = specs_.back().get();
+    declared.fields = form.fields;
+    declared.field_count = form.field_count;
     if (form.up != nullptr) {
       declared.up = [](void* u, uint32_t from, const segue_record* in, segue_writer* out) {
         Writer writer(out);
