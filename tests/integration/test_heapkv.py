@@ -18,12 +18,14 @@ class Heapkv:
         self.programs = []
 
     def start(self, version, probation_ms=20, **options):
+        # Going on from arenas is for one event loop.
+        options.setdefault("threads", 1 if "on_crash" in options
+                           else THREADS[len(self.programs) % len(THREADS)])
         more = [word for name, value in options.items()
                 for word in (f"--{name.replace('_', '-')}", value)]
         program = Program(
             [self.build_dir / f"examples/heapkv/heapkv-v{version}",
              "--listen", f"tcp:127.0.0.1:{self.port}", "--directory", self.directory / "segue",
-             "--threads", THREADS[len(self.programs) % len(THREADS)],
              "--probation-ms", probation_ms, "--budget-us", 1000000, *more],
             self.directory / f"{len(self.programs)}.log")
         self.programs.append(program)
