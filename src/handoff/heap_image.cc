@@ -64,7 +64,7 @@ HeapSlot HeapImage::slot(uint32_t number) const {
 }
 
 bool HeapImage::is_block(uint64_t offset) const {
-  return offset >= places_.data_at && offset + kSmallestBlock <= places_.log_at &&
+  return offset >= places_.data_at && offset <= places_.log_at - kSmallestBlock &&
          (offset - places_.data_at) % kSmallestBlock == 0;
 }
 
@@ -128,7 +128,8 @@ void HeapImage::touch(uint32_t number) {
   const uint32_t now = generation();
   if (load(slot.stamp) == now) return;
   if (changed_ != nullptr) changed_->push_back(number);
-  store(slot.stamp, now);
+  // Who sees the new stamp sees the end of the log too.
+  __atomic_store_n(&slot.stamp, now, __ATOMIC_RELEASE);
   // Who reads concurrently sees the new stamp if it sees anything of what follows.
   __atomic_thread_fence(__ATOMIC_RELEASE);
 }
@@ -175,7 +176,7 @@ segue_status HeapImage::alloc(uint32_t type, uint64_t size, Record& record) {
   if (const segue_status status = take_block(size, offset); status != SEGUE_OK) return status;
   uint32_t number = 0;
   if (const segue_status status = take_slot(number); status != SEGUE_OK) {
-    push_block(offset, block_at(offset).block_class);
+    push_block(offset, class_of_bytes(sizeof(HeapBlock) + size));
     return status;
   }
   touch(number);
@@ -203,7 +204,7 @@ segue_status HeapImage::resize(uint64_t id, uint64_t size, Record& record) {
   if (size > kLargestRecord) return SEGUE_INVALID;
   if (const segue_status status = write(id, record); status != SEGUE_OK) return status;
   HeapSlot& slot = slot_at(record.slot);
-  const uint64_t old_offset = load(slot.offset);
+  const uint64_t old_offset = offset_of(record);
   const uint32_t old_class = load(block_at(old_offset).block_class);
   const uint32_t old_size = record.size;
   if (old_class >= kBlockClasses) return SEGUE_PEER;
@@ -229,7 +230,7 @@ segue_status HeapImage::resize(uint64_t id, uint64_t size, Record& record) {
     push_block(old_offset, old_class);
     freed_since_merge_ = true;
   }
-  store(block_at(load(slot.offset)).size, static_cast<uint32_t>(size));
+  store(block_at(offset).size, static_cast<uint32_t>(size));
   HeapHeader& h = header();
   store(h.record_bytes, load(h.record_bytes) - old_size + size);
   return find(id, record);
@@ -240,7 +241,7 @@ segue_status HeapImage::free(uint64_t id) {
   Record record;
   if (const segue_status status = write(id, record); status != SEGUE_OK) return status;
   HeapSlot& slot = slot_at(record.slot);
-  const uint64_t offset = load(slot.offset);
+  const uint64_t offset = offset_of(record);
   const uint32_t block_class = load(block_at(offset).block_class);
   if (block_class >= kBlockClasses) return SEGUE_PEER;
   store(slot.offset, uint64_t{0});
@@ -330,7 +331,7 @@ segue_status HeapImage::place(uint32_t number, uint32_t generation, uint32_t typ
     store(slot.generation, generation);
     status = resize(heap_id(number, generation), bytes.size(), record);
     if (status != SEGUE_OK) return status;
-    store(block_at(load(slot.offset)).type, type);
+    store(block_at(offset_of(record)).type, type);
   } else {
     uint64_t offset = 0;
     if (status = take_block(bytes.size(), offset); status != SEGUE_OK) return status;

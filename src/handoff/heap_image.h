@@ -123,6 +123,10 @@ class HeapImage {
    public:
     explicit Marked(HeapImage& image) : header_(image.header()) {
       marks_ = load(header_.work) == HeapWork::at_rest;
+  // As it was when it was checked: the slot may say something else by now.
+  [[nodiscard]] uint64_t offset_of(const Record& record) const {
+    return static_cast<uint64_t>(record.data - memory_) - sizeof(HeapBlock);
+  }
       if (marks_) store(header_.work, HeapWork::under_way);
       __atomic_signal_fence(__ATOMIC_SEQ_CST);
     }
