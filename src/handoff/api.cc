@@ -329,6 +329,7 @@ segue_table* segue_table_open(segue_instance* s, const char* name, const segue_f
   auto table = std::make_unique<segue_table>();
   if (outcome(s, segue::handoff::Form::make(*form, table->form)) != SEGUE_OK) return nullptr;
   table->name = name;
+  table->instance = s;
   table->inventory = &s->inventory();
   table->ops = *ops;
   table->flags = flags;

@@ -38,6 +38,7 @@ int segue_loop_dispatch(segue_loop* loop) {
 
 int segue_table_bind(segue_table* table, segue_loop* loop) {
   if (loop == nullptr || loop->loops != &table->inventory->loops) return SEGUE_INVALID;
+  if (table->instance->started()) return SEGUE_STATE;
   table->loop = loop->number;
   return SEGUE_OK;
 }

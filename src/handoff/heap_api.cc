@@ -60,6 +60,7 @@ segue_heap* segue_heap_open(segue_instance* s, const char* name, const segue_for
   segue::handoff::Status status = segue::handoff::Form::make(*form, heap->form);
   if (!status.ok()) return refuse(s, name, status.text.c_str());
   heap->name = name;
+  heap->instance = s;
   heap->max_size = max_size;
   s->inventory().heaps.push_back(std::move(heap));
   return s->inventory().heaps.back().get();
@@ -68,7 +69,7 @@ segue_heap* segue_heap_open(segue_instance* s, const char* name, const segue_for
 int segue_heap_set_lock(segue_heap* heap, void (*lock)(void* user), void (*unlock)(void* user),
                         void* user) {
   if (lock == nullptr || unlock == nullptr) return SEGUE_INVALID;
-  if (heap->image.valid()) return SEGUE_STATE;
+  if (heap->instance->started()) return SEGUE_STATE;
   heap->lock = lock;
   heap->unlock = unlock;
   heap->lock_user = user;

@@ -90,6 +90,7 @@ class DirtyKeys {
 }  // namespace segue::handoff
 
 struct segue_table : segue::handoff::Item {
+  const segue_instance* instance = nullptr;
   segue::handoff::Inventory* inventory = nullptr;
   segue::handoff::Form form;
   segue_table_ops ops{};

@@ -357,6 +357,7 @@ TEST_F(EventLoops, declarations_are_checked) {
   EXPECT_EQ(segue_table_bind(service.shared_table, other.loops[0]), SEGUE_INVALID);
   EXPECT_EQ(segue_conn_add_to(service.clients, other.loops[0], 0, nullptr), nullptr);
   ASSERT_EQ(service.start(), SEGUE_OK);
+  EXPECT_EQ(segue_table_bind(service.shared_table, service.loops[0]), SEGUE_STATE);
   EXPECT_EQ(segue_loop_open(s, "late"), nullptr);
   EXPECT_NE(service.error().find("before segue_start()"), std::string::npos);
 }

@@ -68,6 +68,7 @@ Status convert_heap_record(const Form& form, uint32_t from, uint32_t to, segue_w
 }  // namespace segue::handoff
 
 struct segue_heap : segue::handoff::Item {
+  const segue_instance* instance = nullptr;
   segue::handoff::Form form;
   uint64_t max_size = 0;
   segue::handoff::HeapMemory memory;

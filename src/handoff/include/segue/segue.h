@@ -543,7 +543,7 @@ SEGUE_API int segue_loop_fd(const segue_loop* loop);
  * more. */
 SEGUE_API int segue_loop_dispatch(segue_loop* loop);
 
-/* Binds a table to a loop, before segue_start(). */
+/* Binds a table to a loop, before segue_start(). Returns SEGUE_STATE after it. */
 SEGUE_API int segue_table_bind(segue_table* table, segue_loop* loop);
 /* As segue_conn_add(), on the loop's thread, for a connection that is bound to the loop. */
 SEGUE_API segue_conn* segue_conn_add_to(segue_class* cls, segue_loop* loop, int fd, void* data);
