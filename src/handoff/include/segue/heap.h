@@ -73,7 +73,8 @@ SEGUE_API int segue_heap_set_lock(segue_heap* heap, void (*lock)(void* user),
  * record is damaged. */
 
 /* A new record of `size` bytes, which are not cleared. `type` is the service's own word for what it
- * is. *id is never 0 and not given out again. `data` may be NULL. */
+ * is. *id is never 0 and not given out again; but when a successor has died in probation
+ * and its writes were undone, the ids that it gave out are free. `data` may be NULL. */
 SEGUE_API int segue_heap_alloc(segue_heap* heap, uint32_t type, size_t size, uint64_t* id,
                                void** data);
 SEGUE_API int segue_heap_free(segue_heap* heap, uint64_t id);
