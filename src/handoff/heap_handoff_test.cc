@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Heaps through whole handoffs: mapped, read and converted, converted and sent.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstring>
 #include <memory>
@@ -8,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "handoff/inventory.h"
 #include "handoff/record_heap.h"
 #include "handoff/test_heap.h"
 #include "handoff/test_process.h"
@@ -230,6 +232,167 @@ TEST_F(HeapHandoff, probation_that_ends_while_frozen_touches_nothing_until_it_se
   heap.allow_writes(true);
   EXPECT_EQ(heap.image.epoch(), 0U);
   EXPECT_EQ(heap.image.log_end(), heap.image.places().log_at);
+}
+
+// Allocates and frees until the log is full, or was dropped.
+int fill_log(segue_heap* heap) {
+  int code = SEGUE_OK;
+  for (int i = 0; i < 100'000 && code == SEGUE_OK && heap->image.epoch() != 0; ++i) {
+    uint64_t id = 0;
+    code = segue_heap_alloc(heap, 7, 10, &id, nullptr);
+    if (code == SEGUE_OK) code = segue_heap_free(heap, id);
+  }
+  return code;
+}
+
+class FullLog : public HeapHandoff, public testing::WithParamInterface<uint32_t> {};
+
+TEST_P(FullLog, ends_the_rehearsal_and_refuses_no_write) {
+  HeapService* changing = nullptr;
+  int encoded = 0;
+  ServiceOptions with_change = options();
+  // A table's record is encoded for the snapshot, and again for the rehearsal, after the mark.
+  with_change.hooks.encode = [&](const std::string&) {
+    if (++encoded != 2) return;
+    ASSERT_NE(changing->heap->image.epoch(), 0U);
+    EXPECT_EQ(fill_log(changing->heap), SEGUE_OK);
+    for (const auto& [id, value] : changing->model) {
+      void* data = nullptr;
+      EXPECT_EQ(segue_heap_write(changing->heap, id, &data), SEGUE_OK);
+    }
+  };
+  HeapService first(with_change);
+  changing = &first;
+  ASSERT_EQ(first.start(), SEGUE_OK);
+  fill(first);
+  first.put("k", "v");
+  HeapService second(options(), GetParam());
+  ASSERT_EQ(second.start(), SEGUE_OK);
+  ASSERT_TRUE(run({&first, &second}, [&] { return second.ended(); }));
+  EXPECT_NE(first.error().find("more was written during the rehearsal"), std::string::npos)
+      << first.error();
+  EXPECT_TRUE(first.active());
+  HeapService third(options(), GetParam());
+  hand_over_under_change(first, third, 6);
+}
+
+INSTANTIATE_TEST_SUITE_P(Heap, FullLog, testing::Values(1U, 2U));
+
+TEST_F(HeapHandoff, full_log_of_a_probation_is_not_taken_for_a_damaged_record) {
+  HeapService first(options());
+  ASSERT_EQ(first.start(), SEGUE_OK);
+  fill(first);
+  first.heap->begin_probation();
+  ASSERT_EQ(fill_log(first.heap), SEGUE_LIMIT);
+  HeapService second(options());
+  expect_failure(first, second, "heap state: its log is full");
+}
+
+TEST_F(HeapHandoff, record_that_takes_too_long_to_digest_at_the_mark_ends_the_attempt) {
+  constexpr size_t kLarge = size_t{16} << 20;
+  ServiceOptions hurried = options();
+  hurried.budget_us = 500;
+  hurried.max_rounds = 4;
+  HeapService first(hurried, 1, 4 * kLarge);
+  ASSERT_EQ(first.start(), SEGUE_OK);
+  uint64_t id = 0;
+  void* data = nullptr;
+  ASSERT_EQ(segue_heap_alloc(first.heap, 7, kLarge, &id, &data), SEGUE_OK);
+  HeapService second(options());
+  ASSERT_EQ(second.start(), SEGUE_OK) << second.error();
+  ASSERT_TRUE(run({&first, &second}, [&] {
+    EXPECT_EQ(segue_heap_write(first.heap, id, &data), SEGUE_OK);
+    return second.ended() || HasFailure();
+  }));
+  EXPECT_NE(first.error().find("after 4 rounds"), std::string::npos) << first.error();
+  EXPECT_TRUE(first.active());
+}
+
+TEST_F(HeapHandoff, lock_cannot_be_set_once_it_has_started) {
+  HeapService service(options());
+  const auto nothing = [](void*) {};
+  EXPECT_EQ(segue_heap_set_lock(service.heap, nothing, nothing, nullptr), SEGUE_OK);
+  ASSERT_EQ(service.start(), SEGUE_OK);
+  HeapService second(options());
+  ASSERT_EQ(second.start(), SEGUE_OK);
+  EXPECT_EQ(segue_heap_set_lock(second.heap, nothing, nothing, nullptr), SEGUE_STATE);
+}
+
+// ---- Its lock and its log's pages
+
+struct Locked {
+  segue_heap* heap = nullptr;
+  int times = 0;
+  bool held = false;
+  bool writable_before = false;
+  blkcnt_t blocks = 0;  // as it was let go of
+};
+
+blkcnt_t blocks_of(const segue_heap& heap) {
+  struct stat info{};
+  EXPECT_EQ(fstat(heap.memory.fd(), &info), 0);
+  return info.st_blocks;
+}
+
+class HeapLock : public testing::Test {
+ protected:
+  void SetUp() override {
+    inventory.heaps.push_back(std::make_unique<segue_heap>());
+    locked.heap = inventory.heaps.back().get();
+    ASSERT_TRUE(locked.heap->create(size_t{1} << 20).ok());
+    locked.heap->lock_user = &locked;
+    locked.heap->lock = [](void* user) {
+      auto& mine = *static_cast<Locked*>(user);
+      ++mine.times;
+      mine.writable_before = mine.heap->writable;
+      mine.held = true;
+    };
+    locked.heap->unlock = [](void* user) {
+      auto& mine = *static_cast<Locked*>(user);
+      mine.blocks = blocks_of(*mine.heap);
+      mine.held = false;
+    };
+  }
+  Inventory inventory;
+  Locked locked;
+};
+
+TEST_F(HeapLock, is_held_while_writing_is_allowed_or_forbidden) {
+  inventory.let_heaps_be_written(true);
+  EXPECT_EQ(locked.times, 1);
+  EXPECT_FALSE(locked.writable_before);
+  EXPECT_TRUE(locked.heap->writable);
+  inventory.let_heaps_be_written(false);
+  EXPECT_EQ(locked.times, 2);
+  EXPECT_TRUE(locked.writable_before);
+  EXPECT_FALSE(locked.heap->writable);
+}
+
+TEST_F(HeapLock, is_not_held_while_the_pages_of_a_log_are_given_back) {
+  inventory.let_heaps_be_written(true);
+  inventory.track();
+  locked.heap->begin_rehearsal();
+  const blkcnt_t before = blocks_of(*locked.heap);
+  EXPECT_EQ(fill_log(locked.heap), SEGUE_OK);
+  const blkcnt_t full = blocks_of(*locked.heap);
+  EXPECT_GT(full, before + 4096);
+  inventory.stop_tracking();
+  EXPECT_EQ(locked.blocks, full);
+  EXPECT_LT(blocks_of(*locked.heap), before + 64);
+}
+
+TEST_F(HeapLock, pages_of_a_dead_successors_log_are_given_back) {
+  segue_heap& heap = *locked.heap;
+  inventory.let_heaps_be_written(true);
+  inventory.track();
+  heap.note_freeze();
+  const blkcnt_t before = blocks_of(heap);
+  heap.begin_probation();
+  EXPECT_EQ(fill_log(&heap), SEGUE_LIMIT);
+  EXPECT_GT(blocks_of(heap), before + 4096);
+  ASSERT_TRUE(heap.undo().ok());
+  inventory.stop_tracking();
+  EXPECT_LT(blocks_of(heap), before + 64);
 }
 
 // ---- Probation: real processes, one of which is killed ---------------------------------------

@@ -115,12 +115,15 @@ uint32_t HeapImage::next_generation() {
 }
 
 void HeapImage::open_epoch() {
+  log_was_dropped_ = false;
   store(header().epoch, next_generation());
 }
 
 void HeapImage::return_to_epoch(uint32_t epoch) {
   store(header().epoch, epoch);
-  if (epoch == 0) store(header().log_end, places_.log_at);
+  if (epoch != 0) return;
+  spend_log(log_end());
+  store(header().log_end, places_.log_at);
 }
 
 void HeapImage::touch(uint32_t number) {
@@ -143,19 +146,17 @@ void HeapImage::forget_digest(HeapSlot& slot) {
 // Before the bytes of a record, its slot or its block change.
 segue_status HeapImage::change(const Record& record) {
   HeapSlot& slot = slot_at(record.slot);
-  const uint32_t open = epoch();
-  if (open != 0) {
-    if (!log_has_room(record.size + kLogReserve)) return SEGUE_LIMIT;
-    if (load(slot.stamp) < open) {
-      LogEntry entry;
-      entry.kind = LogKind::record;
-      entry.slot = record.slot;
-      entry.offset = load(slot.offset);
-      // The link of a free block lies in the first bytes, also of a smaller record.
-      entry.length = sizeof(HeapBlock) + std::max<uint64_t>(record.size, sizeof(uint64_t));
-      entry.before = this->slot(record.slot);
-      if (const segue_status status = log(entry); status != SEGUE_OK) return status;
-    }
+  const bool saved = load(slot.stamp) >= epoch();
+  if (!make_log_room(kLogReserve + (saved ? 0 : record.size))) return SEGUE_LIMIT;
+  if (!saved && epoch() != 0) {
+    LogEntry entry;
+    entry.kind = LogKind::record;
+    entry.slot = record.slot;
+    entry.offset = offset_of(record);
+    // The link of a free block lies in the first bytes, also of a smaller record.
+    entry.length = sizeof(HeapBlock) + std::max<uint64_t>(record.size, sizeof(uint64_t));
+    entry.before = this->slot(record.slot);
+    if (const segue_status status = log(entry); status != SEGUE_OK) return status;
   }
   touch(record.slot);
   forget_digest(slot);
@@ -171,7 +172,7 @@ segue_status HeapImage::write(uint64_t id, Record& record) {
 segue_status HeapImage::alloc(uint32_t type, uint64_t size, Record& record) {
   const Marked marked(*this);
   if (size > kLargestRecord) return SEGUE_INVALID;
-  if (epoch() != 0 && !log_has_room(kLogReserve)) return SEGUE_LIMIT;
+  if (!make_log_room(kLogReserve)) return SEGUE_LIMIT;
   uint64_t offset = 0;
   if (const segue_status status = take_block(size, offset); status != SEGUE_OK) return status;
   uint32_t number = 0;
@@ -371,7 +372,7 @@ segue_status HeapImage::refresh_digest(uint32_t number) {
   Record record;
   if (const segue_status status = block(found, number, record); status != SEGUE_OK) return status;
   if (epoch() != 0) {
-    if (!log_has_room(kLogReserve)) return SEGUE_LIMIT;
+    if (!make_log_room(kLogReserve)) return SEGUE_LIMIT;
     if (const segue_status status = log_slot(number); status != SEGUE_OK) return status;
   }
   const uint64_t value = digest(record.id, record.type, {record.data, record.size});

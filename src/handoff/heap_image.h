@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "handoff/heap_layout.h"
@@ -70,6 +71,12 @@ class HeapImage {
   segue_status log_entry(uint64_t& at, LogEntry& entry, std::string_view& bytes) const;
   // Puts back all that was logged since, and the header.
   segue_status undo(const HeapHeader& before);
+  // Whether a change that finds the log full ends the epoch instead of being refused.
+  void let_log_be_dropped(bool may) { log_may_be_dropped_ = may; }
+  // Since the epoch was opened.
+  [[nodiscard]] bool log_was_dropped() const { return log_was_dropped_; }
+  // Up to where the log was once used, and is not any more, since the last call.
+  uint64_t take_spent_log_end() { return std::exchange(spent_log_end_, 0); }
   // From here on it is marked in the header while a change is under way.
   void mark_work() { store(header().work, HeapWork::at_rest); }
   void stop_marking_work() { store(header().work, HeapWork::unmarked); }
@@ -116,6 +123,10 @@ class HeapImage {
     return *reinterpret_cast<uint64_t*>(memory_ + offset + sizeof(HeapBlock));
   }
   [[nodiscard]] bool is_block(uint64_t offset) const;
+  // As it was when it was checked: the slot may say something else by now.
+  [[nodiscard]] uint64_t offset_of(const Record& record) const {
+    return static_cast<uint64_t>(record.data - memory_) - sizeof(HeapBlock);
+  }
 
   // While a change is under way. A dead process's writes are seen in the order of its program, so
   // only the compiler has to keep to it.
@@ -123,10 +134,6 @@ class HeapImage {
    public:
     explicit Marked(HeapImage& image) : header_(image.header()) {
       marks_ = load(header_.work) == HeapWork::at_rest;
-  // As it was when it was checked: the slot may say something else by now.
-  [[nodiscard]] uint64_t offset_of(const Record& record) const {
-    return static_cast<uint64_t>(record.data - memory_) - sizeof(HeapBlock);
-  }
       if (marks_) store(header_.work, HeapWork::under_way);
       __atomic_signal_fence(__ATOMIC_SEQ_CST);
     }
@@ -161,12 +168,18 @@ class HeapImage {
   segue_status log(LogEntry entry);
   segue_status log_slot(uint32_t number);
   segue_status log_bytes(uint64_t offset, uint64_t length);
-  [[nodiscard]] bool log_has_room(uint64_t bytes) const;
+  [[nodiscard]] bool log_has_room(uint64_t end, uint64_t bytes) const;
+  // Where changes are not logged there is always room.
+  bool make_log_room(uint64_t bytes);
+  void spend_log(uint64_t end);
 
   char* memory_ = nullptr;
   HeapPlaces places_;
   std::vector<uint32_t>* changed_ = nullptr;
   bool freed_since_merge_ = true;
+  bool log_may_be_dropped_ = false;
+  bool log_was_dropped_ = false;
+  uint64_t spent_log_end_ = 0;
 };
 
 }  // namespace segue::handoff

@@ -288,6 +288,58 @@ TEST(HeapImage, block_classes_hold_what_they_are_for_and_waste_at_most_a_quarter
   EXPECT_EQ(block_bytes(kBlockClasses - 1), kLargestBlock);
 }
 
+TEST(HeapImage, slot_that_points_before_the_heap_is_damaged) {
+  Heap heap;
+  HeapImage::Record record;
+  ASSERT_EQ(heap.image.alloc(1, 100, record), SEGUE_OK);
+  auto* slots = reinterpret_cast<HeapSlot*>(heap.memory.get() + HeapPlaces::kSlotsAt);
+  slots[0].offset = uint64_t{0} - kSmallestBlock;
+  EXPECT_EQ(heap.image.write(record.id, record), SEGUE_PEER);
+  slots[0].offset = heap.places.log_at;
+  EXPECT_EQ(heap.image.write(record.id, record), SEGUE_PEER);
+}
+
+// Frees and allocates until the log is full, or has been.
+void fill_log(HeapImage& image, segue_status& last) {
+  last = SEGUE_OK;
+  for (int i = 0; i < 100'000 && last == SEGUE_OK && image.epoch() != 0; ++i) {
+    HeapImage::Record record;
+    last = image.alloc(1, 10, record);
+    if (last == SEGUE_OK) last = image.free(record.id);
+  }
+}
+
+TEST(HeapImage, record_that_is_in_the_log_can_be_written_when_the_log_is_full) {
+  Heap heap;
+  HeapImage::Record large;
+  HeapImage::Record record;
+  ASSERT_EQ(heap.image.alloc(1, 50'000, large), SEGUE_OK);
+  heap.image.open_epoch();
+  ASSERT_EQ(heap.image.write(large.id, large), SEGUE_OK);
+  HeapImage::Record filler;
+  while (heap.places.total - heap.image.log_end() > 20'000) {
+    ASSERT_EQ(heap.image.alloc(1, 10, filler), SEGUE_OK);
+    ASSERT_EQ(heap.image.free(filler.id), SEGUE_OK);
+  }
+  EXPECT_EQ(heap.image.write(large.id, record), SEGUE_OK);
+}
+
+TEST(HeapImage, full_log_refuses_changes_or_is_dropped) {
+  Heap heap;
+  heap.image.open_epoch();
+  segue_status last = SEGUE_OK;
+  fill_log(heap.image, last);
+  EXPECT_EQ(last, SEGUE_LIMIT);
+  EXPECT_FALSE(heap.image.log_was_dropped());
+  heap.image.let_log_be_dropped(true);
+  fill_log(heap.image, last);
+  EXPECT_EQ(last, SEGUE_OK);
+  EXPECT_TRUE(heap.image.log_was_dropped());
+  EXPECT_EQ(heap.image.epoch(), 0U);
+  heap.image.open_epoch();
+  EXPECT_FALSE(heap.image.log_was_dropped());
+}
+
 TEST(HeapImage, record_being_changed_is_not_read) {
   Heap heap;
   HeapImage::Record record;

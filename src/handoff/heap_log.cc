@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a heap's arena held before it was changed: for a consistent view of a moment that has
 // passed, and for going back to it.
+#include <algorithm>
 #include <cstring>
 
 #include "handoff/heap_image.h"
@@ -14,15 +15,26 @@ constexpr uint64_t padded(uint64_t length) {
 
 }  // namespace
 
-bool HeapImage::log_has_room(uint64_t bytes) const {
-  const uint64_t end = log_end();
+bool HeapImage::log_has_room(uint64_t end, uint64_t bytes) const {
   return end >= places_.log_at && end <= places_.total && bytes <= places_.total - end;
+}
+
+bool HeapImage::make_log_room(uint64_t bytes) {
+  if (epoch() == 0 || log_has_room(log_end(), bytes)) return true;
+  if (!log_may_be_dropped_) return false;
+  log_was_dropped_ = true;
+  return_to_epoch(0);
+  return true;
+}
+
+void HeapImage::spend_log(uint64_t end) {
+  spent_log_end_ = std::max(spent_log_end_, std::min(end, places_.total));
 }
 
 segue_status HeapImage::log(LogEntry entry) {
   const uint64_t end = log_end();
   const uint64_t bytes = sizeof(LogEntry) + padded(entry.length);
-  if (!log_has_room(bytes)) return SEGUE_LIMIT;
+  if (!log_has_room(end, bytes)) return SEGUE_LIMIT;
   memcpy(memory_ + end, &entry, sizeof entry);
   if (entry.length != 0) {
     memcpy(memory_ + end + sizeof entry, memory_ + entry.offset, entry.length);
@@ -90,6 +102,7 @@ segue_status HeapImage::undo(const HeapHeader& before) {
     if (!bytes.empty()) memcpy(memory_ + entry.offset, bytes.data(), bytes.size());
     if (entry.kind != LogKind::bytes) slot_at(entry.slot) = entry.before;
   }
+  spend_log(log_end());
   header() = before;
   return SEGUE_OK;
 }

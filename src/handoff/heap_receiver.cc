@@ -400,8 +400,11 @@ void HeapReceiver::activate() {
 
 void HeapReceiver::commit() {
   for (const auto& in : incoming_) {
-    const HeapGuard guard(*in->heap);
-    in->heap->end_probation();
+    {
+      const HeapGuard guard(*in->heap);
+      in->heap->end_probation();
+    }
+    in->heap->give_log_back();
   }
 }
 

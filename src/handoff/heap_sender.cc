@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "handoff/heap_sender.h"
 
+#include <algorithm>
+
 #include "handoff/clock.h"
 
 namespace segue::handoff {
@@ -10,6 +12,9 @@ constexpr size_t kBatchBytes = 48 * 1024;
 // Between two looks at the clock.
 constexpr size_t kSlotsPerStep = 64;
 constexpr uint64_t kBytesPerStep = 128 * 1024;
+// What a record costs beside its bytes, in bytes.
+constexpr uint64_t kRecordWeight = 64;
+constexpr size_t kMostWeighed = 1024;
 
 Status damaged(const segue_heap& heap, uint64_t id) {
   return Status::bad(SEGUE_PEER,
@@ -91,12 +96,21 @@ Status HeapSender::slot(segue_heap& heap, uint32_t number, uint64_t& bytes) {
     const HeapSlot slot = heap.image.slot(number);
     if (slot.offset != 0 && (slot.flags & kDigestValid) == 0) {
       const uint64_t started = monotonic_ns();
-      if (heap.image.refresh_digest(number) != SEGUE_OK) {
-        return damaged(heap, heap_id(number, slot.generation));
+      const segue_status status = heap.image.refresh_digest(number);
+      if (status == SEGUE_LIMIT) {
+        return Status::bad(SEGUE_LIMIT,
+                           "heap " + heap.name +
+                               ": its log is full, with what was written in this process's own "
+                               "probation: try again after its commit");
       }
+      if (status != SEGUE_OK) return damaged(heap, heap_id(number, slot.generation));
       digest_ns_ += monotonic_ns() - started;
+      digest_weight_ += kRecordWeight;
       HeapImage::Record record;
-      if (heap.image.block(slot, number, record) == SEGUE_OK) bytes += record.size;
+      if (heap.image.block(slot, number, record) == SEGUE_OK) {
+        bytes += record.size;
+        digest_weight_ += record.size;
+      }
     }
   }
   if (heap.way == HeapWay::read && !snapshot_) {
@@ -189,10 +203,46 @@ Status HeapSender::mark() {
 void HeapSender::end_rehearsal() {
   digesting_ = false;
   for (const auto& heap : inventory_.heaps) {
-    const HeapGuard guard(*heap);
-    heap->end_rehearsal();
-    heap->digested = false;
+    {
+      const HeapGuard guard(*heap);
+      heap->end_rehearsal();
+      heap->digested = false;
+    }
+    heap->give_log_back();
   }
+}
+
+std::string HeapSender::lost_rehearsal() const {
+  for (const auto& heap : inventory_.heaps) {
+    const HeapGuard guard(*heap);
+    if (!heap->lost_rehearsal()) continue;
+    return "heap " + heap->name +
+           ": more was written during the rehearsal than its log holds (twice its size): try again "
+           "when less is written, or with a larger heap";
+  }
+  return {};
+}
+
+uint64_t HeapSender::predict_digest_ns() const {
+  if (!digesting_) return 0;
+  uint64_t weight = 0;
+  for (const auto& heap : inventory_.heaps) {
+    const HeapGuard guard(*heap);
+    const std::vector<uint32_t>& changed = heap->changed;
+    const size_t looked_at = std::min(changed.size(), kMostWeighed);
+    uint64_t sum = 0;
+    for (size_t i = 0; i < looked_at; ++i) {
+      // Of all that have changed, evenly.
+      const uint32_t number = changed[i * changed.size() / looked_at];
+      HeapImage::Record record;
+      const bool there = heap->image.block(heap->image.slot(number), number, record) == SEGUE_OK;
+      sum += kRecordWeight + (there ? record.size : 0);
+    }
+    if (looked_at > 0) weight += sum / looked_at * changed.size();
+  }
+  if (digest_weight_ == 0) return weight;  // a nanosecond for each byte, until it was measured
+  return static_cast<uint64_t>(static_cast<double>(weight) * static_cast<double>(digest_ns_) /
+                               static_cast<double>(digest_weight_));
 }
 
 }  // namespace segue::handoff

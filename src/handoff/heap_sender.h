@@ -25,6 +25,8 @@ class HeapSender {
   // All that was sent is one snapshot, which is kept until end_rehearsal().
   Status mark();
   void end_rehearsal();
+  // Why the snapshot is gone before its time; empty where it is not.
+  [[nodiscard]] std::string lost_rehearsal() const;
   // Digests are kept for a rehearsal only.
   void set_digesting(bool digesting) { digesting_ = digesting; }
 
@@ -32,6 +34,8 @@ class HeapSender {
   [[nodiscard]] uint64_t descriptors() const { return descriptors_; }
   // Spent on digests, which a blackout does not need.
   [[nodiscard]] uint64_t digest_ns() const { return digest_ns_; }
+  // For what has changed by now.
+  [[nodiscard]] uint64_t predict_digest_ns() const;
 
  private:
   struct Round {
@@ -59,6 +63,7 @@ class HeapSender {
   uint64_t records_ = 0;
   uint64_t descriptors_ = 0;
   uint64_t digest_ns_ = 0;
+  uint64_t digest_weight_ = 0;  // bytes, and so many for each record
 };
 
 }  // namespace segue::handoff

@@ -66,8 +66,11 @@ void Inventory::forget_changes(bool track) {
   descriptors.forget_changes();
   for (const auto& table : tables) table->dirty.clear();
   for (const auto& heap : heaps) {
-    const HeapGuard guard(*heap);
-    heap->stop_watching();
+    {
+      const HeapGuard guard(*heap);
+      heap->stop_watching();
+    }
+    heap->give_log_back();
   }
   for (const auto& arena : arenas) {
     arena->sent = false;
@@ -109,7 +112,10 @@ size_t Inventory::changes_in_blackout() const {
 }
 
 void Inventory::let_heaps_be_written(bool writable) {
-  for (const auto& heap : heaps) heap->allow_writes(writable);
+  for (const auto& heap : heaps) {
+    const HeapGuard guard(*heap);
+    heap->allow_writes(writable);
+  }
 }
 
 bool Inventory::overflowed() const {

@@ -105,7 +105,7 @@ void Predecessor::on_message(Message& message) {
       break;
     case State::rehearsal:
       if (message.type == FrameType::rehearsed) return on_rehearsed(payload);
-      if (message.type == FrameType::heartbeat) return;
+      if (message.type == FrameType::heartbeat) return check_rehearsal();
       break;
     case State::offered:
       if (message.type == FrameType::activated) return on_activated(payload);
@@ -238,6 +238,8 @@ void Predecessor::work() {
     return fail("more than 16,777,216 records changed faster than they can be sent");
   }
   if (!status.ok()) return fail_sending(status);
+  if (digesting) check_rehearsal();
+  if (state_ == State::over) return;
   update_progress();
   if (!done) return;
   digesting ? end_digests() : end_round();
@@ -293,9 +295,10 @@ uint64_t Predecessor::predict(size_t changes) const {
   return fixed_ns_ + changes * ns_per_record_;
 }
 
-bool Predecessor::few_enough_to_send_at_once(size_t changes) const {
+bool Predecessor::few_enough_to_send_at_once(size_t changes) {
   // Serving pauses for it as it would for a blackout, so it may take what a blackout may.
-  return changes <= kFewChanges || changes * ns_per_record_ <= terms_.budget_ns / 2;
+  const uint64_t send_ns = changes <= kFewChanges ? 0 : changes * ns_per_record_;
+  return send_ns + sender_.heaps().predict_digest_ns() <= terms_.budget_ns / 2;
 }
 
 void Predecessor::after_round() {
@@ -305,7 +308,12 @@ void Predecessor::after_round() {
   host_.report(AttemptRole::predecessor, terms_.attempt, KeeperEvent::round_begun, rounds_, {});
   if (!rehearsed_ && !terms_.skip_rehearsal) {
     if (few_enough_to_send_at_once(changes)) return begin_rehearsal();
-    return next_round_or_give_up("records change faster than they can be sent");
+    const uint64_t digest_ns = sender_.heaps().predict_digest_ns();
+    return next_round_or_give_up("records change faster than they can be sent" +
+                                 (digest_ns == 0
+                                      ? ""
+                                      : ", or digested in half the budget (heaps: " +
+                                            std::to_string(digest_ns / kMicrosecond) + " us)"));
   }
   if (may_follow_ && predicted <= terms_.budget_ns) return enter_foreground();
   next_round_or_give_up("predicted blackout " + std::to_string(predicted / kMicrosecond) +
@@ -377,8 +385,16 @@ void Predecessor::on_rehearsed(std::string_view payload) {
   begin_round();
 }
 
-void Predecessor::fail(const std::string& why) {
+// A heap that was written to more than its log holds serves on, without the rehearsal.
+void Predecessor::check_rehearsal() {
+  if (const std::string lost = sender_.heaps().lost_rehearsal(); !lost.empty()) fail(lost);
+}
+
+void Predecessor::fail(const std::string& reason) {
   if (state_ == State::over) return;
+  // Then the successor has failed for that, whatever it says.
+  const std::string lost = sender_.heaps().lost_rehearsal();
+  const std::string& why = lost.empty() ? reason : lost;
   if (!link_lost_) {
     segue_writer out;
     put_number(out, 1, 1);

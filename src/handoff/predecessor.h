@@ -77,8 +77,9 @@ class Predecessor {
   void after_round();
   void begin_rehearsal();
   void end_digests();
+  void check_rehearsal();
   [[nodiscard]] uint64_t predict(size_t changes) const;
-  [[nodiscard]] bool few_enough_to_send_at_once(size_t changes) const;
+  bool few_enough_to_send_at_once(size_t changes);
   void next_round_or_give_up(const std::string& why);
   bool borrow_loop(LoopNumber& borrowed);
   Status gather_loops();
@@ -113,7 +114,7 @@ class Predecessor {
   void close_used_connections();
 
   void send(FrameType type, std::string_view payload);
-  void fail(const std::string& why);
+  void fail(const std::string& reason);
   void finish();
   void set_phase(segue_phase phase);
   void update_progress();

@@ -131,13 +131,14 @@ void segue_heap::stop_watching() {
 void segue_heap::begin_rehearsal() {
   epoch_before = image.epoch();
   in_rehearsal = true;
+  image.let_log_be_dropped(!in_probation);
   image.open_epoch();
 }
 
 void segue_heap::end_rehearsal() {
   if (!std::exchange(in_rehearsal, false)) return;
-  if (in_probation) return image.return_to_epoch(epoch_before);
-  close_epoch();
+  image.let_log_be_dropped(false);
+  image.return_to_epoch(in_probation ? epoch_before : 0);
 }
 
 void segue_heap::begin_probation() {
@@ -148,20 +149,22 @@ void segue_heap::begin_probation() {
 
 void segue_heap::end_probation() {
   // Whoever does not serve touches nothing: a third instance may own the memory by now.
-  if (!std::exchange(in_probation, false) || in_rehearsal || !writable) return;
-  close_epoch();
+  if (!std::exchange(in_probation, false) || !writable) return;
+  if (in_rehearsal) return image.let_log_be_dropped(true);
+  image.return_to_epoch(0);
 }
 
 void segue_heap::allow_writes(bool allowed) {
   writable = allowed && image.valid();
   // What ended while this process was frozen.
-  if (writable && !in_probation && !in_rehearsal && image.epoch() != 0) close_epoch();
+  if (writable && !in_probation && !in_rehearsal && image.epoch() != 0) {
+    image.return_to_epoch(0);
+  }
 }
 
-void segue_heap::close_epoch() {
-  const uint64_t end = std::min(image.log_end(), image.places().total);
-  image.return_to_epoch(0);
-  memory.forget(image.places().log_at, end);
+void segue_heap::give_log_back() {
+  if (!writable || image.epoch() != 0) return;
+  memory.forget(image.places().log_at, image.take_spent_log_end());
 }
 
 Status segue_heap::undo() {

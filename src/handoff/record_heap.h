@@ -99,9 +99,12 @@ struct segue_heap : segue::handoff::Item {
   void watch();
   void stop_watching();
 
-  // The rehearsal's snapshot, and the successor's way back in probation: both keep the log.
+  // The rehearsal's snapshot, and the successor's way back in probation: both keep the log. The
+  // pages of one that has ended stay until give_log_back(). Where a rehearsal alone fills the log,
+  // it is the rehearsal that ends.
   void begin_rehearsal();
   void end_rehearsal();
+  [[nodiscard]] bool lost_rehearsal() const { return in_rehearsal && image.log_was_dropped(); }
   void begin_probation();
   void end_probation();
   // Predecessor: what undo() returns to.
@@ -110,9 +113,10 @@ struct segue_heap : segue::handoff::Item {
     frozen = image.header_copy();
   }
   segue::handoff::Status undo();
+  // On the instance's thread, which alone begins a log; without the lock: it takes long.
+  void give_log_back();
 
  private:
-  void close_epoch();
   bool in_rehearsal = false;
   bool in_probation = false;
   uint32_t epoch_before = 0;

@@ -28,7 +28,8 @@
  * Undo           If the successor dies in probation, the heap of the predecessor is as it was when
  *                it froze: the successor keeps what it overwrites until it commits. Until then a
  *                write needs room for that copy; it fails with SEGUE_LIMIT once the log is full
- *                (twice max_size).
+ *                (twice max_size). A rehearsal makes no write fail: where it is the rehearsal that
+ *                has filled the log, the attempt to hand over ends.
  * Trust          A heap may be damaged by another process that has its memory. Whatever is read is
  *                checked against its bounds: SEGUE_PEER, never a crash.
  * Threads        A heap belongs to the thread of its segue_instance. One that several threads use
