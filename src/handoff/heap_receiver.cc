@@ -260,18 +260,25 @@ Status HeapReceiver::walk(Incoming& in) {
 // not fault. Best effort: without it (Linux < 5.14, or memory short) they are when they are
 // touched.
 void HeapReceiver::populate(Incoming& in) {
-  const int fd = in.heap->memory.fd();
-  const off_t data = lseek(fd, static_cast<off_t>(in.walk_at), SEEK_DATA);
-  if (data < 0 || static_cast<uint64_t>(data) >= in.walk_end) {
+  if (in.walk_at >= in.extent_end && !find_extent(in)) {
     in.walk_at = in.walk_end;
     return;
   }
-  const off_t hole = lseek(fd, data, SEEK_HOLE);
-  const auto from = static_cast<uint64_t>(data);
-  const uint64_t end = hole > data ? static_cast<uint64_t>(hole) : from + kHeapHeaderBytes;
-  const uint64_t to = std::min({end, from + kBytesPerStep, in.walk_end});
-  (void)madvise(in.image.memory() + from, to - from, MADV_POPULATE_WRITE);
+  const uint64_t to = std::min({in.extent_end, in.walk_at + kBytesPerStep, in.walk_end});
+  (void)madvise(in.image.memory() + in.walk_at, to - in.walk_at, MADV_POPULATE_WRITE);
   in.walk_at = to;
+}
+
+// The next pages that hold something. Once for each run of them: the kernel looks at every page of
+// a run to find its end.
+bool HeapReceiver::find_extent(Incoming& in) {
+  const int fd = in.heap->memory.fd();
+  const off_t data = lseek(fd, static_cast<off_t>(in.walk_at), SEEK_DATA);
+  if (data < 0 || static_cast<uint64_t>(data) >= in.walk_end) return false;
+  const off_t hole = lseek(fd, data, SEEK_HOLE);
+  in.walk_at = static_cast<uint64_t>(data);
+  in.extent_end = hole > data ? static_cast<uint64_t>(hole) : in.walk_at + kHeapHeaderBytes;
+  return true;
 }
 
 // ---- Rehearsal -------------------------------------------------------------------------------

@@ -62,6 +62,7 @@ class HeapReceiver {
     bool here = false;
     uint64_t walk_at = 0;  // a slot, or a place in the memory
     uint64_t walk_end = 0;
+    uint64_t extent_end = 0;               // of the pages that hold something, from walk_at on
     std::unordered_set<uint32_t> skipped;  // changing when they were to be read
     uint64_t verify_at = 0;
     uint64_t verify_end = 0;
@@ -80,6 +81,7 @@ class HeapReceiver {
   Status take(Incoming& in, const HeapReader::Record& record);
   Status walk(Incoming& in);
   static void populate(Incoming& in);
+  static bool find_extent(Incoming& in);
   Status verify(Incoming& in);
   Status verify_slot(Incoming& in, uint32_t number);
   Status verify_converted(Incoming& in, uint32_t number, const HeapReader::Record& record);
