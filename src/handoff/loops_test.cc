@@ -10,9 +10,13 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "handoff/clock.h"
+#include "handoff/inventory.h"
+#include "handoff/link.h"
+#include "handoff/sender.h"
 #include "handoff/test_loops.h"
 
 namespace segue::handoff::test {
@@ -149,6 +153,53 @@ TEST_F(EventLoops, every_loop_goes_on_after_a_refusal) {
   EXPECT_TRUE(first.active());
   expect_running(first);
   second.join();  // its loops never ran, and end
+}
+
+// A first change between the look at what has changed and taking it: thousands of rounds meet it.
+TEST(RoundOfALoopsTable, is_encoded_only_while_the_loop_is_held) {
+  constexpr int kRounds = 20'000;
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+  const UniqueFd peer(ends[0]);
+  Link link{UniqueFd(ends[1])};
+  Inventory inventory({1'000'000, 1'000'000});
+  segue_loop* loop = nullptr;
+  ASSERT_TRUE(inventory.loops.open("own", loop).ok());
+  inventory.tables.push_back(std::make_unique<segue_table>());
+  segue_table& table = *inventory.tables[0];
+  table.inventory = &inventory;
+  table.loop = loop->number;
+  table.user = &inventory;
+  table.ops.encode = [](void* user, const void*, size_t, segue_writer*) {
+    EXPECT_TRUE(static_cast<Inventory*>(user)->loops.holds(1));
+    return int{SEGUE_GONE};
+  };
+  inventory.share();
+  inventory.track();
+  inventory.loops.give_all_back();
+  std::thread thread([&] {
+    while (segue_loop_dispatch(loop) == SEGUE_OK) {
+      if (table.dirty.size() == 0) segue_table_put(&table, "key", 3);
+    }
+  });
+  Sender sender(inventory, link);
+  char message[256];
+  for (int round = 0; round < kRounds && !HasFailure(); ++round) {
+    sender.begin_round();
+    bool done = false;
+    while (!done) {
+      const LoopNumber wanted = sender.wanted_loop();
+      if (wanted != kInstanceThread && !inventory.loops.borrow(wanted)) continue;
+      const Status status = sender.advance(UINT64_MAX, done);
+      EXPECT_TRUE(status.ok()) << status.text;
+      done = done || !status.ok();
+      inventory.loops.give_back(wanted);
+    }
+    while (recv(peer.get(), message, sizeof message, 0) > 0) continue;
+  }
+  inventory.loops.end_all();
+  thread.join();
+  EXPECT_GT(sender.records(), 0U);
 }
 
 // ---- The barrier -------------------------------------------------------------------------------

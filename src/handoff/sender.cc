@@ -294,6 +294,11 @@ Status Sender::table_round_step(segue_table& table, bool& table_done) {
     if (taken.emptied) {
       if (Status status = send_clear(table); !status.ok()) return status;
     }
+    // Its loop may have changed a first key since wanted_loop() looked.
+    if (!inventory_.loops.holds(table.loop)) {
+      table_done = round_keys_.empty();
+      return Status::good();
+    }
   }
   for (size_t i = 0; i < kRecordsPerStep && !round_keys_.empty(); ++i) {
     const auto node = round_keys_.extract(round_keys_.begin());
