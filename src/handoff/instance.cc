@@ -118,6 +118,11 @@ Status Instance::check_on_crash() const {
   if (!replays && callbacks_.check_arenas == nullptr) {
     return Status::bad(SEGUE_INVALID, "going on from arenas needs the callback check_arenas");
   }
+  if (replays && !inventory_.arenas.empty()) {
+    return Status::bad(SEGUE_INVALID, "arena " + inventory_.arenas.front()->name +
+                                          ": what a successor did in an arena cannot be undone, "
+                                          "and a replay would do it twice");
+  }
   for (const auto& cls : inventory_.classes) {
     if (replays ? cls->can_replay() : cls->ops.drop != nullptr) continue;
     return Status::bad(SEGUE_INVALID,

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "handoff/peer.h"
 #include "handoff/sockets.h"
 
 namespace segue::handoff {
@@ -30,10 +31,25 @@ Replay::Replay(Inventory& inventory, std::string_view memory, AcceptedFds accept
       notes_(std::move(notes)) {}
 
 segue_class* Replay::class_of(uint64_t item) const {
+  if (item == kNotAgreed) return nullptr;
   for (const auto& cls : inventory_.classes) {
     if (cls->number == item) return cls.get();
   }
   return nullptr;
+}
+
+// The most of them at a time, and one for the other end while it is made.
+size_t Replay::descriptors_needed() const {
+  size_t open = 0;
+  size_t most = 0;
+  size_t cursor = 0;
+  JournalEntry entry;
+  while (journal_.next(cursor, entry) == JournalView::Got::entry) {
+    if (accepted_.contains(entry.connection)) continue;
+    if (entry.kind == EntryKind::accepted) most = std::max(most, ++open);
+    if (entry.kind == EntryKind::closed && stories_.at(entry.connection).accepted) --open;
+  }
+  return most == 0 ? 0 : most + 1;
 }
 
 Replay::Progress& Replay::progress_of(uint64_t id) {
@@ -45,6 +61,10 @@ bool Replay::prepare() {
   for (const auto& cls : inventory_.classes) {
     if (!cls->can_replay()) return false;
   }
+  // What the successor did there has not been undone.
+  for (const auto& arena : inventory_.arenas) {
+    if (!arena->retired) return false;
+  }
   for (auto& [id, story] : stories_) {
     const segue_conn* conn = inventory_.connections.find(id);
     int fd = conn == nullptr ? -1 : conn->fd;
@@ -54,7 +74,9 @@ bool Replay::prepare() {
     const TotalsKind kind = fd < 0 ? TotalsKind::ended : kernel_totals(fd, now);
     settle_story(story, kind, now);
   }
-  return true;
+  // Without a socket what a lost connection had asked for could not be done.
+  const size_t needed = descriptors_needed();
+  return needed == 0 || needed <= free_descriptors();
 }
 
 ReplayCounts Replay::run() {
@@ -133,10 +155,12 @@ void Replay::adopt(uint64_t id, uint32_t item) {
     progress_of(id).differs = !stories_.at(id).closed;
   }
   segue_class* cls = class_of(item);
-  if (cls == nullptr || !kept.fd.valid()) return;
-  segue_conn* conn = inventory_.connections.adopt(cls, kept.fd.get(), id);
+  segue_conn* conn = nullptr;
+  if (cls != nullptr && kept.fd.valid()) {
+    conn = inventory_.connections.adopt(cls, kept.fd.get(), id);
+  }
   if (conn == nullptr) {
-    shutdown(kept.fd.get(), SHUT_RDWR);
+    if (kept.fd.valid()) close_peer(kept.fd.get(), SEGUE_CLOSE_RST);
     ++counts_.closed;
     return;
   }

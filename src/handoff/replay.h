@@ -70,6 +70,7 @@ class Replay final : public Traffic {
   Progress& progress_of(uint64_t id);
   bool verify(const Story& story, Progress& progress, std::string_view data);
   [[nodiscard]] segue_class* class_of(uint64_t item) const;
+  [[nodiscard]] size_t descriptors_needed() const;
 
   Inventory& inventory_;
   JournalView journal_;

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -19,6 +20,7 @@
 #include "handoff/kernel_totals.h"
 #include "handoff/recorder.h"
 #include "handoff/test_link.h"
+#include "handoff/test_process.h"
 
 namespace segue::handoff::test {
 namespace {
@@ -268,6 +270,44 @@ TEST_F(Replayed, what_a_lost_connection_asked_for_is_done_and_it_is_counted) {
   ASSERT_TRUE(replay());
   EXPECT_EQ(predecessor_.sum, 5) << "its client was told so";
   EXPECT_EQ(counts_.closed, 1U);
+}
+
+TEST_F(Replayed, a_connection_of_a_class_that_only_the_successor_has_is_closed_and_counted) {
+  predecessor_.inventory.classes[0]->number = 0;
+  auto own = std::make_unique<segue_class>();
+  own->inventory = &successor_.inventory;
+  Tcp late = connected();
+  segue_conn* conn =
+      successor_.inventory.connections.adopt(own.get(), dup(late.server.get()), kLate);
+  successor_.inventory.traffic->opened(*conn);
+  AcceptedFds accepted;
+  accepted[kLate] = {own->number, UniqueFd(dup(late.server.get()))};
+  ASSERT_TRUE(replay(std::move(accepted)));
+  EXPECT_TRUE(predecessor_.welcomed.empty());
+  EXPECT_EQ(counts_.closed, 1U);
+  EXPECT_EQ(next(late.client.get()), "RST");
+}
+
+TEST_F(Replayed, without_room_for_the_sockets_of_lost_connections_nothing_is_done) {
+  Tcp late = connected();
+  segue_conn* conn = successor_.adopt(late.server.get(), kLate);
+  successor_.inventory.traffic->opened(*conn);
+  ask(late.client.get(), "5\n", kLate);
+  const auto replay_with_free = [this](size_t free) {
+    rlimit limit{};
+    EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = open_fds() + free;
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    return replay();
+  };
+  EXPECT_TRUE(holds_in_child([&] {
+    EXPECT_FALSE(replay_with_free(1));
+    EXPECT_EQ(predecessor_.sum, 0);
+  }));
+  EXPECT_TRUE(holds_in_child([&] {
+    EXPECT_TRUE(replay_with_free(2));
+    EXPECT_EQ(predecessor_.sum, 5);
+  }));
 }
 
 TEST_F(Replayed, what_the_successor_closed_is_closed) {

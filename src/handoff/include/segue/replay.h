@@ -16,7 +16,9 @@
  *   - its doings depend on nothing but its state, that input and its notes: the time, random
  *     numbers and whatever else another process would not get again go through segue_note();
  *   - each class has `readable`, `writable`, `accepted` and `drop`;
- *   - one event loop; what other threads do is not recorded.
+ *   - one event loop; what other threads do is not recorded;
+ *   - no raw arena (segue_arena_open): both processes share its memory, where what the successor
+ *     did stays and would be done twice. segue_start() refuses it. Heaps go back to the freeze.
  *
  * A connection is closed with a reset, after its recorded requests were executed, and counted
  * (segue_progress.closed_on_reclaim) if what the service writes now differs from what was sent; if

@@ -134,7 +134,8 @@ typedef enum segue_resume_reason {
   SEGUE_RESUME_DECLINED = 2,  /* the successor declined: its invariant or a resource failed */
   SEGUE_RESUME_ABORTED = 3,   /* the successor died or was stopped before it was active */
   SEGUE_RESUME_RECLAIMED = 4, /* the successor was active and died or hung; what it did since it
-                                 was activated is not in this process */
+                                 was activated is not in this process, but for raw arenas, which
+                                 it shared: they are as it left them */
   SEGUE_RESUME_REPLAYED = 5,  /* likewise, and what it did was done again here: see replay.h */
   SEGUE_RESUME_FROM_ARENAS =
       6 /* likewise, and arenas and heaps are as it left them: see replay.h */
