@@ -334,7 +334,7 @@ segue_table* segue_table_open(segue_instance* s, const char* name, const segue_f
   table->ops = *ops;
   table->flags = flags;
   table->user = user;
-  if (s->inventory().loops.count() > 0) table->dirty.share();
+  if (s->inventory().is_shared()) table->dirty.share();
   s->inventory().tables.push_back(std::move(table));
   return s->inventory().tables.back().get();
 }

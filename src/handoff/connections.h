@@ -4,6 +4,7 @@
 // loop that it is bound to.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -54,6 +55,18 @@ class Connections {
   [[nodiscard]] size_t count() const;
   [[nodiscard]] uint32_t slot_count() const;
   [[nodiscard]] segue_conn* at(uint32_t slot) const;
+  // Of each one there is, whatever other threads add and remove meanwhile: visit(class,
+  // descriptor).
+  template <typename Visit>
+  void each(Visit visit) const {
+    for (uint32_t from = 0; from < slot_count(); from += kSlotsPerSeek) {
+      const Guarded guarded(guard_);
+      const uint64_t end = std::min<uint64_t>(slots_.size(), uint64_t{from} + kSlotsPerSeek);
+      for (uint64_t slot = from; slot < end; ++slot) {
+        if (const segue_conn* conn = slots_[slot]) visit(*conn->cls, conn->fd);
+      }
+    }
+  }
   [[nodiscard]] uint32_t generation() const;
   void raise_generation(uint32_t at_least);
 

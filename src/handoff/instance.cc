@@ -213,6 +213,7 @@ Status Instance::open_operations(const std::string& name, const segue_operations
   const bool is_first = all.ended_fd() < 0;
   if (Status status = all.open(name, ops, user, operations); !status.ok()) return status;
   if (!is_first) return Status::good();
+  inventory_.share();
   poller_.watch(all.ended_fd(), EPOLLIN, [this] {
     inventory_.operations.drain_ended();
     if (predecessor_) predecessor_->on_operations_ended();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 
 #include "handoff/clock.h"
 #include "handoff/fields.h"
@@ -52,12 +53,11 @@ void put_registered(segue_writer& out, Registered kind, const std::string& name,
 }  // namespace
 
 void Instance::describe(segue_writer& out) const {
+  std::map<const segue_class*, std::vector<int>> by_class;
+  inventory_.connections.each(
+      [&by_class](const segue_class& cls, int fd) { by_class[&cls].push_back(fd); });
   for (const auto& cls : inventory_.classes) {
-    std::vector<int> fds;
-    for (uint32_t slot = 0; slot < inventory_.connections.slot_count(); ++slot) {
-      const segue_conn* conn = inventory_.connections.at(slot);
-      if (conn != nullptr && conn->cls == cls.get()) fds.push_back(conn->fd);
-    }
+    std::vector<int> fds = std::move(by_class[cls.get()]);
     const size_t count = fds.size();
     put_registered(out, Registered::connections, cls->name, count, std::move(fds));
   }

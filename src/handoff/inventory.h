@@ -172,6 +172,8 @@ class Inventory {
   [[nodiscard]] bool tracking() const { return tracking_.load(std::memory_order_acquire); }
   // Several threads will tell of changes, from now on.
   void share();
+  // The service has loops, or operations that may end on any thread.
+  [[nodiscard]] bool is_shared() const { return loops.count() > 0 || operations.ended_fd() >= 0; }
   // Begins anew: nothing counts as sent.
   void track();
   void stop_tracking();

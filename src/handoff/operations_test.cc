@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operations in flight, counted by the service: a freeze awaits them, or is refused by their name.
 // With a real ring of io_uring, where the kernel permits one.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/io_uring.h>
 #include <sys/mman.h>
@@ -11,7 +12,9 @@
 #include <cstring>
 #include <string>
 #include <thread>
+#include <vector>
 
+#include "handoff/instance.h"
 #include "handoff/test_service.h"
 #include "handoff/unique_fd.h"
 
@@ -263,6 +266,35 @@ TEST_F(CountedWork, of_another_thread_is_awaited) {
   hand_over(first, second);
   worker.join();
   EXPECT_TRUE(draining);
+}
+
+TEST_F(CountedWork, of_other_threads_may_change_records_and_connections) {
+  constexpr int kChanges = 20'000;
+  Service service(options());
+  segue_operations_ops ops{};
+  ops.size = sizeof ops;
+  ASSERT_NE(segue_operations_open(service.instance.get(), "pool", &ops, nullptr), nullptr);
+  Inventory& inventory = service.instance->inventory();
+  inventory.track();
+  std::vector<std::thread> workers;
+  for (int worker = 0; worker < 2; ++worker) {
+    workers.emplace_back([&service, worker] {
+      for (int i = 0; i < kChanges; ++i) {
+        const std::string key = std::to_string(worker) + "/" + std::to_string(i);
+        segue_table_put(service.table, key.data(), key.size());
+        segue_conn* conn = segue_conn_add(service.cls, open("/dev/null", O_RDONLY), nullptr);
+        segue_conn_close(conn, SEGUE_CLOSE_FIN);
+      }
+    });
+  }
+  // As the keeper asks for it.
+  for (int i = 0; i < 1'000; ++i) {
+    segue_writer out;
+    service.instance->describe(out);
+  }
+  for (std::thread& worker : workers) worker.join();
+  EXPECT_EQ(inventory.tables[0]->dirty.size(), size_t{2 * kChanges});
+  EXPECT_EQ(inventory.connections.count(), 0U);
 }
 
 }  // namespace
