@@ -190,8 +190,7 @@ int segue_is_active(const segue_instance* s) {
 }
 
 int segue_vote(segue_instance* s, int good, const char* why) {
-  s->cast_vote(good != 0, why == nullptr ? "" : why);
-  return SEGUE_OK;
+  return outcome(s, s->cast_vote(good != 0, why == nullptr ? "" : why));
 }
 
 const char* segue_error(const segue_instance* s) {
@@ -212,7 +211,7 @@ int segue_stop(segue_instance* s) {
 }
 
 void segue_free(segue_instance* s) {
-  if (s != nullptr && s->dispatching()) abort();  // called inside a callback
+  if (s != nullptr && s->in_callbacks()) abort();  // called inside a callback
   delete s;
 }
 

@@ -8,6 +8,8 @@
 #include <string>
 
 #include "handoff/test_heap.h"
+#include "handoff/test_link.h"
+#include "handoff/test_process.h"
 #include "handoff/test_service.h"
 
 namespace segue::handoff::test {
@@ -115,6 +117,53 @@ TEST_F(Arena, retired_connections_are_refused) {
             std::string::npos)
       << segue_error(second);
   segue_free(second);
+}
+
+TEST_F(Arena, whose_check_failed_is_not_inherited_of_a_predecessor_that_died_before_it_heard_so) {
+  ServiceProcess first({.options = options(), .declare = [](Service& service) {
+                          segue_arena_open(service.instance.get(), "own", 1, kArenaBytes);
+                        }});
+  ASSERT_TRUE(first.wait_for("activate first"));
+  Service second(options());
+  segue_arena* arena = segue_arena_open(second.instance.get(), "own", 1, kArenaBytes);
+  ASSERT_NE(arena, nullptr);
+  const auto kill_and_fail = [](void* user, const void*, size_t, char* why, size_t size) {
+    static_cast<ServiceProcess*>(user)->kill();
+    snprintf(why, size, "nobody will hear of it");
+    return int{SEGUE_INVALID};
+  };
+  segue_arena_set_check(arena, kill_and_fail, &first);
+  ASSERT_EQ(second.start(), SEGUE_OK) << second.error();
+  ASSERT_TRUE(run({&second}, [&] { return second.ended() || second.active(); }));
+  EXPECT_FALSE(second.has("activate"));
+  EXPECT_NE(second.error().find("nobody will hear of it"), std::string::npos) << second.error();
+}
+
+TEST_F(Arena, of_records_is_a_new_one_after_a_clean_start) {
+  Child first([this](int channel) {
+    HeapService service(options());
+    ASSERT_EQ(service.start(), SEGUE_OK) << service.error();
+    for (int i = 0; i < 100; ++i) service.add("record " + std::to_string(i));
+    send_raw(channel, "ready");
+    (void)run({&service}, [] { return false; });
+  });
+  ASSERT_EQ(next(first.channel()), "ready");
+  HeapService* started = nullptr;
+  ServiceOptions o = options();
+  o.hooks.check = [&](char*, size_t) {
+    EXPECT_EQ(started->contents().size(), 100U);
+    first.kill();
+    return int{SEGUE_OK};
+  };
+  bool is_empty = false;
+  o.hooks.activate = [&] { is_empty = started->contents().empty(); };
+  HeapService second(o);
+  started = &second;
+  ASSERT_EQ(second.start(), SEGUE_OK) << second.error();
+  ASSERT_TRUE(run({&second}, [&] { return second.ended() || second.active(); }));
+  EXPECT_TRUE(second.has("activate first")) << second.error();
+  EXPECT_TRUE(is_empty);
+  EXPECT_NE(second.add("a new one"), 0U);
 }
 
 }  // namespace

@@ -139,6 +139,7 @@ Status Instance::start() {
   if (started_) return Status::bad(SEGUE_STATE, "segue_start() was called before");
   if (Status status = check_on_crash(); !status.ok()) return status;
   started_ = true;
+  const InCallbacks inside(*this);
   if (const int fd = keeper_fd(); fd >= 0) {
     keeper_ = std::make_unique<KeeperChannel>(*this, UniqueFd(fd));
     poller_.watch(fd, EPOLLIN, [this] { keeper_->on_ready(); });
@@ -279,7 +280,8 @@ void Instance::forget_side(int link_fd, int pidfd) {
 // ---- Dispatch ------------------------------------------------------------------------------
 
 int Instance::dispatch() {
-  if (!started_ || std::exchange(dispatching_, true)) return SEGUE_STATE;
+  if (!started_ || in_callbacks_) return SEGUE_STATE;
+  const InCallbacks inside(*this);
   attempt_failed_ = false;
   poller_.run();
   run_timers();
@@ -287,7 +289,6 @@ int Instance::dispatch() {
   if (successor_ && successor_->has_work()) successor_->work();
   if (surveys()) work_on_survey();
   settle();
-  dispatching_ = false;
   return attempt_failed_ ? SEGUE_PEER : SEGUE_OK;
 }
 
@@ -578,13 +579,15 @@ void Instance::listener_removed(const std::string& name) {
 }
 
 void Instance::stop() {
+  const InCallbacks inside(*this);
   if (predecessor_) predecessor_->abort("the predecessor is being stopped");
   if (successor_) successor_->abort("the successor is being stopped");
   inventory_.loops.end_all();
 }
 
-void Instance::cast_vote(bool good, const std::string& why) {
-  if (successor_) successor_->vote(good, why);
+Status Instance::cast_vote(bool good, const std::string& why) {
+  const InCallbacks inside(*this);
+  return successor_ ? successor_->vote(good, why) : Status::good();
 }
 
 }  // namespace segue::handoff

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "handoff/departure.h"
@@ -39,10 +40,11 @@ class Instance : public Host, public KeeperOrders {
   std::vector<Declared> declared_listeners;
   void listener_added(const std::string& name);
   void listener_removed(const std::string& name);
-  void cast_vote(bool good, const std::string& why);
+  Status cast_vote(bool good, const std::string& why);
   // Ends a handoff under way as predecessor; for a service that is about to end by itself.
   void stop();
-  [[nodiscard]] bool dispatching() const { return dispatching_; }
+  // The service's callbacks may be running: it must not be freed.
+  [[nodiscard]] bool in_callbacks() const { return in_callbacks_; }
   Status open_loop(const std::string& name, segue_loop*& loop);
   Status open_operations(const std::string& name, const segue_operations_ops& ops, void* user,
                          segue_operations*& operations);
@@ -100,6 +102,20 @@ class Instance : public Host, public KeeperOrders {
   const Terms& own_terms() const override { return terms_; }
 
  private:
+  // Of an entry point that may call the service, as long as it runs.
+  class InCallbacks {
+   public:
+    explicit InCallbacks(Instance& instance)
+        : instance_(instance), before_(std::exchange(instance.in_callbacks_, true)) {}
+    ~InCallbacks() { instance_.in_callbacks_ = before_; }
+    InCallbacks(const InCallbacks&) = delete;
+    InCallbacks& operator=(const InCallbacks&) = delete;
+
+   private:
+    Instance& instance_;
+    bool before_;
+  };
+
   [[nodiscard]] Status check_on_crash() const;
   Status meet_alone(const std::string& directory);
   void met(UniqueFd link, UniqueFd pidfd, const std::string& nonce);
@@ -144,7 +160,7 @@ class Instance : public Host, public KeeperOrders {
   uint32_t progressed_phase_ = 0;
   bool started_ = false;
   bool ended_ = false;
-  bool dispatching_ = false;
+  bool in_callbacks_ = false;
   bool attempt_failed_ = false;  // since dispatch() began
 
   std::unique_ptr<KeeperChannel> keeper_;

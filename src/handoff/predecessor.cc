@@ -394,14 +394,19 @@ void Predecessor::fail(const std::string& reason) {
   if (state_ == State::over) return;
   // Then the successor has failed for that, whatever it says.
   const std::string lost = sender_.heaps().lost_rehearsal();
-  const std::string& why = lost.empty() ? reason : lost;
+  host_.inventory().operations.go_on();
+  end(lost.empty() ? reason : lost);
+}
+
+// Without going on: what is frozen stays so.
+void Predecessor::end(const std::string& why) {
+  if (state_ == State::over) return;
   if (!link_lost_) {
     segue_writer out;
     put_number(out, 1, 1);
     put_field(out, 2, why);
     send(FrameType::abort, out.fields);
   }
-  host_.inventory().operations.go_on();
   finish();
   host_.report(AttemptRole::predecessor, terms_.attempt, KeeperEvent::failed, 0, why);
 }

@@ -115,6 +115,7 @@ class Predecessor {
 
   void send(FrameType type, std::string_view payload);
   void fail(const std::string& reason);
+  void end(const std::string& why);
   void finish();
   void set_phase(segue_phase phase);
   void update_progress();

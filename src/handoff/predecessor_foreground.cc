@@ -134,6 +134,9 @@ void Predecessor::note_activation(std::string_view payload) {
 }
 
 void Predecessor::on_activated(std::string_view payload) {
+  if (host_.page().look().owner == host_.me()) {
+    return lose_successor("the successor broke the protocol: it says that it is active and is not");
+  }
   note_activation(payload);
   if (fault("predecessor", "probation")) {
     // This process has nothing left to offer; the successor serves.
@@ -267,6 +270,9 @@ Status Predecessor::undo_heaps() {
 void Predecessor::on_commit() {
   // A dead successor's last word does not count: this process is the only one left.
   if (is_dead(pidfd_.get())) return lose_successor("the successor died as it committed");
+  if (host_.page().look().owner == host_.me()) {
+    return lose_successor("the successor broke the protocol: it committed what it does not own");
+  }
   if (!fault("predecessor", "commit")) send(FrameType::committed, {});
   host_.report(AttemptRole::predecessor, terms_.attempt, KeeperEvent::committed, 0, {});
   set_phase(SEGUE_PHASE_COMMITTED);

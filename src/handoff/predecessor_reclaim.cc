@@ -63,7 +63,9 @@ void Predecessor::forget_accepted(std::string_view payload) {
 // The successor is dead. `waited`: a third instance that it had offered the service to had time.
 void Predecessor::reclaim(bool waited) {
   const Ownership now = host_.page().look();
-  if (now.owner == host_.me()) {  // withdrawn before
+  if (now.owner == host_.me()) {
+    // Withdrawn before, or nobody ever took it, whatever was said.
+    if (now.state == OwnerState::offered && !withdraw()) return reclaim(waited);
     thaw(SEGUE_RESUME_ABORTED);
     return fail(why_);
   }
@@ -78,20 +80,20 @@ void Predecessor::reclaim(bool waited) {
   if (arenas_asked && !from_arenas && !host_.inventory().arenas.empty()) {
     return end_for_restart(why_ + "; what it left in arenas cannot be used: " + unusable);
   }
-  if (is_successors && !from_arenas) {
-    // What it did since it was activated is not in this process, and does not stay in its memory.
-    if (const Status undone = undo_heaps(); !undone.ok()) {
-      fail(undone.text);
-      return host_.terminate(SEGUE_END_REFUSED);
-    }
-  }
-  if (now.owner != terms_.successor ||
-      !host_.page().reclaim(now.epoch, terms_.successor, host_.me())) {
-    // Somebody else serves: the successor had handed over in its turn.
+  if (!is_successors || !host_.page().reclaim(now.epoch, terms_.successor, host_.me())) {
+    // Somebody else serves, in the same heaps: the successor had handed over in its turn.
     host_.terminate(SEGUE_END_COMMITTED);
     return finish();
   }
   epoch_ = now.epoch + 1;
+  if (!from_arenas) {
+    // What it did since it was activated is not in this process, and does not stay in its memory.
+    if (const Status undone = undo_heaps(); !undone.ok()) {
+      (void)host_.page().vacate(host_.me());
+      end(undone.text);
+      return host_.terminate(SEGUE_END_REFUSED);
+    }
+  }
   if (arenas_asked) close_used_connections();
   const bool replayed = terms_.on_crash == SEGUE_ON_CRASH_REPLAY && replay();
   // Ids that the successor gave out meanwhile are not given out again.
@@ -112,7 +114,7 @@ void Predecessor::end_for_restart(const std::string& why) {
     if (conn != nullptr) close_peer(conn->fd, SEGUE_CLOSE_RST);
   }
   host_.progress().closed_on_reclaim = connections.count() + accepted_by_successor();
-  fail(why);
+  end(why);
   host_.terminate(SEGUE_END_CRASHED);
 }
 

@@ -314,10 +314,15 @@ void Successor::on_final(std::string_view payload) {
   try_activate();
 }
 
+Status Successor::check_at_rest() {
+  Status status = receiver_.heaps().finish();
+  return status.ok() ? check_arenas(host_.inventory()) : status;
+}
+
 void Successor::try_activate() {
-  Status at_rest = receiver_.heaps().finish();
-  if (at_rest.ok()) at_rest = check_arenas(host_.inventory());
-  if (!at_rest.ok()) return decline(DeclineCode::check, at_rest.text);
+  if (const Status at_rest = check_at_rest(); !at_rest.ok()) {
+    return decline(DeclineCode::check, at_rest.text);
+  }
   acquired_ = true;
   if (!host_.acquire()) {
     acquired_ = false;
@@ -355,7 +360,7 @@ void Successor::become_active(bool first) {
   set_phase(SEGUE_PHASE_PROBATION);
   host_.report(AttemptRole::successor, terms_.attempt, KeeperEvent::activated, measured, {});
   deadline_ = next_heartbeat(activated_ns_);
-  if (fault("successor", "probation")) vote(false, "injected error in probation");
+  if (fault("successor", "probation")) (void)vote(false, "injected error in probation");
 }
 
 void Successor::decline(DeclineCode code, const std::string& why) {
@@ -405,7 +410,9 @@ void Successor::lose_predecessor(const std::string& why) {
   }
   predecessor_gone_ = true;
   if (state_ == State::final) {
-    if (!inherit()) fail(why + ", and this process could not take its place", false);
+    if (const Status status = inherit(); !status.ok()) {
+      fail(why + ", and this process could not take its place: " + status.text, false);
+    }
     return;
   }
   if (state_ == State::accept && host_.seek_again()) {
@@ -417,19 +424,27 @@ void Successor::lose_predecessor(const std::string& why) {
   fail(why, false);
 }
 
-bool Successor::inherit() {
-  if (!acquired_ && !host_.acquire()) return false;
+Status Successor::inherit() {
+  // It may have declined for just that, unheard.
+  if (Status status = check_at_rest(); !status.ok()) return status;
+  if (!acquired_ && !host_.acquire()) {
+    return Status::bad(SEGUE_REFUSED, "a single-access resource could not be taken");
+  }
   acquired_ = true;
-  if (!host_.page().inherit(epoch_, predecessor_, host_.me())) return false;
+  if (!host_.page().inherit(epoch_, predecessor_, host_.me())) {
+    return Status::bad(SEGUE_STATE, "somebody else owns the service");
+  }
   become_active(false);
   finish_committed();
-  return true;
+  return Status::good();
 }
 
 bool Successor::start_clean() {
   if (!host_.page().valid()) return false;
   const Ownership now = host_.page().look();
   if (now.owner != predecessor_ || !host_.inventory().clear()) return false;
+  // Of the predecessor's memory, which is about to go.
+  for (const auto& heap : host_.inventory().heaps) heap->reader = nullptr;
   if (!host_.provide_missing(true).ok() || !host_.acquire() ||
       !host_.page().inherit(now.epoch, predecessor_, host_.me()))
     return false;
@@ -464,14 +479,21 @@ uint64_t Successor::next_heartbeat(uint64_t now) const {
   return probation_ends > now ? std::min(beat, probation_ends) : beat;
 }
 
-void Successor::vote(bool good, const std::string& why) {
+Status Successor::vote(bool good, const std::string& why) {
+  if (!good && commit_sent_ns_ != 0) {
+    return Status::bad(SEGUE_STATE, "too late for a bad vote: the predecessor was told to end");
+  }
   host_.report(AttemptRole::successor, terms_.attempt, KeeperEvent::vote, good ? 1 : 0, why);
-  if (state_ != State::probation) return;
+  if (state_ != State::probation) return Status::good();
   voted_good_ = good;
   voted_bad_ = !good;
   vote_why_ = why;
-  if (good) return consider_commit(monotonic_ns());
-  if (host_.alone()) hand_back_by_ending(why);  // otherwise the keeper hands back
+  if (good) {
+    consider_commit(monotonic_ns());
+  } else if (host_.alone()) {
+    hand_back_by_ending(why);  // otherwise the keeper hands back
+  }
+  return Status::good();
 }
 
 // Nobody else can hand back: this process ends, and the predecessor reclaims.
@@ -497,7 +519,7 @@ void Successor::consider_commit(uint64_t now) {
   if (now < probation_end) return;
   if (terms_.vote_required && !voted_good_) {
     if (host_.alone() && now - probation_end >= kVoteLimitNs) {
-      vote(false, "the service did not vote");
+      (void)vote(false, "the service did not vote");
     }
     return;
   }

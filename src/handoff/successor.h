@@ -41,7 +41,8 @@ class Successor {
   void abort(const std::string& why);
 
   // Probation.
-  void vote(bool good, const std::string& why);
+  // SEGUE_STATE: a bad one, and the commit is under way.
+  Status vote(bool good, const std::string& why);
   void keeper_commits();
 
  private:
@@ -69,11 +70,12 @@ class Successor {
   void on_room(std::string_view payload);
   void spin();
 
+  Status check_at_rest();
   void try_activate();
   void decline(DeclineCode code, const std::string& why);
   void become_active(bool first);
   void lose_predecessor(const std::string& why);
-  bool inherit();
+  Status inherit();
   bool start_clean();
   [[nodiscard]] uint64_t next_heartbeat(uint64_t now) const;
   void consider_commit(uint64_t now);

@@ -76,6 +76,7 @@ segue_options Service::library_options() const {
   o.answer_ms = options_.answer_ms;
   o.hang_ms = options_.hang_ms;
   o.spin_us = 1;
+  o.on_crash = options_.on_crash;
   o.vote_required = options_.vote_required ? 1 : 0;
   o.skip_rehearsal = options_.skip_rehearsal ? 1 : 0;
   return o;

@@ -57,6 +57,7 @@ struct ServiceOptions {
   uint32_t probation_ms = 1;
   uint32_t hang_ms = 0;
   uint32_t table_flags = 0;
+  uint32_t on_crash = SEGUE_ON_CRASH_RESUME;
   bool vote_required = false;
   bool skip_rehearsal = false;
   bool spoil_encoding = false;

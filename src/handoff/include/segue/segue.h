@@ -327,7 +327,8 @@ SEGUE_API int segue_is_active(const segue_instance* s);
 
 /* The service's own word in probation: 1 good (see vote_required), 0 bad: the keeper hands back to
  * the previous version; where there is no keeper, `terminate` is called and the predecessor goes on
- * as soon as this process has ended. */
+ * as soon as this process has ended. SEGUE_STATE: a bad vote that comes too late, for the
+ * predecessor was told to end; nothing happens. */
 SEGUE_API int segue_vote(segue_instance* s, int good, const char* why);
 
 /* The newest error text; never NULL; valid until the next call. */
@@ -342,7 +343,8 @@ SEGUE_API void segue_get_progress(const segue_instance* s, segue_progress* progr
 SEGUE_API int segue_stop(segue_instance* s);
 
 /* Closes what the library owns. Sends no FIN as long as another instance holds the connections.
- * Not inside a callback: that aborts. */
+ * Not inside a callback of segue_start(), segue_dispatch(), segue_vote() or segue_stop(): that
+ * aborts. */
 SEGUE_API void segue_free(segue_instance* s);
 
 /* ---- Listeners and other descriptors --------------------------------------------------------- */
