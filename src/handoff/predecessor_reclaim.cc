@@ -95,7 +95,9 @@ void Predecessor::reclaim(bool waited) {
     }
   }
   if (arenas_asked) close_used_connections();
-  const bool replayed = terms_.on_crash == SEGUE_ON_CRASH_REPLAY && replay();
+  const bool replay_asked = terms_.on_crash == SEGUE_ON_CRASH_REPLAY;
+  const bool replayed = replay_asked && replay();
+  if (replay_asked && !replayed) host_.progress().closed_on_reclaim = accepted_by_successor();
   // Ids that the successor gave out meanwhile are not given out again.
   Connections& connections = host_.inventory().connections;
   connections.raise_generation(connections.generation() + kGenerationsSkipped);

@@ -184,7 +184,8 @@ typedef struct segue_progress {
   uint64_t replayed;          /* pieces of input that were handled again */
   uint64_t repaired;          /* connections whose answer was completed */
   uint64_t closed_on_reclaim; /* connections that could not be repaired; also after
-                                 SEGUE_RESUME_FROM_ARENAS and before SEGUE_END_CRASHED */
+                                 SEGUE_RESUME_FROM_ARENAS, before SEGUE_END_CRASHED and, of those
+                                 that the successor had accepted, after SEGUE_RESUME_RECLAIMED */
   /* A successor without a keeper, after the commit: since when the predecessor, which ends at low
    * priority, has not ended. Told when it is more than 1 s (segue_error() says more), when its
    * priority is raised after 10 s, and, as 0, when it has ended. */
