@@ -157,7 +157,7 @@ TEST_F(EventLoops, every_loop_goes_on_after_a_refusal) {
 
 // A first change between the look at what has changed and taking it: thousands of rounds meet it.
 TEST(RoundOfALoopsTable, is_encoded_only_while_the_loop_is_held) {
-  constexpr int kRounds = 20'000;
+  constexpr int kRounds = 3'000;
   int ends[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
   const UniqueFd peer(ends[0]);
