@@ -213,7 +213,7 @@ int main(int argc, char** argv) {
   figure(name, "make_cpu_s", cpu_seconds(RUSAGE_SELF) - before_make, "s");
   struct rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
-  figure(name, "make_rss_peak_mib", static_cast<double>(usage.ru_maxrss) / 1024, "MiB");
+  figure(name, "make_peak_mib", static_cast<double>(usage.ru_maxrss) / 1024, "MiB");
   if (argc > 3 && std::string_view(argv[3]) == "--explain") explain(report, target);
 
   const fs::path file = fs::temp_directory_path() / fmt::format("bench_delta.{}", ::getpid());

@@ -14,9 +14,13 @@ UNITS = {"lost": "connections", "cut": "connections", "new_failed": "connections
 def unit_of(metric):
     if metric in UNITS:
         return UNITS[metric]
+    if metric == "bytes" or metric.endswith("_bytes"):
+        return "B"
     if "_fds_" in metric:
         return "descriptors"
-    if "_mib_" in metric:
+    if metric.endswith("_mib_per_s"):
+        return "MiB/s"
+    if metric.endswith("_mib") or "_mib_" in metric:
         return "MiB"
     return "s" if metric.endswith("_s") else "ms"
 
@@ -53,7 +57,7 @@ class Report:
             return
         cells = [["", *columns]]
         for case, metrics in rows:
-            cells.append([case.removeprefix(prefix)] +
+            cells.append([case.removeprefix(prefix).lstrip("/") or "segue"] +
                          [_cell(metrics, metric) for metric in columns.values()])
         widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
         print(f"\n{title}", file=sys.stderr)
