@@ -76,7 +76,7 @@ class Bench:
         self.crashes = Crashes(connections=200, count=10 if quick else 200, seed=20260131)
         if quick:
             self.plan = PeerPlan(upgrade_at_s=0.8, seconds=3.2)
-            self.rounds, self.sizes, self.hops, self.before_s = 1, (100, 1000), 20, 0.8
+            self.rounds, self.sizes, self.hops, self.before_s = 1, (100, 1000), 14, 0.8
             self.threaded_sizes, self.threaded_layouts = (1000,), ("different",)
             self.states_mib, self.state_hops, self.state_threads = (0, 256), 4, (1,)
         self.peer_results = {}  # {case: [PeerResult, ...]}, one per round

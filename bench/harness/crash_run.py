@@ -6,6 +6,7 @@ import random
 import time
 
 from harness.load import Load
+from harness.process import sleep_until
 from harness.resp import info
 
 
@@ -45,7 +46,7 @@ def run_crashes(service, crashes, step=lambda done: None):
         for done, moment in enumerate(crashes.moments(), start=1):
             outages_s.append(service.crash_successor(done % 2 + 2, moment))
             step(done)
-            time.sleep(crashes.pause_s)
+            sleep_until(time.monotonic() + crashes.pause_s)
         # Every connection of the start has to answer from the process that was there first.
         load.probe(*service.probe())
         load.wait_probed(crashes.period_ms / 1000 * 2 + 10)

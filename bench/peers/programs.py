@@ -106,14 +106,15 @@ class _UnderSegue:
 
     COMPONENT = "bench"
     stop_signal = "TERM"
+    options = ()
     environment = ()
 
     def start(self):
         self._cli = SegueCli(self.work.directory)
         code, answer, errors = self._cli.call(
             "run", "--json", "--upgrade", "listeners", "--listen",
-            f"web=tcp:127.0.0.1:{self.port}", "--stop-signal", self.stop_signal, *self.environment,
-            self.COMPONENT, "--", *self.argv(1))
+            f"web=tcp:127.0.0.1:{self.port}", "--stop-signal", self.stop_signal, *self.options,
+            *self.environment, self.COMPONENT, "--", *self.argv(1))
         if code != 0:
             raise BenchError(f"segue run: {errors or answer}")
         self.wait_accepting()
@@ -142,6 +143,7 @@ class NginxUnderSegue(_UnderSegue, Server):
     serves = "nginx, `return 200`"
     protocol = "http"
     stop_signal = "QUIT"
+    options = ("--nonblocking",)
     environment = ("--env", "NGINX={fd:web};")
 
     def argv(self, version):

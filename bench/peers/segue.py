@@ -11,7 +11,7 @@ import subprocess
 import time
 
 from harness.holdings import parent_of
-from harness.process import BenchError
+from harness.process import BenchError, sleep_until
 from harness.programs import find_program, lookup_program
 from harness.resp import info
 from peers.server import Server
@@ -202,7 +202,7 @@ class RespkvCrashing(RespkvAlone):
         """Seconds from the kill until the predecessor answers."""
         before, successor = self.replays(), self._launch(version)
         self.wait_for(lambda: self._serving_pid() == successor.pid, "the successor serves")
-        time.sleep(after_s)
+        sleep_until(time.monotonic() + after_s)
         killed = time.monotonic()
         successor.kill()
         successor.wait()

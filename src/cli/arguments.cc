@@ -208,6 +208,8 @@ class Parser {
            "A socket that the keeper holds, as web=tcp:127.0.0.1:8080; may be repeated")
         ->allow_extra_args(false)
         ->type_name("NAME=ADDRESS");
+    app.add_flag("--nonblocking", options.nonblocking,
+                 "Those sockets are O_NONBLOCK, for programs that expect it (nginx's NGINX=)");
     app.add_option("--ready", options.ready,
                    "What shows that it serves: auto, notify, accepting, health, started");
     app.add_option("--stop-signal", options.stop_signal, "Asks it to end (TERM)");

@@ -23,12 +23,12 @@ using base::Result;
 
 constexpr double kMaxSeconds = 86'400;
 
-// Where a scalar goes: to an option of the command line under the same name, seconds as
-// milliseconds.
+// Where a scalar goes: to an option of the command line under the same name; seconds as
+// milliseconds, true and false as 1 and 0.
 struct Scalar {
   const char* key;
   const char* option;
-  bool is_seconds = false;
+  enum class Kind { text, seconds, flag } kind = Kind::text;
 };
 
 class Reader {
@@ -38,19 +38,27 @@ class Reader {
   Result<ComponentFile> read(const YAML::Node& root) {
     request_.options.push_back({"upgrade", "auto"});  // unless it names another
     static const std::vector<Scalar> kScalars = {
-        {"upgrade", "upgrade"},           {"ready", "ready"},
-        {"start_s", "start-ms", true},    {"reconnect_per_second", "reconnect-per-second"},
-        {"fd_store_max", "fd-store-max"}, {"watchdog_s", "watchdog-ms", true},
-        {"max_restarts", "max-restarts"}, {"on_crash", "on-crash"}};
-    static const std::vector<Scalar> kStop = {
-        {"signal", "stop-signal"}, {"drain_s", "drain-ms", true}, {"grace_s", "grace-ms", true}};
+        {"upgrade", "upgrade"},
+        {"ready", "ready"},
+        {"start_s", "start-ms", Scalar::Kind::seconds},
+        {"reconnect_per_second", "reconnect-per-second"},
+        {"fd_store_max", "fd-store-max"},
+        {"watchdog_s", "watchdog-ms", Scalar::Kind::seconds},
+        {"max_restarts", "max-restarts"},
+        {"nonblocking", "nonblocking", Scalar::Kind::flag},
+        {"on_crash", "on-crash"}};
+    static const std::vector<Scalar> kStop = {{"signal", "stop-signal"},
+                                              {"drain_s", "drain-ms", Scalar::Kind::seconds},
+                                              {"grace_s", "grace-ms", Scalar::Kind::seconds}};
     static const std::vector<Scalar> kSignal = {{"upgrade", "upgrade-signal"},
                                                 {"new_pid", "new-pid"},
                                                 {"retire", "retire-signal"},
                                                 {"resume", "resume-signal"},
                                                 {"then", "then-signal"}};
     static const std::vector<Scalar> kHealth = {
-        {"command", "health-cmd"}, {"tcp", "health-tcp"}, {"timeout_s", "health-timeout-ms", true}};
+        {"command", "health-cmd"},
+        {"tcp", "health-tcp"},
+        {"timeout_s", "health-timeout-ms", Scalar::Kind::seconds}};
     std::vector<std::string> others = {"name",   "command", "directory", "environment",
                                        "listen", "stop",    "signal",    "health"};
     SEGUE_TRY(read_scalars(root, "", kScalars, others));
@@ -114,7 +122,7 @@ class Reader {
 
   Result<void> read_scalar(const YAML::Node& node, const std::string& prefix, const Scalar& one) {
     SEGUE_ASSIGN(std::string value, scalar(node, prefix + one.key));
-    if (one.is_seconds) {
+    if (one.kind == Scalar::Kind::seconds) {
       double seconds = -1;
       if (!YAML::convert<double>::decode(node, seconds) || !(seconds >= 0) ||
           seconds > kMaxSeconds) {
@@ -122,6 +130,14 @@ class Reader {
                     at(node), prefix, one.key, value, kMaxSeconds);
       }
       value = fmt::to_string(std::llround(seconds * 1000));
+    }
+    if (one.kind == Scalar::Kind::flag) {
+      bool is_set = false;
+      if (!YAML::convert<bool>::decode(node, is_set)) {
+        return fail(ErrorCode::invalid_argument, "{}: {}{}: '{}' is neither true nor false",
+                    at(node), prefix, one.key, value);
+      }
+      value = is_set ? "1" : "0";
     }
     control::Request probe{"run", {{one.option, value}}, {}};
     control::ContractOptions ignored;

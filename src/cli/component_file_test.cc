@@ -23,6 +23,7 @@ environment:
   NGINX: "{fd:web};"
 listen:
   web: tcp:127.0.0.1:8080
+nonblocking: true
 upgrade: listeners
 ready: accepting
 start_s: 12
@@ -50,6 +51,7 @@ TEST(ComponentFile, every_key_arrives) {
   ASSERT_EQ(file->contract.listen.size(), 1U);
   EXPECT_EQ(control::to_string(file->contract.listen.front()), "web=tcp:127.0.0.1:8080");
   EXPECT_EQ(file->contract.upgrade, "listeners");
+  EXPECT_TRUE(file->contract.nonblocking);
   EXPECT_EQ(file->contract.ready, "accepting");
   EXPECT_EQ(file->contract.stop_signal, "QUIT");
   EXPECT_EQ(file->contract.drain_ms, 60'000U);
@@ -90,6 +92,8 @@ TEST(ComponentFile, what_is_wrong_is_named_with_its_place) {
   EXPECT_THAT(problem_of("name: web\ncommand: nginx -g x\n"), HasSubstr("segue.yaml:2: command"));
   EXPECT_THAT(problem_of("name: a/b\ncommand: [x]\n"), HasSubstr("segue.yaml:1"));
   EXPECT_THAT(problem_of("name: a\nname: b\ncommand: [x]\n"), HasSubstr("segue.yaml:2: 'name'"));
+  EXPECT_THAT(problem_of("name: a\ncommand: [x]\nnonblocking: 2\n"),
+              HasSubstr("segue.yaml:3: nonblocking: '2' is neither true nor false"));
   EXPECT_THAT(problem_of("name: a\ncommand: [x]\nwatchdog_s: soon\n"),
               HasSubstr("segue.yaml:3: watchdog_s: 'soon'"));
   EXPECT_THAT(problem_of("name: a\ncommand: [x]\nfd_store_max: -1\n"), HasSubstr("segue.yaml:3"));

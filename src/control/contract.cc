@@ -49,6 +49,7 @@ const std::array kContractRows = {
     ContractRow{"reconnect-per-second", &ContractOptions::reconnect_per_second, 0, 1'000'000},
     ContractRow{"fd-store-max", &ContractOptions::fd_store_max, 0, 4'096},
     ContractRow{"watchdog-ms", &ContractOptions::watchdog_ms, 0, kDayMs},
+    ContractRow{"nonblocking", &ContractOptions::nonblocking},
     ContractRow{"upgrade-signal", &ContractOptions::upgrade_signal},
     ContractRow{"new-pid", &ContractOptions::new_pid},
     ContractRow{"retire-signal", &ContractOptions::retire_signal},

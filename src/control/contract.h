@@ -59,6 +59,7 @@ struct ContractOptions {
   std::uint32_t reconnect_per_second = 0;  // at the drain limit; 0: all that are left at once
   std::uint32_t fd_store_max = 128;
   std::uint32_t watchdog_ms = 0;  // 0: none is asked for
+  bool nonblocking = false;       // accept(2) on the sockets below never waits
   std::string upgrade_signal;     // Contract::signal: starts the new binary
   std::string new_pid;            // … where the new main process shows: MAINPID, or a file
   std::string retire_signal;      // … the old one is to accept nothing more

@@ -45,6 +45,7 @@ TEST(Contract, options_survive_the_way_to_the_keeper) {
   options.new_pid = "/run/nginx.pid";
   options.drain_ms = 0;
   options.reconnect_per_second = 7;
+  options.nonblocking = true;
   options.listen = {*parse_listen("web=tcp:[::1]:80")};
   Request request{"run", {}, {"/bin/true"}};
   append_options(request, options);

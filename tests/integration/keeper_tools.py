@@ -112,6 +112,18 @@ def is_alive(pid):
     return state != "Z"
 
 
+def kill_keeper(component):
+    """Of a Component or a Program; returns the status from before."""
+    status = component.status()
+    send_signal(status["keeper_pid"], signal.SIGKILL)
+    wait_until(lambda: not is_alive(status["keeper_pid"]), "the keeper is dead")
+    return status
+
+
+def start_keeper(component):
+    return component.segue.plain("keeper", "start", "--json", component.name)
+
+
 def program_of(pid):
     return os.readlink(f"/proc/{pid}/exe")
 

@@ -61,9 +61,8 @@ index-file.names = ( "index.html" )
 
 
 NGINX_CONFIG = """
-pid %(directory)s/nginx.pid;
+pid %(directory)s/%(pid_file)s;
 error_log %(directory)s/error.log;
-env VERSION;
 events { worker_connections 256; }
 http {
   access_log off;
@@ -74,7 +73,7 @@ http {
   scgi_temp_path %(directory)s/scgi;
   server {
     listen 127.0.0.1:%(port)d;
-    location / { return 200 "version 1"; }
+    location / { return 200 "version %(version)s"; }
   }
 }
 """
@@ -165,13 +164,17 @@ class Program:
         return self.segue.status(self.name)
 
 
+def nginx_config(directory, port, version, pid_file):
+    return NGINX_CONFIG % {"directory": directory, "port": port, "version": version, "pid_file": pid_file}
+
+
 def nginx_command(directory, version):
     return [f"{directory}/{version}/nginx", "-c", f"{directory}/nginx.conf"]
 
 
 def nginx_program(segue, directory, port):
     """Under the contract `signal`; its versions are copies of one binary, told apart by their paths."""
-    (directory / "nginx.conf").write_text(NGINX_CONFIG % {"directory": directory, "port": port})
+    (directory / "nginx.conf").write_text(nginx_config(directory, port, "1", "nginx.pid"))
     for version in ("1", "2"):
         (directory / version).mkdir()
         shutil.copy("/usr/sbin/nginx", directory / version / "nginx")
@@ -190,6 +193,8 @@ def write_programs(directory, port):
     for version in ("1", "2", "3"):
         (directory / f"www{version}").mkdir()
         (directory / f"www{version}" / "index.html").write_text(f"version {version}")
+        (directory / f"nginx{version}.conf").write_text(
+            "daemon off; worker_processes 2;" + nginx_config(directory, port, version, f"nginx{version}.pid"))
     return {
         "gunicorn": ["gunicorn", "--chdir", directory, "--workers", "2", "wsgi_app:app"],
         "uvicorn": ["/usr/bin/python3", "-m", "uvicorn", "--app-dir", directory, "--fd", "{fd:web}",
@@ -197,6 +202,7 @@ def write_programs(directory, port):
         "node": ["node", directory / "server.js", "{fd:web}"],
         "haproxy": ["haproxy", "-Ws", "-f", directory / "haproxy.cfg"],
         "lighttpd": ["lighttpd", "-D", "-f", directory / "lighttpd.conf"],
+        "nginx": ["sh", "-c", f'NGINX="$WEB_FD;" exec nginx -c {directory}/nginx$VERSION.conf'],
         "uwsgi": ["uwsgi", "--plugin", "python3", "--http-socket", "fd://{fd:web}", "--chdir",
                   directory, "--module", "wsgi_app:app", "--master", "--hook-master-start",
                   "unix_signal:15 gracefully_kill_them_all", "--threads", "4"],

@@ -2,12 +2,15 @@
 """Real programs, started and watched; a raw client of the Redis protocol. No sleeps: conditions."""
 
 import contextlib
+import fcntl
 import os
 import pathlib
+import random
 import select
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 DEADLINE_S = 20.0
@@ -34,10 +37,27 @@ def wait_until(condition, what, deadline_s=DEADLINE_S):
         select.select([], [], [], 0.005)
 
 
+# Below what the kernel gives to outgoing connections: one of those would hold a port by chance.
+PORTS = range(10_000, 30_000)
+held_ports = []
+
+
 def free_port():
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on, and that no other test is given while this process lives."""
+    locks = pathlib.Path(tempfile.gettempdir(), f"segue-test-ports-{os.getuid()}")
+    locks.mkdir(exist_ok=True)
+    for port in random.sample(PORTS, 1_000):
+        lock = open(locks / str(port), "wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.closing(socket.socket()) as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            lock.close()
+            continue
+        held_ports.append(lock)
+        return port
+    raise AssertionError("no free port among 1,000 that were tried")
 
 
 class Program:

@@ -10,7 +10,9 @@ import subprocess
 
 import pytest
 
-from keeper_tools import DONE, REFUSED, Component, Segue, is_alive, program_of, send_signal
+from keeper_tools import (
+    DONE, REFUSED, Component, Segue, is_alive, kill_keeper,
+    program_of, send_signal, start_keeper)
 from support import wait_until
 
 QUICK = ("--probation-s", "0.1")
@@ -187,17 +189,6 @@ def test_a_state_on_the_command_line_that_is_none_is_refused(build_dir):
 
 
 # ---- Killed, and followed by another keeper
-
-def kill_keeper(component):
-    status = component.status()
-    send_signal(status["keeper_pid"], signal.SIGKILL)
-    wait_until(lambda: not is_alive(status["keeper_pid"]), "the keeper is dead")
-    return status
-
-
-def start_keeper(component):
-    return component.segue.plain("keeper", "start", "--json", component.name)
-
 
 def expect_adopted(component, before):
     after = component.wait_for_phase("serving")

@@ -10,9 +10,11 @@ from keeper_tools import DONE, FAILED, REFUSED, UNDONE, USAGE, Component, is_ali
 from program_tools import Clients, Program, Segue, ask, connect, write_programs
 from support import wait_until
 
-PROGRAMS = ["gunicorn", "uvicorn", "node", "haproxy", "lighttpd", "uwsgi"]
+PROGRAMS = ["gunicorn", "uvicorn", "node", "haproxy", "lighttpd", "nginx", "uwsgi"]
 # How each is asked to finish what it has begun.
-STOP = {"lighttpd": "INT", "haproxy": "USR1"}
+STOP = {"lighttpd": "INT", "haproxy": "USR1", "nginx": "QUIT"}
+# It takes what it is given for a socket that another nginx has made non-blocking.
+OPTIONS = {"nginx": ["--nonblocking"]}
 # When they are told to end these close what they have accepted and not read from yet.
 CLOSES_UNREAD = {"uvicorn"}
 
@@ -31,7 +33,7 @@ def commands(short_dir, free_port):
 
 def make(segue, commands, port, which, mode="listeners"):
     options = ["--stop-signal", STOP[which]] if which in STOP and mode == "listeners" else []
-    return Program(segue, port, commands[which], options, name=which, mode=mode)
+    return Program(segue, port, commands[which], options + OPTIONS.get(which, []), name=which, mode=mode)
 
 
 @pytest.mark.parametrize("which", PROGRAMS)

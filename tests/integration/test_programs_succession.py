@@ -10,7 +10,9 @@ import struct
 
 import pytest
 
-from keeper_tools import DONE, REFUSED, CounterClient, Segue, is_alive, program_of, send_signal
+from keeper_tools import (
+    DONE, REFUSED, CounterClient, Segue, is_alive, kill_keeper,
+    program_of, send_signal, start_keeper)
 from program_tools import Clients, Program, nginx_command, nginx_program, write_programs
 from support import wait_until
 
@@ -50,17 +52,6 @@ def next_keeper(build_dir, short_dir):
 
 def replace_keeper(program, keeper):
     return program.segue.plain("keeper", "upgrade", "--json", "--keeper", keeper, program.name)
-
-
-def kill_keeper(program):
-    status = program.status()
-    send_signal(status["keeper_pid"], signal.SIGKILL)
-    wait_until(lambda: not is_alive(status["keeper_pid"]), "the keeper is dead")
-    return status
-
-
-def start_keeper(program):
-    return program.segue.plain("keeper", "start", "--json", program.name)
 
 
 def expect_same(program, before):

@@ -2,6 +2,7 @@
 #include "keeper/contract/listen_sockets.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -147,6 +148,13 @@ Result<ListenSocket> open_listen_socket(const Listen& listen) {
     return fail(base::errno_error(what, errno));
   }
   return listen_socket(listen, std::move(fd));
+}
+
+Result<void> make_nonblocking(const ListenSocket& socket) {
+  const int flags = ::fcntl(socket.fd.get(), F_GETFL);
+  if (flags >= 0 && ::fcntl(socket.fd.get(), F_SETFL, flags | O_NONBLOCK) == 0) return {};
+  return fail(
+      base::errno_error("make " + control::to_string(socket.listen) + " non-blocking", errno));
 }
 
 }  // namespace segue::keeper

@@ -23,6 +23,10 @@ struct ListenSocket {
 // still in its place. Otherwise nothing, and it is closed.
 std::optional<ListenSocket> reuse_listen_socket(const control::Listen& listen, os::UniqueFd fd);
 
+// From now on nobody who shares the socket waits in accept(2). Never taken back: whoever accepts
+// from it may have chosen so.
+base::Result<void> make_nonblocking(const ListenSocket& socket);
+
 // Binds and listens. already_exists: somebody else holds the address.
 base::Result<ListenSocket> open_listen_socket(const control::Listen& listen);
 

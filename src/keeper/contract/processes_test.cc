@@ -69,6 +69,13 @@ TEST_F(Listening, an_address_in_use_is_refused_by_name) {
   EXPECT_NE(again.error().message().find("other=tcp:127.0.0.1"), std::string::npos);
 }
 
+TEST_F(Listening, nobody_waits_in_accept_on_a_socket_made_nonblocking) {
+  const UniqueFd of_somebody_else(::dup(listener.fd.get()));
+  ASSERT_TRUE(make_nonblocking(listener));
+  EXPECT_EQ(::accept4(of_somebody_else.get(), nullptr, nullptr, SOCK_CLOEXEC), -1);
+  EXPECT_EQ(errno, EAGAIN);
+}
+
 TEST_F(Listening, a_process_accepts_when_its_epoll_set_has_the_socket) {
   const std::vector<pid_t> family = {::getpid()};
   EXPECT_FALSE(accepts_on(family, {listener.inode}));

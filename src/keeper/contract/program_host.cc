@@ -124,6 +124,7 @@ Result<void> ProgramHost::take_sockets(ProgramBelongings& belongings, bool tells
       }
       socket = *std::move(opened);
     }
+    if (options_.nonblocking) SEGUE_TRY(make_nonblocking(*socket));
     if (tells_manager) manager_.keep(Kept::listener, listen.name, socket->fd.get());
     sockets_.push_back(*std::move(socket));
   }
