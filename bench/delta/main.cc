@@ -176,10 +176,11 @@ void explain(const delta::MakeReport& report, const Tree& target) {
                static_cast<std::size_t>(report.manifest_bytes),
                static_cast<std::size_t>(report.bulk_bytes));
   for (const delta::FileReport& file : report.files) {
-    std::fprintf(stderr, "%8zu bytes %7zu operations %8zu literal%s %s\n",
+    std::fprintf(stderr, "%8zu bytes %7zu operations %8zu literal%s %4zu repacked %s\n",
                  static_cast<std::size_t>(file.coded_bytes),
                  static_cast<std::size_t>(file.operations),
                  static_cast<std::size_t>(file.literal_bytes), file.in_bulk ? " (bulk)" : "",
+                 static_cast<std::size_t>(file.repacked_members),
                  target.manifest.entries[file.target_entry].path.c_str());
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "delta/archive_coder.h"
 #include "delta/container.h"
 #include "delta/file_coder.h"
 #include "delta/tree_coder.h"
@@ -17,7 +18,8 @@ class Applier {
  public:
   Applier(const Container& container, BulkReader bulk, const Manifest& base, TreeReader& base_files,
           TreeWriter& writer)
-      : modelled_(container.modelled),
+      : may_have_archives_(container.version >= kArchiveVersion),
+        modelled_(container.modelled),
         frames_(container.frames),
         bulk_(std::move(bulk)),
         decoder_([this] { return std::exchange(modelled_, ByteView()); }),
@@ -40,9 +42,12 @@ class Applier {
     }
     Literals literals(decoder_, table_bits);
     FileCoder<RangeDecoder> files(symbols_, literals, {.reader = &bulk_, .frames = frames_});
+    ArchiveCoder<RangeDecoder> archives(symbols_, files);
     SEGUE_TRY(writer_.begin(target_));
     for (std::size_t i = 0; i < target_.entries.size(); ++i) {
-      if (target_.entries[i].type == EntryType::regular) SEGUE_TRY(write_entry(i, files));
+      if (target_.entries[i].type == EntryType::regular) {
+        SEGUE_TRY(write_entry(i, files, archives));
+      }
     }
     SEGUE_TRY(bulk_.finish());
     if (!decoder_.ok() || !decoder_.at_end() || !files.used_all_frames()) {
@@ -65,7 +70,8 @@ class Applier {
     return {};
   }
 
-  Result<void> write_entry(std::size_t index, FileCoder<RangeDecoder>& files) {
+  Result<void> write_entry(std::size_t index, FileCoder<RangeDecoder>& files,
+                           ArchiveCoder<RangeDecoder>& archives) {
     Entry& entry = target_.entries[index];
     const ContentSource source = sources_[index];
     switch (source.kind) {
@@ -90,15 +96,22 @@ class Applier {
       }
     }
     SEGUE_TRY(writer_.begin_file(index));
-    FilePlan plan;
-    SEGUE_TRY(files.code(base, entry.size_bytes, {}, plan, [&](ByteView piece) {
+    const auto emit = [&](ByteView piece) {
       hasher_.add(piece);
       return writer_.write(piece);
-    }));
+    };
+    if (may_have_archives_ && symbols_.flag(false, SymbolKind::archive_number, kIsArchive)) {
+      ArchivePlan plan;
+      SEGUE_TRY(archives.code(base, entry.size_bytes, {}, plan, emit));
+    } else {
+      FilePlan plan;
+      SEGUE_TRY(files.code(base, entry.size_bytes, {}, plan, emit));
+    }
     entry.content = hasher_.finish();
     return writer_.end_file(index, entry.content);
   }
 
+  bool may_have_archives_;
   ByteView modelled_;
   ByteView frames_;
   BulkReader bulk_;

@@ -13,7 +13,6 @@ using base::fail;
 using base::Result;
 
 constexpr std::array<std::uint8_t, 4> kMagic = {'S', 'E', 'G', 'D'};
-constexpr std::uint8_t kVersion = 1;
 
 void append(Bytes& out, ByteView bytes) {
   out.insert(out.end(), bytes.begin(), bytes.end());
@@ -27,9 +26,10 @@ Digest read_digest(ByteReader& reader) {
 
 }  // namespace
 
-Bytes pack(const DeltaHeader& header, ByteView modelled, ByteView frames, ByteView bulk) {
+Bytes pack(const DeltaHeader& header, std::uint8_t version, ByteView modelled, ByteView frames,
+           ByteView bulk) {
   Bytes out(kMagic.begin(), kMagic.end());
-  out.push_back(kVersion);
+  out.push_back(version);
   append(out, header.base_root.bytes);
   append(out, header.target_root.bytes);
   append_varint(out, modelled.size());
@@ -49,11 +49,12 @@ Result<Container> unpack(ByteView delta) {
   if (!std::ranges::equal(reader.take(kMagic.size()), kMagic)) {
     return fail(ErrorCode::data_loss, "not a delta");
   }
-  if (const std::uint8_t version = reader.byte(); version != kVersion) {
-    return fail(ErrorCode::data_loss, "a delta of version {}: this program reads version {}",
-                version, kVersion);
-  }
   Container container;
+  container.version = reader.byte();
+  if (container.version < kPlainVersion || container.version > kArchiveVersion) {
+    return fail(ErrorCode::data_loss, "a delta of version {}: this program reads versions {} to {}",
+                container.version, kPlainVersion, kArchiveVersion);
+  }
   container.header.base_root = read_digest(reader);
   container.header.target_root = read_digest(reader);
   const std::uint64_t modelled = reader.varint();

@@ -70,6 +70,7 @@ struct FileReport {
   std::uint64_t literal_bytes = 0;
   std::uint64_t coded_bytes = 0;  // without what lies in the bulk section
   bool in_bulk = false;
+  std::uint64_t repacked_members = 0;  // that were unpacked, and will be packed again
 };
 struct MakeReport {
   std::uint64_t manifest_bytes = 0;
@@ -89,7 +90,8 @@ struct ApplyLimits {
   std::uint64_t max_target_bytes = 0;  // of all regular files together
 };
 
-// Rebuilds the target. failed_precondition when the delta is for another base or target;
+// Rebuilds the target. failed_precondition when the delta is for another base or target, or packs
+// members in a way that this host's compression libraries do not;
 // resource_exhausted at a limit; data_loss when the delta or the base is damaged: what was written
 // has to be thrown away then. On success the returned manifest's root is `target_root`, and every
 // digest that was given to end_file() is in it. Anonymous memory: below 64 MiB, and the two

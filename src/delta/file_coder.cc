@@ -89,6 +89,9 @@ Result<void> FileCoder<Coder>::code_regions(FilePlan& plan, std::uint64_t base_s
   if (count > kMaxRegions || (count > 0 && base_size > UINT32_MAX)) {
     return malformed("too many regions");
   }
+  if (count > 0 && plan.is_base_in_memory && base_size + target_size > kMaxInMemoryBytes) {
+    return malformed("a packed program is too large");
+  }
   plan.regions.resize(static_cast<std::size_t>(count));
   Region last;
   for (Region& region : plan.regions) {
@@ -154,7 +157,7 @@ template <class Coder>
 Result<void> FileCoder<Coder>::code_operations(FilePlan& plan, std::uint64_t base_size,
                                                std::uint64_t target_size) {
   std::uint64_t left = target_size;
-  std::uint64_t base_end = 0;
+  std::uint64_t base_end = plan.expected_base_at;
   std::uint64_t last_literal = 0;
   for (std::size_t i = 0; left > 0; ++i) {
     if (i == kMaxOperations) return malformed("too many operations");
@@ -416,7 +419,8 @@ Result<void> FileCoder<Coder>::code_frame(FilePlan& plan, ByteView base, std::ui
     return {};
   }
   if (size > bulk_.frames.size()) return malformed("a frame beyond its section");
-  if (base.size() > kMaxPrefixedBytes || target_size > kMaxPrefixedBytes - base.size()) {
+  const std::uint64_t most = plan.is_base_in_memory ? kMaxInMemoryBytes : kMaxPrefixedBytes;
+  if (base.size() > most || target_size > most - base.size()) {
     return malformed("a framed file is too large");
   }
   BulkReader reader = BulkReader::open_with_prefix(

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <array>
-#include <functional>
 #include <vector>
 
 #include "base/error.h"
@@ -10,6 +9,7 @@
 #include "delta/bulk.h"
 #include "delta/literals.h"
 #include "delta/operations.h"
+#include "delta/packing.h"
 #include "delta/range_coder.h"
 #include "delta/regions.h"
 #include "delta/symbols.h"
@@ -24,7 +24,19 @@ struct FilePlan {
   bool literals_in_bulk = false;      // they go to the bulk section
   bool is_framed = false;             // instead of all this, one frame with the base as its prefix
   Bytes frame;                        // that frame, when encoding
+
+  // Both sides say the same of a part of a file (archive_coder.h).
+  std::uint64_t expected_base_at = 0;  // where in the base the first operation is likely to copy
+  bool is_base_in_memory = false;      // less memory is left for the rest
+
+  // When encoding: what the plan is chosen by.
+  std::uint64_t literal_bytes = 0;
+  std::uint64_t base_bytes = 0;  // of a base that may be indexed
 };
+
+// A frame with a base that lies in memory itself, and a program that does, are at most so large,
+// base and target together.
+inline constexpr std::uint64_t kMaxInMemoryBytes = kMaxPrefixedBytes / 2;
 
 // The literal bytes of all files that are not modelled one by one: written by one side, read by the
 // other.
@@ -35,8 +47,6 @@ struct Bulk {
   Bytes* framed = nullptr;
   ByteView frames;
 };
-
-using Emit = std::function<base::Result<void>(ByteView)>;
 
 // Codes files one after another with one model, in either direction. Memory when decoding: that of
 // the models, kMaxOperations and kMaxFields, and an output buffer of 64 KiB.

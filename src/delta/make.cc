@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <numeric>
 
+#include "delta/archive_coder.h"
+#include "delta/archive_plan.h"
 #include "delta/container.h"
-#include "delta/elf_regions.h"
 #include "delta/file_coder.h"
+#include "delta/file_plan.h"
 #include "delta/pairing.h"
 
 namespace segue::delta {
@@ -21,6 +22,8 @@ constexpr std::uint64_t kModelledFloorBytes = 64 * 1024;
 constexpr std::uint64_t kModelledShare = 200;
 // LZMA is read at tens of MiB/s: it may make up so much of what is written.
 constexpr std::uint64_t kLzmaShare = 8;
+// A file that costs less is not looked into for members.
+constexpr std::uint64_t kMinArchiveLiterals = 512;
 // An index of the base costs time in proportion to the base, and helps only literals.
 constexpr std::uint64_t kIndexedShare = 1024;
 
@@ -28,7 +31,18 @@ struct PlannedFile {
   std::uint32_t target_entry = 0;
   ContentSource source;
   FilePlan plan;
-  std::uint64_t literal_bytes = 0;
+  std::optional<ArchivePlan> archive;  // instead of the plan
+
+  // Of the file, or of its parts.
+  std::vector<FilePlan*> plans() {
+    if (!archive) return {&plan};
+    std::vector<FilePlan*> all;
+    for (ArchivePart& part : archive->parts) {
+      all.push_back(&part.raw);
+      if (part.member) all.push_back(&part.member->contents);
+    }
+    return all;
+  }
 };
 
 struct OpenPair {
@@ -37,12 +51,6 @@ struct OpenPair {
   ByteView base;
   ByteView target;
 };
-
-std::uint64_t literals_of(const std::vector<Operation>& operations) {
-  return std::accumulate(
-      operations.begin(), operations.end(), std::uint64_t{0},
-      [](std::uint64_t sum, const Operation& operation) { return sum + operation.literal; });
-}
 
 class Maker {
  public:
@@ -68,15 +76,17 @@ class Maker {
     BulkWriter bulk(codec);
     Bytes framed;
     FileCoder<RangeEncoder> files(symbols, literals, {.writer = &bulk, .framed = &framed});
+    ArchiveCoder<RangeEncoder> archives(symbols, files);
     for (PlannedFile& file : files_) {
       const std::size_t before = modelled.size();
-      SEGUE_TRY(encode_file(file, files));
+      SEGUE_TRY(encode_file(file, symbols, files, archives));
       report.files.push_back(report_of(file, modelled.size() - before));
     }
     encoder.finish();
     const Bytes bulk_section = bulk.finish();
     report.bulk_bytes = bulk_section.size();
-    return pack({root_of(base_), root_of(target_)}, modelled, framed, bulk_section);
+    return pack({root_of(base_), root_of(target_)}, has_archives_ ? kArchiveVersion : kPlainVersion,
+                modelled, framed, bulk_section);
   }
 
  private:
@@ -108,118 +118,45 @@ class Maker {
       ContentSource& source = sources_[i];
       if (source.kind != SourceKind::patched && source.kind != SourceKind::fresh) continue;
       SEGUE_ASSIGN(const OpenPair pair, open_pair(i, source));
-      PlannedFile file{i, source, plan_of(pair.base, pair.target), 0};
-      file.literal_bytes = literals_of(file.plan.operations);
-      if (file.literal_bytes == pair.target.size()) {
-        file.source = source = {SourceKind::fresh, 0};
-        file.plan = plan_of({}, pair.target);
+      PlannedFile file{i, source, plan_file(pair.base, pair.target, false), std::nullopt};
+      const bool may_be_archive = !pair.base.empty() && file.plan.regions.empty() &&
+                                  file.plan.literal_bytes >= kMinArchiveLiterals;
+      if (may_be_archive) file.archive = plan_archive(pair.base, pair.target, framer_);
+      if (file.archive) {
+        has_archives_ = true;
+      } else {
+        if (file.plan.literal_bytes == pair.target.size()) {
+          file.source = source = {SourceKind::fresh, 0};
+          file.plan = plan_file({}, pair.target, false);
+        } else {
+          framer_.consider(file.plan, pair.base, pair.target);
+        }
       }
-      consider_frame(file, pair);
       output_bytes_ += pair.target.size();
       files_.push_back(std::move(file));
     }
     return {};
   }
 
-  // Where much changed, matches that may be short cost less than operations do.
-  void consider_frame(PlannedFile& file, const OpenPair& pair) {
-    constexpr std::uint64_t kManyLiterals = 32 * 1024;
-    constexpr std::uint64_t kOperationBytes = 4;  // what one costs, as seen
-    if (file.source.kind != SourceKind::patched || !file.plan.regions.empty() ||
-        file.literal_bytes < kManyLiterals || file.literal_bytes < pair.target.size() / 16 ||
-        pair.base.size() + pair.target.size() > kMaxPrefixedBytes) {
-      return;
-    }
-    BulkWriter literals(BulkCodec::lzma);
-    std::uint64_t place = 0;
-    for (const Operation& operation : file.plan.operations) {
-      literals.write(pair.target.subspan(static_cast<std::size_t>(place + operation.copied),
-                                         static_cast<std::size_t>(operation.literal)));
-      place += operation.copied + operation.literal;
-    }
-    FramePrefix tried = frame_prefix_;
-    Bytes frame = compress_with_prefix(tried.with(pair.base, pair.target.size()), pair.target);
-    if (frame.size() >= literals.finish().size() + kOperationBytes * file.plan.operations.size()) {
-      return;
-    }
-    file.plan = {};
-    file.plan.is_framed = true;
-    file.plan.frame = std::move(frame);
-    frame_prefix_ = std::move(tried);
-    frame_prefix_.remember(Bytes(pair.target.begin(), pair.target.end()));
-    file.literal_bytes = 0;
-  }
-
-  static FilePlan plan_of(ByteView base, ByteView target) {
-    FilePlan plan;
-    if (target.empty()) return plan;
-    if (base.empty()) {
-      plan.operations.push_back({0, 0, target.size()});
-      return plan;
-    }
-    ProgramPair programs = pair_elf_programs(base, target);
-    if (base.size() > kMaxMatchBytes || target.size() > kMaxMatchBytes) {
-      plan.operations = find_windowed_operations(base, target);
-      return plan;
-    }
-    if (programs.regions.empty()) {
-      plan.operations = find_operations(base, target, {});
-      return plan;
-    }
-    const auto base_fields = find_fields(base, programs.regions);
-    const auto target_fields = find_fields(target, programs.target_regions);
-    plan.operations =
-        find_operations(with_labels(base, programs.regions, base_fields),
-                        with_labels(target, programs.target_regions, target_fields), {});
-    plan.regions = std::move(programs.regions);
-    return plan;
-  }
-
-  // Pieces of the target against the part of the base around where the piece before ended.
-  static std::vector<Operation> find_windowed_operations(ByteView base, ByteView target) {
-    constexpr std::size_t kPieceBytes = std::size_t{32} << 20;
-    std::vector<Operation> operations;
-    std::int64_t shift = 0;
-    for (std::size_t at = 0; at < target.size(); at += kPieceBytes) {
-      const ByteView piece = target.subspan(at, std::min(kPieceBytes, target.size() - at));
-      const auto wanted = std::clamp<std::int64_t>(
-          static_cast<std::int64_t>(at) + shift - static_cast<std::int64_t>(kPieceBytes), 0,
-          static_cast<std::int64_t>(base.size()));
-      const auto begin = static_cast<std::size_t>(wanted);
-      const ByteView window = base.subspan(begin, std::min(kMaxMatchBytes, base.size() - begin));
-      std::size_t place = at;
-      for (Operation operation : find_operations(window, piece, {})) {
-        operation.base_at += begin;
-        operations.push_back(operation);
-        if (operation.copied > 4096) {
-          shift = static_cast<std::int64_t>(operation.base_at) - static_cast<std::int64_t>(place);
-        }
-        place += operation.copied + operation.literal;
-      }
-    }
-    return operations;
-  }
-
   // Files with few literals first: for them modelling gives most.
   BulkCodec share_literals_out() {
-    std::vector<PlannedFile*> order;
-    for (PlannedFile& file : files_) order.push_back(&file);
-    std::stable_sort(order.begin(), order.end(), [](const PlannedFile* l, const PlannedFile* r) {
+    std::vector<FilePlan*> order;
+    for (PlannedFile& file : files_) {
+      for (FilePlan* plan : file.plans()) order.push_back(plan);
+    }
+    std::stable_sort(order.begin(), order.end(), [](const FilePlan* l, const FilePlan* r) {
       return l->literal_bytes < r->literal_bytes;
     });
     const std::uint64_t budget = std::max(kModelledFloorBytes, output_bytes_ / kModelledShare);
     std::uint64_t bulk = 0;
-    for (PlannedFile* file : order) {
-      if (modelled_literals_ + file->literal_bytes <= budget) {
-        modelled_literals_ += file->literal_bytes;
-        const std::uint64_t base_bytes = file->source.kind == SourceKind::patched
-                                             ? base_.entries[file->source.entry].size_bytes
-                                             : 0;
-        file->plan.base_is_indexed =
-            base_bytes > 0 && file->literal_bytes * kIndexedShare >= base_bytes;
+    for (FilePlan* plan : order) {
+      if (modelled_literals_ + plan->literal_bytes <= budget) {
+        modelled_literals_ += plan->literal_bytes;
+        plan->base_is_indexed =
+            plan->base_bytes > 0 && plan->literal_bytes * kIndexedShare >= plan->base_bytes;
       } else {
-        file->plan.literals_in_bulk = true;
-        bulk += file->literal_bytes;
+        plan->literals_in_bulk = true;
+        bulk += plan->literal_bytes;
       }
     }
     return bulk <= output_bytes_ / kLzmaShare ? BulkCodec::lzma : BulkCodec::zstd;
@@ -231,22 +168,37 @@ class Maker {
                       Literals::kMaxTableBits);
   }
 
-  Result<void> encode_file(PlannedFile& file, FileCoder<RangeEncoder>& files) {
+  Result<void> encode_file(PlannedFile& file, SymbolCoder<RangeEncoder>& symbols,
+                           FileCoder<RangeEncoder>& files, ArchiveCoder<RangeEncoder>& archives) {
     SEGUE_ASSIGN(const OpenPair pair, open_pair(file.target_entry, file.source));
-    return files.code(pair.base, pair.target.size(), pair.target, file.plan,
-                      [](ByteView) { return Result<void>(); });
+    const auto ignore = [](ByteView) { return Result<void>(); };
+    if (has_archives_) {
+      symbols.flag(file.archive.has_value(), SymbolKind::archive_number, kIsArchive);
+    }
+    if (file.archive) {
+      return archives.code(pair.base, pair.target.size(), pair.target, *file.archive, ignore);
+    }
+    return files.code(pair.base, pair.target.size(), pair.target, file.plan, ignore);
   }
 
-  static FileReport report_of(const PlannedFile& file, std::size_t coded_bytes) {
+  static FileReport report_of(PlannedFile& file, std::size_t coded_bytes) {
     FileReport report;
     report.target_entry = file.target_entry;
     if (file.source.kind == SourceKind::patched) report.base_entry = file.source.entry;
     report.method = file.source.kind == SourceKind::patched ? FileReport::Method::patch
                                                             : FileReport::Method::fresh;
-    report.operations = file.plan.operations.size();
-    report.literal_bytes = file.literal_bytes;
-    report.coded_bytes = coded_bytes + file.plan.frame.size();
-    report.in_bulk = file.plan.literals_in_bulk;
+    report.coded_bytes = coded_bytes;
+    for (const FilePlan* plan : file.plans()) {
+      report.operations += plan->operations.size();
+      report.literal_bytes += plan->literal_bytes;
+      report.coded_bytes += plan->frame.size();
+      report.in_bulk = report.in_bulk || plan->literals_in_bulk;
+    }
+    if (file.archive) {
+      report.repacked_members = static_cast<std::uint64_t>(
+          std::count_if(file.archive->parts.begin(), file.archive->parts.end(),
+                        [](const ArchivePart& part) { return part.member.has_value(); }));
+    }
     return report;
   }
 
@@ -256,7 +208,8 @@ class Maker {
   TreeReader& target_files_;
   std::vector<ContentSource> sources_;
   std::vector<PlannedFile> files_;
-  FramePrefix frame_prefix_;
+  Framer framer_;
+  bool has_archives_ = false;
   std::uint64_t output_bytes_ = 0;
   std::uint64_t modelled_literals_ = 0;
 };

@@ -7,6 +7,8 @@
 #include <unordered_map>
 
 #include "delta/gear.h"
+#include "delta/members.h"
+#include "delta/operations.h"
 
 namespace segue::delta {
 
@@ -106,7 +108,21 @@ class Pairing {
                   manifest.entries[entry].path, file->bytes().size(),
                   manifest.entries[entry].size_bytes);
     }
-    return sketch_of(file->bytes());
+    return sketch_of_content(file->bytes());
+  }
+
+  // Of a file that is packed as a whole, what it holds: packed, two versions have nothing in
+  // common.
+  static std::vector<std::uint32_t> sketch_of_content(ByteView bytes) {
+    constexpr std::uint8_t kGzip = 0x1f;
+    constexpr std::uint8_t kZstd = 0x28;
+    if (bytes.empty() || (bytes[0] != kGzip && bytes[0] != kZstd)) return sketch_of(bytes);
+    const auto members = find_members(bytes.first(std::min(bytes.size(), kMaxMatchBytes)));
+    if (members.empty() || members.front().packed_bytes < bytes.size() / 2) return sketch_of(bytes);
+    const Member& whole = members.front();
+    const auto unpacked = unpack_stream(
+        whole.codec, bytes.subspan(static_cast<std::size_t>(whole.at)), whole.plain_bytes);
+    return sketch_of(unpacked ? ByteView(unpacked->plain) : bytes);
   }
 
   Result<void> sketch_base() {
