@@ -71,14 +71,14 @@ class Bench:
         self.rounds = 3
         self.sizes, self.hops, self.before_s = (100, 1000, 15000), 50, 5
         self.threaded_sizes, self.threaded_layouts = (1000, 15000), tuple(LAYOUTS)
-        self.states_mib, self.state_hops, self.state_threads = (0, 256, 1024), 20, (1, threads)
+        self.states_mib, self.state_hops = (0, 256, 1024), {1: 50, threads: 20}
         self.long_hops = 0 if quick else 1000
         self.crashes = Crashes(connections=200, count=10 if quick else 200, seed=20260131)
         if quick:
-            self.plan = PeerPlan(upgrade_at_s=0.8, seconds=3.2)
-            self.rounds, self.sizes, self.hops, self.before_s = 1, (100, 1000), 14, 0.8
+            self.plan = PeerPlan(upgrade_at_s=0.8, seconds=2.8)
+            self.rounds, self.sizes, self.hops, self.before_s = 1, (100, 1000), 12, 0.8
             self.threaded_sizes, self.threaded_layouts = (1000,), ("different",)
-            self.states_mib, self.state_hops, self.state_threads = (0, 256), 4, (1,)
+            self.states_mib, self.state_hops = (0, 256), {1: 4}
         self.peer_results = {}  # {case: [PeerResult, ...]}, one per round
 
     # ---- What there is to run
@@ -113,11 +113,11 @@ class Bench:
                     connections=size, versions=LAYOUTS[layout], hops=self.hops,
                     before_s=self.before_s, period_ms=PERIODS_MS[size]), functools.partial(
                         respkv, self._threads)
-        for threads in self.state_threads:
+        for threads, hops in self.state_hops.items():
             for state_mib, (layout, versions) in itertools.product(self.states_mib,
                                                                    LAYOUTS.items()):
                 yield state_case(state_mib, layout, threads), Chain(
-                    connections=100, versions=versions, hops=self.state_hops,
+                    connections=100, versions=versions, hops=hops,
                     before_s=self.before_s, period_ms=PERIODS_MS[100]), functools.partial(
                         heapkv, PROBATION_MS["chain"], state_mib, threads)
 
@@ -279,7 +279,7 @@ class Bench:
         for layout in LAYOUTS:
             few, many = (f"chain/{size}-{layout}" for size in (self.sizes[0], self.sizes[-1]))
             judge_growth(report, few, many)
-            for threads in self.state_threads:
+            for threads in self.state_hops:
                 none, most = (state_case(mib, layout, threads)
                               for mib in (self.states_mib[0], self.states_mib[-1]))
                 judge_growth(report, none, most)
@@ -305,8 +305,8 @@ class Bench:
         way = "under the keeper" if respkv_class() is RespkvUnderKeeper else (
             "alone (attempts taken back cannot be seen)")
         report.print_table(
-            f"Chains of {self.hops} handoffs of respkv {way}, of heapkv with so many MiB of state "
-            f"{self.state_hops}; under 10,000 writes/s", "chain/",
+            f"Chains of {self.hops} handoffs of respkv {way}, and of heapkv with so many MiB of state "
+            f"({' or '.join(map(str, self.state_hops.values()))}); under 10,000 writes/s", "chain/",
             {"lost": "lost", "cut": "cut", "new failed": "new_failed", "wrong": "wrong",
              "writes lost": "writes_lost", "on new": "on_new_share",
              "blackout ms median": "blackout_ms_median", "p90": "blackout_ms_p90",
