@@ -8,6 +8,7 @@
 #include <map>
 
 #include "cli/near_names.h"
+#include "cli/plan_arguments.h"
 #include "cli/trust_arguments.h"
 
 namespace segue::cli {
@@ -64,10 +65,12 @@ class Parser {
               false, false)
         ->add_option("NAME|PID", arguments_.name, "A component, or the number of a process");
     add_unit_commands();
-    add_trust_commands(
-        app_, arguments_,
-        [this](Command command, const std::string& name, const std::string& text,
-               CLI::App* parent) { return add_plain(command, name, text, false, false, parent); });
+    const AddCommand add = [this](Command command, const std::string& name, const std::string& text,
+                                  CLI::App* parent) {
+      return add_plain(command, name, text, false, false, parent);
+    };
+    add_trust_commands(app_, arguments_, add);
+    add_plan_commands(app_, arguments_, add);
     add_texts();
   }
 

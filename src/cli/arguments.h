@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/command_text.h"
+#include "cli/plan_options.h"
 #include "cli/trust_options.h"
 #include "control/exit_code.h"
 #include "control/options.h"
@@ -38,6 +39,10 @@ enum class Command {
   tuf_init,
   tuf_refresh,
   tuf_download,
+  plan_create,
+  plan_list,
+  plan_show,
+  plan_cancel,
 };
 
 // What the command line says.
@@ -66,6 +71,7 @@ struct Arguments {
   std::string root;  // … below which systemd's folders are; empty: this system
   std::string page;  // manual: empty asks for the names of all
   TrustOptions trust;
+  PlanOptions plan;
 };
 
 struct Usage {

@@ -58,6 +58,11 @@ ExitCode dispatch(const Context& context) {
     case Command::tuf_refresh:
     case Command::tuf_download:
       return tuf_client(context);
+    case Command::plan_create:
+    case Command::plan_list:
+    case Command::plan_show:
+    case Command::plan_cancel:
+      return manage_plans(context);
   }
   return ExitCode::usage;
 }

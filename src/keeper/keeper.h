@@ -10,12 +10,12 @@
 
 #include "handoff/link.h"
 #include "handoff/owner_page.h"
+#include "health/health_check.h"
 #include "keeper/attempt_slots.h"
 #include "keeper/command_line.h"
 #include "keeper/component.h"
 #include "keeper/contract/program_host.h"
 #include "keeper/control_server.h"
-#include "keeper/health_check.h"
 #include "keeper/instance_channel.h"
 #include "keeper/left_processes.h"
 #include "keeper/metrics.h"
@@ -257,7 +257,7 @@ class Keeper {
   std::map<handoff::OwnerName, Generation> owner_names_;
   std::map<std::string, handoff::UniqueFd> listeners_;
   std::vector<std::unique_ptr<Relay>> relays_;
-  std::unique_ptr<HealthCheck> health_;
+  std::unique_ptr<health::HealthCheck> health_;
   std::unique_ptr<Replacement> replacement_;
   std::optional<Admission> admission_;  // waits for its turn
   os::UniqueFd slot_;                   // … and has it, until the attempt is over

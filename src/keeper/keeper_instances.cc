@@ -374,14 +374,19 @@ void Keeper::execute(const CheckHealth& command) {
                                         fmt::format("SEGUE_GENERATION={}", owner->generation)});
   }
   const AttemptId attempt = command.attempt;
-  health_ = std::make_unique<HealthCheck>(loop_, clock_, command.options, std::move(environment),
-                                          [this, attempt](const HealthCheck::Result& result) {
-                                            post(HealthChecked{attempt, result.good, result.text});
-                                            // Not from within the decider's commands: a check can
-                                            // have its result at once.
-                                            (void)loop_.call_at(clock_.monotonic_now(),
-                                                                [this] { settle(); });
-                                          });
+  const control::AttemptOptions& options = command.options;
+  health_ = std::make_unique<health::HealthCheck>(
+      loop_, clock_,
+      health::HealthCheck::Settings{.command = options.health_cmd,
+                                    .tcp = options.health_tcp,
+                                    .http = "",
+                                    .limit = std::chrono::milliseconds(options.health_timeout_ms),
+                                    .environment = std::move(environment)},
+      [this, attempt](const health::HealthCheck::Result& result) {
+        post(HealthChecked{attempt, result.good, result.text});
+        // Not from within the decider's commands: a check can have its result at once.
+        (void)loop_.call_at(clock_.monotonic_now(), [this] { settle(); });
+      });
   health_->start();
 }
 

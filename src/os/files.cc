@@ -111,6 +111,18 @@ Result<void> write_file_atomically(const std::string& path, std::string_view con
   return {};
 }
 
+Result<void> add_file_atomically(const std::string& path, std::string_view contents, mode_t mode) {
+  const std::string neighbour = fmt::format("{}.{}.new", path, ::getpid());
+  Result<void> done = write_new_file(neighbour, contents, mode, Durability::synced);
+  if (done && ::link(neighbour.c_str(), path.c_str()) != 0) {
+    done = errno == EEXIST ? fail(ErrorCode::already_exists, "{} exists", path)
+                           : fail(errno_error(fmt::format("link {}", path), errno));
+  }
+  ::unlink(neighbour.c_str());
+  SEGUE_TRY(std::move(done));
+  return sync_directory_of(path);
+}
+
 Result<void> append_to_file(const std::string& path, std::string_view bytes,
                             Durability durability) {
   SEGUE_ASSIGN(const UniqueFd fd, open_file(path, O_WRONLY | O_CREAT | O_APPEND, 0600));

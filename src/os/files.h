@@ -27,6 +27,10 @@ base::Result<void> write_file_atomically(const std::string& path, std::string_vi
                                          mode_t mode = 0600,
                                          Durability durability = Durability::synced);
 
+// The same for a file that is not there yet: already_exists otherwise, whoever made it.
+base::Result<void> add_file_atomically(const std::string& path, std::string_view contents,
+                                       mode_t mode = 0600);
+
 // Adds to the end of the file, which is made (0600) if it is missing. After an error a part of
 // `bytes` may have been written; a reader of the file has to recognise a torn end.
 base::Result<void> append_to_file(const std::string& path, std::string_view bytes,

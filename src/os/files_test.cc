@@ -96,5 +96,16 @@ TEST_F(FilesTest, refuses_a_directory_of_another_user) {
   EXPECT_NE(refused.error().message().find("belongs to user 12345"), std::string::npos);
 }
 
+TEST(Files, a_file_is_added_only_where_there_is_none) {
+  const TempDirectory directory;
+  ASSERT_TRUE(add_file_atomically(directory.path("f"), "first"));
+  const auto again = add_file_atomically(directory.path("f"), "second");
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code(), base::ErrorCode::already_exists);
+  EXPECT_EQ(read_file(directory.path("f"), 100), "first");
+  EXPECT_FALSE(add_file_atomically(directory.path("none/f"), "first"));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path()), {}), 1);
+}
+
 }  // namespace
 }  // namespace segue::os

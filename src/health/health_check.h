@@ -4,27 +4,34 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
-#include "control/options.h"
 #include "os/clock.h"
 #include "os/epoll_loop.h"
 #include "os/process.h"
 
-namespace segue::keeper {
+namespace segue::health {
 
 // One check of a component's health, without blocking: first the command, then the TCP connect,
-// whichever are asked for. At the time limit the command is killed and the check is bad.
+// then the HTTP request, whichever are asked for. At the time limit the command is killed and the
+// check is bad.
 class HealthCheck {
  public:
   struct Result {
     bool good = false;
     std::string text;  // what was found, for a person
   };
+  struct Settings {
+    std::string command;  // a shell command; good when it exits with 0
+    std::string tcp;      // HOST:PORT that has to accept
+    std::string http;     // http://HOST:PORT/PATH that has to answer with 2xx or 3xx
+    base::Duration limit = std::chrono::seconds(5);
+    std::vector<std::string> environment;  // the command's
+  };
   using OnResult = std::function<void(const Result&)>;
 
-  // `loop` and `clock` outlive it. `environment` is the command's.
-  HealthCheck(os::EpollLoop& loop, const os::Clock& clock, const control::AttemptOptions& options,
-              std::vector<std::string> environment, OnResult on_result);
+  // `loop` and `clock` outlive it.
+  HealthCheck(os::EpollLoop& loop, const os::Clock& clock, Settings settings, OnResult on_result);
   ~HealthCheck();
   HealthCheck(const HealthCheck&) = delete;
   HealthCheck& operator=(const HealthCheck&) = delete;
@@ -35,22 +42,25 @@ class HealthCheck {
  private:
   void run_command();
   void command_ended();
-  void connect();
+  void check_tcp();
+  void check_http();
+  void connect(const std::string& address);
   void connected();
+  void read_answer();
   void timed_out();
   void done(bool good, std::string text);
   void release();
 
   os::EpollLoop& loop_;
   const os::Clock& clock_;
-  std::string command_;
-  std::string address_;
-  base::Duration limit_;
-  std::vector<std::string> environment_;
+  Settings settings_;
   OnResult on_result_;
   std::optional<os::EpollLoop::TimerId> timer_;
   os::Child child_;
   os::UniqueFd socket_;
+  std::string address_;  // that the socket is for
+  std::string request_;  // what is sent once it is connected; empty: that is all
+  std::string answer_;
 };
 
-}  // namespace segue::keeper
+}  // namespace segue::health
