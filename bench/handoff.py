@@ -85,10 +85,12 @@ class Bench:
 
     def peer_cases(self):
         """(case, makes the server, whether it is upgraded), in the order of one round."""
-        def segue():
-            return respkv_class()(PROBATION_MS["peers"])
+        def segue(threads=1):
+            return respkv_class()(PROBATION_MS["peers"], threads)
         yield "peers/control", segue, False
         yield "peers/segue", segue, True
+        if not self.quick:
+            yield f"peers/segue-t{self._threads}", functools.partial(segue, self._threads), True
         for server in (HaproxyTcp, HaproxyHttp, NginxUsr2):
             yield f"peers/{server.name}", server, True
             if not self.quick:
@@ -261,9 +263,9 @@ class Bench:
 
     def judge(self):
         report = self.report
-        if report.has("peers/segue") and report.has("peers/control"):
-            control_ms = report.value("peers/control", "stall_ms_p999")
-            judge(report, "peers/segue", control_ms)
+        for case in ("peers/segue", f"peers/segue-t{self._threads}"):
+            if report.has(case) and report.has("peers/control"):
+                judge(report, case, report.value("peers/control", "stall_ms_p999"))
         for case, *_ in self.chain_cases():
             if report.has(case):
                 judge(report, case, report.value(case, "stall_ms_p999_before"))
