@@ -223,6 +223,30 @@ def test_nginx_replaces_its_binary_under_the_next_keeper(nginx, short_dir, free_
     assert not clients.refused and not clients.failed, clients.failed[:3]
 
 
+def test_the_next_keeper_restarts_a_program_while_clients_wait(segue, short_dir, free_port):
+    command = write_programs(short_dir, free_port)["gunicorn"]
+    program = Program(segue, free_port, command, name="gunicorn", mode="restart")
+    assert program.run().exit == DONE
+    clients = Clients(free_port)
+    before = kill_keeper(program)
+    clients.wait_for("version 1")
+    assert start_keeper(program).exit == DONE
+    expect_same(program, before)
+    assert program.upgrade("2", *QUICK).exit == DONE
+    clients.wait_for("version 2")
+
+    before = kill_keeper(program)
+    send_signal(before["pid"], signal.SIGSTOP)
+    assert start_keeper(program).exit == DONE
+    send_signal(before["pid"], signal.SIGKILL)
+    wait_until(lambda: program.status()["pid"] not in (before["pid"], 0), "what crashed is started again")
+    clients.wait_for("version 2")
+    assert program.undo(*QUICK).exit == DONE
+    clients.wait_for("version 1")
+    clients.stop()
+    assert not clients.refused
+
+
 def test_a_probation_goes_on_under_the_next_keeper(segue, lighttpd, free_port):
     lighttpd.run("--unsafe-fault", "probation:kill")
     clients = Clients(free_port)
