@@ -31,6 +31,7 @@ class Agreement {
   }
   // `successor_version`: what it declares.
   Status add(segue_heap& heap) {
+    const HeapGuard guard(heap);
     const FormRange range = heap.form.range();
     const auto found = offers_.find(heap.name);
     const uint32_t theirs = found == offers_.end() ? 0 : found->second.range.version;
