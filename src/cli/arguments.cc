@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 
+#include "cli/library_arguments.h"
 #include "cli/near_names.h"
 #include "cli/plan_arguments.h"
 #include "cli/trust_arguments.h"
@@ -71,6 +72,7 @@ class Parser {
     };
     add_trust_commands(app_, arguments_, add);
     add_plan_commands(app_, arguments_, add);
+    add_library_commands(arguments_, add);
     add_texts();
   }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/command_text.h"
+#include "cli/library_options.h"
 #include "cli/plan_options.h"
 #include "cli/trust_options.h"
 #include "control/exit_code.h"
@@ -43,6 +44,12 @@ enum class Command {
   plan_list,
   plan_show,
   plan_cancel,
+  publish,
+  releases,
+  diff_releases,
+  collect_garbage,
+  pin_releases,
+  renew_metadata,
 };
 
 // What the command line says.
@@ -72,6 +79,7 @@ struct Arguments {
   std::string page;  // manual: empty asks for the names of all
   TrustOptions trust;
   PlanOptions plan;
+  LibraryOptions library;
 };
 
 struct Usage {

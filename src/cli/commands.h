@@ -31,6 +31,12 @@ control::ExitCode show_metrics(const Context& context);
 control::ExitCode manage_keys(const Context& context);   // key …
 control::ExitCode tuf_client(const Context& context);    // tuf-client …
 control::ExitCode manage_plans(const Context& context);  // plan …
+control::ExitCode publish(const Context& context);
+control::ExitCode show_releases(const Context& context);
+control::ExitCode diff_releases(const Context& context);
+control::ExitCode collect_garbage(const Context& context);  // gc
+control::ExitCode pin_releases(const Context& context);     // pin
+control::ExitCode renew_metadata(const Context& context);   // renew
 
 // The state of one component, for checks before a change.
 base::Result<Json> ask_status(const ComponentFolders& folders, const std::string& name);

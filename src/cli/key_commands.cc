@@ -9,6 +9,7 @@
 #include <map>
 
 #include "cli/commands.h"
+#include "cli/signing_keys.h"
 #include "crypto/digest.h"
 #include "os/clock.h"
 #include "os/files.h"
@@ -26,7 +27,6 @@ using crypto::PrivateKey;
 using crypto::PublicKey;
 
 constexpr std::size_t kMaxMetadataBytes = std::size_t{5} << 20;
-constexpr std::size_t kMaxPassphraseBytes = 1'000;
 constexpr mode_t kPublicMode = 0644;
 constexpr mode_t kPrivateMode = 0600;
 
@@ -34,28 +34,11 @@ tuf::Time now() {
   return std::chrono::floor<std::chrono::seconds>(os::SystemClock().realtime_now());
 }
 
-Result<std::string> passphrase_of(const TrustOptions& options) {
-  if (options.passphrase_file.empty()) return std::string();
-  SEGUE_ASSIGN(std::string text, os::read_file(options.passphrase_file, kMaxPassphraseBytes));
-  text.resize(std::min(text.size(), text.find('\n')));
-  if (!text.empty()) return text;
-  return fail(ErrorCode::invalid_argument, "{}: its first line, the passphrase, is empty",
-              options.passphrase_file);
-}
-
-Result<PrivateKey> private_key_in(const std::string& path, const TrustOptions& options) {
-  SEGUE_ASSIGN(const std::string pem, os::read_file(path, crypto::kMaxPemBytes));
-  SEGUE_ASSIGN(const std::string passphrase, passphrase_of(options));
-  auto key = PrivateKey::from_pem(pem, passphrase);
-  if (!key) return fail(std::move(key).error().with(path));
-  return key;
-}
-
 // From FILE.pub, from any public key in PEM, or from the private one.
 Result<tuf::Key> key_in(const std::string& path, const TrustOptions& options) {
   SEGUE_ASSIGN(const std::string text, os::read_file(path, crypto::kMaxPemBytes));
   if (text.find("PRIVATE KEY-----") != std::string::npos) {
-    SEGUE_ASSIGN(const PrivateKey key, private_key_in(path, options));
+    SEGUE_ASSIGN(const PrivateKey key, read_private_key(path, options.passphrase_file));
     return tuf::Key::of(key.public_key());
   }
   auto key = PublicKey::from_pem(text);
@@ -66,7 +49,7 @@ Result<tuf::Key> key_in(const std::string& path, const TrustOptions& options) {
 Result<std::vector<PrivateKey>> signers_of(const TrustOptions& options) {
   std::vector<PrivateKey> keys;
   for (const auto& path : options.signers) {
-    SEGUE_ASSIGN(PrivateKey key, private_key_in(path, options));
+    SEGUE_ASSIGN(PrivateKey key, read_private_key(path, options.passphrase_file));
     keys.push_back(std::move(key));
   }
   return keys;
@@ -198,7 +181,7 @@ ExitCode make(const Context& context) {
   const auto type = options.type == "rsa"     ? crypto::KeyType::rsa
                     : options.type == "ecdsa" ? crypto::KeyType::ecdsa_p256
                                               : crypto::KeyType::ed25519;
-  const auto passphrase = passphrase_of(options);
+  const auto passphrase = read_passphrase(options.passphrase_file);
   if (!passphrase) return output.fail(passphrase.error());
   const auto key = PrivateKey::generate(type);
   if (!key) return output.fail(key.error());

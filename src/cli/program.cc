@@ -63,6 +63,18 @@ ExitCode dispatch(const Context& context) {
     case Command::plan_show:
     case Command::plan_cancel:
       return manage_plans(context);
+    case Command::publish:
+      return publish(context);
+    case Command::releases:
+      return show_releases(context);
+    case Command::diff_releases:
+      return diff_releases(context);
+    case Command::collect_garbage:
+      return collect_garbage(context);
+    case Command::pin_releases:
+      return pin_releases(context);
+    case Command::renew_metadata:
+      return renew_metadata(context);
   }
   return ExitCode::usage;
 }

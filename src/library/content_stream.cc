@@ -16,45 +16,40 @@ using base::Result;
 using delta::Bytes;
 using delta::ByteView;
 
-// Cuts what is added; keeps less than a chunk between calls.
-class Cutter {
- public:
-  explicit Cutter(const ChunkSink& sink) : sink_(sink) { waiting_.reserve(kBufferBytes); }
-
-  Result<void> add(ByteView bytes) {
-    while (!bytes.empty()) {
-      const std::size_t taken = std::min(bytes.size(), kBufferBytes - waiting_.size());
-      waiting_.insert(waiting_.end(), bytes.begin(),
-                      bytes.begin() + static_cast<std::ptrdiff_t>(taken));
-      bytes = bytes.subspan(taken);
-      if (waiting_.size() == kBufferBytes) SEGUE_TRY(cut(delta::kMaxChunkBytes));
-    }
-    return {};
-  }
-  Result<void> finish() { return cut(1); }
-
- private:
-  static constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
-
-  // As long as so many bytes wait.
-  Result<void> cut(std::size_t min_bytes) {
-    ByteView left = waiting_;
-    while (left.size() >= min_bytes) {
-      const std::size_t size = delta::first_chunk(left);
-      SEGUE_TRY(sink_(offset_bytes_, left.first(size)));
-      offset_bytes_ += size;
-      left = left.subspan(size);
-    }
-    waiting_.erase(waiting_.begin(), waiting_.end() - static_cast<std::ptrdiff_t>(left.size()));
-    return {};
-  }
-
-  const ChunkSink& sink_;
-  Bytes waiting_;
-  std::uint64_t offset_bytes_ = 0;
-};
+constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
 
 }  // namespace
+
+StreamCutter::StreamCutter(ChunkSink sink) : sink_(std::move(sink)) {
+  waiting_.reserve(kBufferBytes);
+}
+
+Result<void> StreamCutter::add(ByteView bytes) {
+  while (!bytes.empty()) {
+    const ByteView taken = bytes.first(std::min(bytes.size(), kBufferBytes - waiting_.size()));
+    waiting_.insert(waiting_.end(), taken.begin(), taken.end());
+    bytes = bytes.subspan(taken.size());
+    if (waiting_.size() == kBufferBytes) SEGUE_TRY(cut(delta::kMaxChunkBytes));
+  }
+  return {};
+}
+
+Result<void> StreamCutter::finish() {
+  return cut(1);
+}
+
+// As long as so many bytes wait.
+Result<void> StreamCutter::cut(std::size_t min_bytes) {
+  ByteView left = waiting_;
+  while (left.size() >= min_bytes) {
+    const std::size_t size = delta::first_chunk(left);
+    SEGUE_TRY(sink_(offset_bytes_, left.first(size)));
+    offset_bytes_ += size;
+    left = left.subspan(size);
+  }
+  waiting_.erase(waiting_.begin(), waiting_.end() - static_cast<std::ptrdiff_t>(left.size()));
+  return {};
+}
 
 Result<ContentStream> stream_of(const delta::Manifest& manifest) {
   ContentStream stream;
@@ -80,7 +75,7 @@ Result<ContentStream> stream_of(const delta::Manifest& manifest) {
 
 Result<void> cut_chunks(const ContentStream& stream, const delta::Manifest& manifest,
                         delta::TreeReader& files, const ChunkSink& sink) {
-  Cutter cutter(sink);
+  StreamCutter cutter(sink);
   for (const Segment& segment : stream.segments) {
     SEGUE_ASSIGN(const auto file, files.open(segment.entry));
     if (file->bytes().size() != segment.size_bytes) {

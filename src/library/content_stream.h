@@ -35,8 +35,24 @@ base::Result<ContentStream> stream_of(const delta::Manifest& manifest);
 using ChunkSink =
     std::function<base::Result<void>(std::uint64_t offset_bytes, delta::ByteView bytes)>;
 
-// Cuts the stream with delta/chunker.h, as if it were one file. failed_precondition: a file has
-// another size than its manifest says. Holds 1 MiB besides what `files` maps.
+// Cuts what is added, piece by piece, as if it were one file (delta/chunker.h). Holds 1 MiB.
+class StreamCutter {
+ public:
+  explicit StreamCutter(ChunkSink sink);
+
+  base::Result<void> add(delta::ByteView bytes);
+  // Cuts what is left.
+  base::Result<void> finish();
+
+ private:
+  base::Result<void> cut(std::size_t min_bytes);
+
+  ChunkSink sink_;
+  delta::Bytes waiting_;
+  std::uint64_t offset_bytes_ = 0;
+};
+
+// Cuts a tree's whole stream. failed_precondition: a file has another size than its manifest says.
 base::Result<void> cut_chunks(const ContentStream& stream, const delta::Manifest& manifest,
                               delta::TreeReader& files, const ChunkSink& sink);
 

@@ -75,9 +75,7 @@ Result<void> parse_commit(tuf::Fields& fields, Release& release) {
   const tuf::Json commit = fields.take_if_any("commit");
   if (commit.is_null()) return {};
   if (commit.is_string()) release.commit = commit.get<std::string>();
-  const bool printable =
-      std::ranges::all_of(release.commit, [](char c) { return c > ' ' && c < 127; });
-  if (printable && !release.commit.empty() && release.commit.size() <= kMaxCommitBytes) return {};
+  if (check_commit(release.commit)) return {};
   return fail(ErrorCode::data_loss, "'commit' of {} is not 1 to {} printable characters",
               fields.what(), kMaxCommitBytes);
 }
@@ -153,6 +151,14 @@ Result<void> check_version(std::string_view version) {
     return refuse("it has to begin with a letter or a digit");
   }
   return {};
+}
+
+Result<void> check_commit(std::string_view commit) {
+  const bool printable = std::ranges::all_of(commit, [](char c) { return c > ' ' && c < 127; });
+  if (printable && !commit.empty() && commit.size() <= kMaxCommitBytes) return {};
+  return fail(ErrorCode::invalid_argument,
+              "'{}' cannot name a commit: use 1 to {} printable characters without spaces",
+              commit.substr(0, kMaxCommitBytes), kMaxCommitBytes);
 }
 
 Result<void> check_component(std::string_view component) {

@@ -70,6 +70,8 @@ inline constexpr std::size_t kMaxDeltas = 16;  // of one release
 // A version is part of a path and of a file's name: 1 to 100 of [A-Za-z0-9._+~-], the first one a
 // letter or a digit. invalid_argument says which rule is broken.
 base::Result<void> check_version(std::string_view version);
+// 1 to 128 printable ASCII characters without spaces.
+base::Result<void> check_commit(std::string_view commit);
 // A name that control::check_name() takes, and none of TUF's own roles.
 base::Result<void> check_component(std::string_view component);
 

@@ -14,7 +14,9 @@ namespace segue::os {
 // so that a Unix socket fits below it.
 class TempDirectory {
  public:
-  TempDirectory() : path_("/tmp/segue-XXXXXX") { SEGUE_ASSERT(::mkdtemp(path_.data()) != nullptr); }
+  explicit TempDirectory(const std::string& parent = "/tmp") : path_(parent + "/segue-XXXXXX") {
+    SEGUE_ASSERT(::mkdtemp(path_.data()) != nullptr);
+  }
   TempDirectory(const TempDirectory&) = delete;
   TempDirectory& operator=(const TempDirectory&) = delete;
   ~TempDirectory() {

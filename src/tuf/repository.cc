@@ -150,6 +150,10 @@ Result<void> Repository::delegate(std::string_view delegator, DelegatedRole role
   return {};
 }
 
+void Repository::renew_snapshot() {
+  changed_.emplace(kSnapshot);
+}
+
 Result<void> Repository::adopt_root(std::string_view root_bytes) {
   SEGUE_ASSIGN(const Envelope envelope, parse_envelope(root_bytes));
   SEGUE_ASSIGN(Root root, from_json<Root>(envelope.signed_part));

@@ -91,6 +91,9 @@ class Repository {
   base::Result<void> delegate(std::string_view delegator, DelegatedRole role,
                               const std::vector<Key>& keys);
 
+  // The next publication has a new snapshot, whatever else was changed.
+  void renew_snapshot();
+
   // The next root, complete with its signatures. Roles whose keys have changed are signed anew by
   // the next publication.
   base::Result<void> adopt_root(std::string_view root_bytes);

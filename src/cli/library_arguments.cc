@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/library_arguments.h"
+
+#include <CLI/CLI.hpp>
+
+namespace segue::cli {
+namespace {
+
+void add_library(CLI::App& app, LibraryOptions& options) {
+  app.add_option("--library", options.library, "The directory of the release library")
+      ->required()
+      ->type_name("DIR");
+}
+
+void add_number(CLI::App& app, const std::string& name, std::uint32_t& place, std::uint32_t min,
+                std::uint32_t max, const std::string& text) {
+  app.add_option(name, place, text)->check(CLI::Range(min, max))->type_name("N");
+}
+
+void add_number(CLI::App& app, const std::string& name, std::optional<std::uint32_t>& place,
+                std::uint32_t min, std::uint32_t max, const std::string& text) {
+  app.add_option_function<std::uint32_t>(
+         name, [&place](std::uint32_t n) { place = n; }, text)
+      ->check(CLI::Range(min, max))
+      ->type_name("N");
+}
+
+void add_writing(CLI::App& app, Arguments& arguments) {
+  LibraryOptions& options = arguments.library;
+  add_number(app, "--wait-s", options.wait_s, 0, 86'400,
+             "How long to wait for another publisher (600)");
+  app.add_flag("--dry-run", arguments.dry_run, "Say what would be done, and change nothing");
+}
+
+void add_signing(CLI::App& app, LibraryOptions& options) {
+  app.add_option("--sign-with", options.signers,
+                 "A private key: for COMPONENT, targets, snapshot or timestamp")
+      ->allow_extra_args(false)
+      ->type_name("ROLE=FILE");
+  app.add_option("--passphrase-file", options.passphrase_file,
+                 "The first line of this file is the passphrase of the private keys")
+      ->type_name("FILE");
+  add_number(app, "--expires-days", options.expires_days, 1, 36'500,
+             "How long releases and snapshot are valid (365)");
+  add_number(app, "--timestamp-days", options.timestamp_days, 1, 36'500,
+             "How long the timestamp is valid (7)");
+}
+
+void add_publish(Arguments& arguments, const AddCommand& add) {
+  LibraryOptions& options = arguments.library;
+  CLI::App* app =
+      add(Command::publish, "publish", "Add the tree in DIR to a release library", nullptr);
+  app->add_option("TREE", options.source, "The directory whose tree becomes a release")->required();
+  app->add_option("--component", options.component, "What it is a release of")->required();
+  app->add_option("--version", options.version, "The release's name, once and for ever")
+      ->required();
+  app->add_option("--commit", options.commit, "What it was built from");
+  app->add_option("--root", options.root,
+                  "The root of a new library, or the next root of an old one (N.root.json)")
+      ->type_name("FILE");
+  add_number(*app, "--deltas", options.deltas, 0, 16,
+             "Make deltas from so many of the releases before it (3)");
+  app->add_flag("--delegate", options.delegate,
+                "COMPONENT gets the keys of --sign-with COMPONENT=…, in place of those it has");
+  add_number(*app, "--threads", options.threads, 1, 64,
+             "Threads at work; a delta holds up to 500 MiB in each (one per processor)");
+  add_library(*app, options);
+  add_signing(*app, options);
+  add_writing(*app, arguments);
+}
+
+}  // namespace
+
+void add_library_commands(Arguments& arguments, const AddCommand& add) {
+  LibraryOptions& options = arguments.library;
+  add_publish(arguments, add);
+
+  CLI::App* releases = add(Command::releases, "releases", "What a release library holds", nullptr);
+  releases->add_option("COMPONENT", options.component, "Only this one's");
+  add_library(*releases, options);
+
+  CLI::App* diff = add(Command::diff_releases, "diff",
+                       "What would travel from one release to another, per file, and why", nullptr);
+  diff->add_option("COMPONENT", options.component, "The component")->required();
+  diff->add_option("FROM", options.version, "The version that a host has")->required();
+  diff->add_option("TO", options.to_version, "The version that it needs")->required();
+  add_library(*diff, options);
+
+  CLI::App* gc = add(Command::collect_garbage, "gc",
+                     "Retire old releases, and remove what nobody needs any more", nullptr);
+  add_number(*gc, "--keep", options.keep, 1, 1'000'000,
+             "Retire releases beyond so many of each component (without it and --keep-days: none)");
+  add_number(*gc, "--keep-days", options.keep_days, 0, 36'500,
+             "Retire no release that is younger (without --keep: and all others but the newest)");
+  add_number(*gc, "--grace-hours", options.grace_hours, 0, 87'600,
+             "What was replaced stays so long, for who began to read before (24)");
+  add_library(*gc, options);
+  add_signing(*gc, options);
+  add_writing(*gc, arguments);
+
+  CLI::App* pin =
+      add(Command::pin_releases, "pin", "Keep releases from being retired, under a name", nullptr);
+  pin->add_option("NAME", options.pin, "Who needs them: a plan, a host")->required();
+  pin->add_option("RELEASE", options.releases, "COMPONENT/VERSION, in place of those it had");
+  pin->add_flag("--remove", options.remove, "Nobody needs them any more");
+  add_library(*pin, options);
+  add_writing(*pin, arguments);
+
+  CLI::App* renew = add(Command::renew_metadata, "renew",
+                        "Sign the timestamp anew, and the roles whose keys are at hand, before "
+                        "they expire",
+                        nullptr);
+  add_library(*renew, options);
+  add_signing(*renew, options);
+  add_writing(*renew, arguments);
+}
+
+}  // namespace segue::cli

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+// segue publish, gc, pin, renew: what changes a release library.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/signing_keys.h"
+#include "cli/work_display.h"
+#include "control/text.h"
+#include "library/disk_source.h"
+#include "library/publisher.h"
+#include "os/clock.h"
+#include "os/files.h"
+#include "tree/scan.h"
+
+namespace segue::cli {
+namespace {
+
+using base::ErrorCode;
+using base::Result;
+using control::bytes_text;
+using control::counted;
+using control::ExitCode;
+using library::Publisher;
+
+constexpr std::size_t kMaxRootBytes = std::size_t{512} << 10;
+
+// For others who wait for the library's lock.
+std::string this_publisher(const std::string& doing) {
+  return fmt::format("`segue {}`, process {}", doing, ::getpid());
+}
+
+Result<Publisher::Settings> settings_of(const LibraryOptions& options, const std::string& doing) {
+  Publisher::Settings settings;
+  settings.directory = options.library;
+  while (settings.directory.size() > 1 && settings.directory.ends_with('/')) {
+    settings.directory.pop_back();
+  }
+  if (!options.root.empty()) {
+    SEGUE_ASSIGN(settings.root_bytes, os::read_file(options.root, kMaxRootBytes));
+  }
+  SEGUE_ASSIGN(settings.signers, read_signers(options.signers, options.passphrase_file));
+  settings.lifetimes.targets = std::chrono::days(options.expires_days);
+  settings.lifetimes.snapshot = std::chrono::days(options.expires_days);
+  settings.lifetimes.timestamp = std::chrono::days(options.timestamp_days);
+  settings.holder = this_publisher(doing);
+  settings.max_wait = std::chrono::seconds(options.wait_s);
+  settings.threads = options.threads;
+  return settings;
+}
+
+Json json_of(const library::Release& release) {
+  Json deltas = Json::array();
+  for (const auto& delta : release.deltas) {
+    deltas.push_back({{"from", delta.from},
+                      {"bytes", delta.object.length},
+                      {"sha256", delta.object.sha256.hex()}});
+  }
+  return {{"component", release.component},
+          {"version", release.version},
+          {"kind", library::to_string(release.kind)},
+          {"root", release.root.hex()},
+          {"bytes", release.bytes},
+          {"files", release.files},
+          {"published", tuf::to_string(release.published)},
+          {"commit", release.commit},
+          {"contents", release.contents.sha256.hex()},
+          {"deltas", deltas}};
+}
+
+std::string published_text(const library::PublishReport& report) {
+  const auto& release = report.release;
+  std::string text = fmt::format("{} {} is published: {}, {}; {} of {} new, {} more on disk",
+                                 release.component, release.version, counted(release.files, "file"),
+                                 bytes_text(release.bytes), report.new_chunks,
+                                 counted(report.chunks, "chunk"), bytes_text(report.added_bytes));
+  for (const auto& delta : release.deltas) {
+    text += fmt::format("; from {} {}", delta.from, bytes_text(delta.object.length));
+  }
+  return text;
+}
+
+ExitCode finish_published(const Context& context, const library::PublishReport& report) {
+  Output& output = context.output;
+  const auto& release = report.release;
+  for (const auto& warning : report.warnings) output.note("segue: " + warning);
+  const std::string text =
+      report.was_there ? fmt::format("{} {} is there already, with the same tree; nothing changed",
+                                     release.component, release.version)
+                       : published_text(report);
+  Json json = {{"done", true},
+               {"exit", 0},
+               {"text", text},
+               {"release", json_of(release)},
+               {"was_there", report.was_there},
+               {"chunks", report.chunks},
+               {"new_chunks", report.new_chunks},
+               {"added_bytes", report.added_bytes},
+               {"added_objects", report.added_objects},
+               {"computed_deltas", report.computed_deltas},
+               {"metadata_bytes", report.metadata_bytes},
+               {"warnings", report.warnings}};
+  return output.finish(json);
+}
+
+library::PublishRequest request_of(const LibraryOptions& options) {
+  return {.component = options.component,
+          .version = options.version,
+          .commit = options.commit,
+          .deltas = options.deltas,
+          .delegate_anew = options.delegate};
+}
+
+Result<library::PublishReport> publish_tree(const LibraryOptions& options, bool dry_run,
+                                            WorkDisplay& display, const os::Clock& clock) {
+  SEGUE_ASSIGN(Publisher::Settings settings, settings_of(options, "publish"));
+  SEGUE_ASSIGN(const delta::Manifest manifest,
+               tree::scan_tree(options.source, {}, [&](const tree::ScanProgress& progress) {
+                 display.show("reading", progress.bytes_done, progress.bytes);
+               }));
+  const library::PublishRequest request = request_of(options);
+  if (dry_run) {
+    const delta::Digest root = delta::root_of(manifest);
+    SEGUE_ASSIGN(const auto there, Publisher::rehearse(settings, clock, request, root));
+    const auto sums = library::sums_of(manifest);
+    library::PublishReport report;
+    report.was_there = there.has_value();
+    report.release = {.component = request.component, .version = request.version, .root = root};
+    report.release.bytes = sums.bytes;
+    report.release.files = sums.files;
+    return report;
+  }
+  SEGUE_ASSIGN(auto files, library::DiskSource::open(options.source, manifest));
+  SEGUE_ASSIGN(Publisher publisher, Publisher::open(std::move(settings), clock));
+  return publisher.publish(request, manifest, files, [&](const library::WorkProgress& progress) {
+    display.show(progress.doing, progress.done_bytes, progress.total_bytes);
+  });
+}
+
+Json json_of(const library::GcReport& report) {
+  Json retired = Json::array();
+  for (const auto& release : report.retired) retired.push_back(json_of(release));
+  return {{"retired", retired},
+          {"pinned", report.pinned},
+          {"removed_metadata_files", report.removed_metadata_files},
+          {"removed_objects", report.removed_objects},
+          {"removed_bytes", report.removed_bytes},
+          {"kept_objects", report.kept_objects},
+          {"kept_bytes", report.kept_bytes}};
+}
+
+library::GcPolicy policy_of(const LibraryOptions& options, bool dry_run) {
+  library::GcPolicy policy;
+  if (options.keep) policy.keep_releases = *options.keep;
+  if (options.keep_days) policy.keep_younger = std::chrono::days(*options.keep_days);
+  policy.grace = std::chrono::hours(options.grace_hours);
+  policy.dry_run = dry_run;
+  return policy;
+}
+
+}  // namespace
+
+ExitCode publish(const Context& context) {
+  Output& output = context.output;
+  const os::SystemClock clock;
+  WorkDisplay display(output, clock);
+  const auto report =
+      publish_tree(context.arguments.library, context.arguments.dry_run, display, clock);
+  if (!report) return output.fail(report.error());
+  if (!context.arguments.dry_run || report->was_there) return finish_published(context, *report);
+  return output.finish(
+      Json{{"done", true},
+           {"exit", 0},
+           {"text", fmt::format("{} {} would be published: {}, {}", report->release.component,
+                                report->release.version, counted(report->release.files, "file"),
+                                bytes_text(report->release.bytes))},
+           {"root", report->release.root.hex()}});
+}
+
+ExitCode collect_garbage(const Context& context) {
+  Output& output = context.output;
+  const LibraryOptions& options = context.arguments.library;
+  const bool dry_run = context.arguments.dry_run;
+  const os::SystemClock clock;
+  WorkDisplay display(output, clock);
+  const auto report = [&]() -> Result<library::GcReport> {
+    SEGUE_ASSIGN(Publisher::Settings settings, settings_of(options, "gc"));
+    SEGUE_ASSIGN(Publisher publisher, Publisher::open(std::move(settings), clock));
+    return publisher.gc(policy_of(options, dry_run), [&](const library::WorkProgress& progress) {
+      display.show(progress.doing, progress.done_bytes, progress.total_bytes);
+    });
+  }();
+  if (!report) return output.fail(report.error());
+  std::string text =
+      fmt::format("{}{} retired, {} with {} removed; {} with {} stay", dry_run ? "would be: " : "",
+                  counted(report->retired.size(), "release"),
+                  counted(report->removed_objects, "object"), bytes_text(report->removed_bytes),
+                  counted(report->kept_objects, "object"), bytes_text(report->kept_bytes));
+  for (const auto& release : report->retired) {
+    output.print(fmt::format("{} {}", release.component, release.version));
+  }
+  if (report->pinned > 0) text += fmt::format("; {} pinned", counted(report->pinned, "release"));
+  Json json = json_of(*report);
+  json.update(Json{{"done", true}, {"exit", 0}, {"text", text}});
+  return output.finish(json);
+}
+
+ExitCode pin_releases(const Context& context) {
+  Output& output = context.output;
+  const LibraryOptions& options = context.arguments.library;
+  if (options.releases.empty() != options.remove) {
+    return output.finish(ExitCode::usage, "name releases as COMPONENT/VERSION, or --remove");
+  }
+  const os::SystemClock clock;
+  const auto pinned = [&]() -> Result<void> {
+    SEGUE_ASSIGN(Publisher::Settings settings, settings_of(options, "pin"));
+    SEGUE_ASSIGN(Publisher publisher, Publisher::open(std::move(settings), clock));
+    return publisher.pin(options.pin, options.releases, context.arguments.dry_run);
+  }();
+  if (!pinned) return output.fail(pinned.error());
+  return output.finish(
+      ExitCode::done,
+      fmt::format("the pin '{}' {}{}", options.pin, context.arguments.dry_run ? "would be " : "is ",
+                  options.remove
+                      ? std::string("gone")
+                      : fmt::format("on {}", counted(options.releases.size(), "release"))));
+}
+
+ExitCode renew_metadata(const Context& context) {
+  Output& output = context.output;
+  const os::SystemClock clock;
+  const auto renewed = [&]() -> Result<tuf::Time> {
+    SEGUE_ASSIGN(Publisher::Settings settings, settings_of(context.arguments.library, "renew"));
+    SEGUE_ASSIGN(Publisher publisher, Publisher::open(std::move(settings), clock));
+    SEGUE_TRY(publisher.renew(context.arguments.dry_run));
+    return publisher.repository().timestamp().expires;
+  }();
+  if (!renewed) return output.fail(renewed.error());
+  return output.finish(ExitCode::done, fmt::format("the timestamp {} valid until {}",
+                                                   context.arguments.dry_run ? "was" : "is",
+                                                   tuf::to_string(*renewed)));
+}
+
+}  // namespace segue::cli

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the command line says to `segue publish`, `releases`, `diff`, `gc`, `pin` and `renew`.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace segue::cli {
+
+struct LibraryOptions {
+  std::string library;
+  std::string source;  // publish: the tree
+  std::string component;
+  std::string version;
+  std::string to_version;  // diff
+  std::string commit;
+  std::string root;                  // a file
+  std::vector<std::string> signers;  // ROLE=FILE
+  std::string passphrase_file;
+  std::uint32_t deltas = 3;
+  bool delegate = false;
+  std::uint32_t threads = 0;
+  std::uint32_t wait_s = 600;
+  std::uint32_t expires_days = 365;
+  std::uint32_t timestamp_days = 7;
+
+  std::optional<std::uint32_t> keep;  // gc
+  std::optional<std::uint32_t> keep_days;
+  std::uint32_t grace_hours = 24;
+
+  std::string pin;  // pin
+  std::vector<std::string> releases;
+  bool remove = false;
+};
+
+}  // namespace segue::cli

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// Adds releases to a library, and removes what nobody needs.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "library/chunk_cache.h"
+#include "library/delta_cache.h"
+#include "library/library.h"
+#include "os/clock.h"
+#include "os/file_lock.h"
+#include "tuf/repository.h"
+
+namespace segue::library {
+
+// The files of the tree that is published. Each is read once, from front to back, in one thread.
+class FileSource {
+ public:
+  using Piece = std::function<base::Result<void>(delta::ByteView bytes)>;
+  virtual ~FileSource() = default;
+  // All bytes of a regular entry of the manifest, holes as zeros.
+  virtual base::Result<void> read(std::size_t entry, const Piece& piece) = 0;
+};
+
+struct PublishRequest {
+  std::string component;
+  std::string version;
+  std::string commit;  // empty: not said
+  ReleaseKind kind = ReleaseKind::tree;
+  std::size_t deltas = 3;  // from so many of the releases before it; at most kMaxDeltas
+  // The component's role gets the keys that sign for it now, in place of those it has.
+  bool delegate_anew = false;
+};
+
+struct PublishReport {
+  Release release;
+  bool was_there = false;  // with the same tree; then the rest is zero
+  std::uint64_t chunks = 0;
+  std::uint64_t new_chunks = 0;
+  std::uint64_t added_bytes = 0;  // on disk, all objects together
+  std::uint64_t added_objects = 0;
+  std::uint64_t computed_deltas = 0;  // the others were known
+  std::uint64_t metadata_bytes = 0;  // what a host reads: timestamp, snapshot, the component's role
+  std::vector<std::string> warnings;  // what is missing, and why; the release is whole without it
+};
+
+struct GcPolicy {
+  // Releases of each component that stay: so many of the newest, those younger than so long, and
+  // those that are pinned. Nothing: all stay, and no key is needed.
+  std::optional<std::size_t> keep_releases;
+  std::optional<std::chrono::seconds> keep_younger;
+  // Who began to read before may finish: what was replaced stays so long.
+  std::chrono::seconds grace = std::chrono::hours(24);
+  bool dry_run = false;
+};
+
+struct GcReport {
+  std::vector<Release> retired;
+  std::uint64_t pinned = 0;  // that would have been retired
+  std::uint64_t removed_metadata_files = 0;
+  std::uint64_t removed_objects = 0;
+  std::uint64_t removed_bytes = 0;
+  std::uint64_t kept_objects = 0;
+  std::uint64_t kept_bytes = 0;
+};
+
+// With the keys of targets for a component that has none of its own.
+tuf::Signers signers_for(tuf::Signers signers, const std::string& component);
+
+// Holds the library's lock. One thread at a time; uses several itself.
+class Publisher {
+ public:
+  struct Settings {
+    std::string directory;
+    std::string root_bytes;  // a root.json: for a new library, or the next root of an old one
+    tuf::Signers signers;    // by role; a component without signers of its own has those of targets
+    tuf::Lifetimes lifetimes;
+    std::string holder = "a publisher";  // who this is, for others who wait
+    base::Duration max_wait = std::chrono::minutes(10);
+    // Threads that compress and compute deltas; each delta holds at most about 500 MiB besides the
+    // two trees, which are mapped files. 0: as many as there are processors.
+    unsigned threads = 0;
+    Disk::Watch watch;  // for tests
+  };
+  // Makes the library if `root_bytes` was given and there is none. deadline_exceeded: another
+  // publisher works on it for longer than `max_wait`. `clock` outlives it.
+  static base::Result<Publisher> open(Settings settings, const os::Clock& clock);
+
+  // What publish() would find before it reads a file: nothing, or the release that is there with
+  // the same tree; already_exists: with another one, and releases never change;
+  // failed_precondition: a key is missing, or the root does not allow it. Takes no lock and changes
+  // nothing; the library may be missing still.
+  static base::Result<std::optional<Release>> rehearse(const Settings& settings,
+                                                       const os::Clock& clock,
+                                                       const PublishRequest& request,
+                                                       const delta::Digest& root);
+
+  // Stores the tree, computes the deltas, signs. On an error, and when it is killed, the library is
+  // as it was, or (unknown_outcome) as it shall be. aborted names a file that is not what
+  // `manifest` says. Memory besides the deltas': the manifests, and 64 MiB.
+  base::Result<PublishReport> publish(const PublishRequest& request,
+                                      const delta::Manifest& manifest, FileSource& files,
+                                      const WorkSink& progress = {});
+
+  // A new timestamp, and new versions of those roles whose signers are at hand and that have passed
+  // half their lifetime. failed_precondition names a role that lacks signers.
+  base::Result<void> renew(bool dry_run = false);
+
+  // Retires releases by policy, then removes old metadata and whatever no metadata that is left
+  // names. data_loss, and nothing is removed: it cannot be told what is needed.
+  base::Result<GcReport> gc(const GcPolicy& policy, const WorkSink& progress = {});
+
+  // Replaces the pin `name`; no targets: removes it. not_found: there is no such release.
+  base::Result<void> pin(const std::string& name, const std::vector<std::string>& targets,
+                         bool dry_run = false);
+
+  [[nodiscard]] const tuf::Repository& repository() const { return repository_; }
+
+ private:
+  struct Delta {
+    Release base;
+    PairReport report;
+    delta::Bytes bytes;  // empty: it was known
+    std::optional<base::Error> error;
+  };
+
+  Publisher(Settings settings, const os::Clock& clock, os::FileLock lock,
+            std::unique_ptr<Disk> disk, tuf::Repository repository);
+
+  [[nodiscard]] tuf::Time now() const;
+  [[nodiscard]] std::string incoming() const;
+  base::Result<PublishReport> publish_whole(const PublishRequest& request,
+                                            const delta::Manifest& manifest, FileSource& files,
+                                            const WorkSink& progress);
+  base::Result<std::vector<Chunk>> store_chunks(const delta::Manifest& manifest, FileSource& files,
+                                                const WorkSink& progress, PublishReport& report);
+  base::Result<void> add_deltas(const PublishRequest& request, const Contents& contents,
+                                PublishReport& report, const WorkSink& progress);
+  base::Result<void> compute_deltas(std::vector<Delta>& deltas, const Contents& contents,
+                                    const WorkSink& progress);
+
+  base::Result<std::optional<Release>> check(const PublishRequest& request,
+                                             const delta::Digest& root) const;
+  base::Result<std::uint64_t> write_metadata(tuf::Repository next, const tuf::Signers& signers);
+
+  base::Result<void> retire(const GcPolicy& policy, GcReport& report);
+  // Names of files whose successor is older than the grace time.
+  [[nodiscard]] base::Result<std::set<std::string>> old_metadata(const GcPolicy& policy) const;
+
+  Settings settings_;
+  const os::Clock& clock_;
+  os::FileLock lock_;
+  std::unique_ptr<Disk> disk_;  // at a place that does not move
+  tuf::Repository repository_;
+  MetadataStore metadata_;
+  ObjectStore objects_;
+  ChunkCache chunk_cache_;
+  DeltaCache delta_cache_;
+};
+
+}  // namespace segue::library
