@@ -32,13 +32,21 @@ Result<void> remove_from(Beneath& beneath, const std::string& path, bool is_dire
   return fail(beneath.error("remove", path, errno));
 }
 
-// Opens it for listing, although its mode may not allow it.
+// Through its name in /proc, as what may not be read cannot be opened for fchmod(2). Where that
+// fails the mode may do as it is.
+void make_listable(int fd) {
+  static_cast<void>(::chmod(fmt::format("/proc/self/fd/{}", fd).c_str(), 0700));
+}
+
 Result<std::vector<std::string>> open_and_list(const Beneath& beneath, const std::string& path) {
-  constexpr int kFlags = O_RDONLY | O_DIRECTORY;
-  auto fd = beneath.open(path, kFlags);
-  if (!fd) return fail(std::move(fd).error());
-  if (::fchmod(fd->get(), 0700) != 0) return fail(beneath.error("chmod", path, errno));
-  return names_in(std::move(*fd), beneath, path);
+  if (path.empty()) {
+    make_listable(beneath.root());
+  } else {
+    SEGUE_ASSIGN(const UniqueFd closed, beneath.open(path, O_PATH | O_DIRECTORY));
+    make_listable(closed.get());
+  }
+  SEGUE_ASSIGN(UniqueFd fd, beneath.open(path, O_RDONLY | O_DIRECTORY));
+  return names_in(std::move(fd), beneath, path);
 }
 
 }  // namespace
@@ -62,10 +70,18 @@ FileStamp stamp_of(const struct stat& status) {
           .changed_ns = nanoseconds(status.st_ctim)};
 }
 
-Result<Beneath> Beneath::open(const std::string& directory) {
-  UniqueFd root(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+Result<Beneath> Beneath::open_with(const std::string& directory, int flags) {
+  UniqueFd root(::open(directory.c_str(), flags | O_DIRECTORY | O_CLOEXEC));
   if (!root) return fail(base::errno_error("open directory " + shown(directory), errno));
   return Beneath(std::move(root), directory);
+}
+
+Result<Beneath> Beneath::open(const std::string& directory) {
+  return open_with(directory, O_RDONLY);
+}
+
+Result<Beneath> Beneath::open_to_remove(const std::string& directory) {
+  return open_with(directory, O_PATH | O_NOFOLLOW);
 }
 
 base::Error Beneath::error(std::string_view call, std::string_view path, int error_number) const {
@@ -108,8 +124,9 @@ Result<Beneath::Slot> Beneath::slot(const std::string& path) {
 }
 
 Result<void> remove_tree(const std::string& directory) {
-  if (::access(directory.c_str(), F_OK) != 0 && errno == ENOENT) return {};
-  SEGUE_ASSIGN(Beneath beneath, Beneath::open(directory));
+  auto opened = Beneath::open_to_remove(directory);
+  if (!opened && opened.error().code() == base::ErrorCode::not_found) return {};
+  SEGUE_ASSIGN(Beneath beneath, std::move(opened));
   std::vector<std::string> directories{""};
   for (std::size_t at = 0; at < directories.size(); ++at) {
     const std::string path = directories[at];

@@ -35,6 +35,8 @@ class Beneath {
  public:
   // failed_precondition: it is not a directory. Symlinks in `directory` itself are followed.
   static base::Result<Beneath> open(const std::string& directory);
+  // The directory may be one that nobody may read, and is itself no symlink.
+  static base::Result<Beneath> open_to_remove(const std::string& directory);
 
   // Threads: any.
   [[nodiscard]] base::Result<os::UniqueFd> open(const std::string& path, int flags,
@@ -58,6 +60,7 @@ class Beneath {
  private:
   Beneath(os::UniqueFd root, std::string directory)
       : root_(std::move(root)), directory_(std::move(directory)) {}
+  static base::Result<Beneath> open_with(const std::string& directory, int flags);
 
   os::UniqueFd root_;
   std::string directory_;
@@ -65,8 +68,9 @@ class Beneath {
   std::string parent_path_;
 };
 
-// Removes the directory and all below it, also what its owner may not write to, and never what a
-// symlink leads to. One that is not there is no error.
+// Removes the directory and all below it, also what its owner may not read or write to, and never
+// what a symlink leads to: failed_precondition when `directory` is one. One that is not there is no
+// error.
 base::Result<void> remove_tree(const std::string& directory);
 
 }  // namespace segue::tree

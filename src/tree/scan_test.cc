@@ -201,5 +201,37 @@ TEST(RemoveTree, removes_what_may_not_be_written_to_and_follows_no_link) {
   EXPECT_TRUE(remove_tree(tree.path()));
 }
 
+TEST(RemoveTree, removes_what_its_owner_may_not_read) {
+  const os::TempDirectory temporary;
+  ASSERT_EQ(::chmod(temporary.path("").c_str(), 0777), 0);
+  const std::string path = temporary.path("tree");
+  EXPECT_TRUE(as_nobody([&] {
+    const TestTree tree(path);
+    tree.file("d/e/f", "x");
+    for (const char* name : {"d/e", "d", ""}) {
+      if (::chmod(tree.path(name).c_str(), 0) != 0) return false;
+    }
+    const auto removed = remove_tree(path);
+    if (!removed) ADD_FAILURE() << removed.error().to_string();
+    return removed.has_value();
+  }));
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST(RemoveTree, leaves_alone_what_a_symlink_in_its_place_leads_to) {
+  const os::TempDirectory temporary;
+  const TestTree tree;
+  tree.file("precious", "data");
+  for (const std::string& target : {tree.path(), tree.path("nothing")}) {
+    const std::string link = temporary.path("link");
+    ASSERT_EQ(::symlink(target.c_str(), link.c_str()), 0);
+    const auto removed = remove_tree(link);
+    ASSERT_FALSE(removed);
+    EXPECT_EQ(removed.error().code(), base::ErrorCode::failed_precondition);
+    ASSERT_EQ(::unlink(link.c_str()), 0);
+  }
+  EXPECT_TRUE(std::filesystem::exists(tree.path("precious")));
+}
+
 }  // namespace
 }  // namespace segue::tree

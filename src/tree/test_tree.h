@@ -2,10 +2,13 @@
 #pragma once
 
 #include <fcntl.h>
+#include <grp.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -60,5 +63,20 @@ class TestTree {
   os::TempDirectory temporary_;
   std::string directory_;
 };
+
+// In a process of its own, without root's rights. Whether it ended and returned true.
+inline bool as_nobody(const std::function<bool()>& work) {
+  constexpr id_t kNobody = 65534;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const bool gave_up = ::geteuid() != 0 || (::setgroups(0, nullptr) == 0 &&
+                                              ::setresgid(kNobody, kNobody, kNobody) == 0 &&
+                                              ::setresuid(kNobody, kNobody, kNobody) == 0);
+    ::_exit(gave_up && work() ? 0 : 1);
+  }
+  int status = 0;
+  return child > 0 && ::waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+         WEXITSTATUS(status) == 0;
+}
 
 }  // namespace segue::tree
