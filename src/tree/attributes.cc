@@ -65,7 +65,10 @@ Result<std::vector<delta::ExtendedAttribute>> read_attributes(int fd, const Bene
 
 Result<void> write_attributes(int fd, const std::vector<delta::ExtendedAttribute>& attributes,
                               const Beneath& beneath, std::string_view path) {
-  for (const auto& [name, value] : attributes) {
+  // An access list may take away the right to write, which user.* needs (xattr(7)): backwards these
+  // come first.
+  for (auto next = attributes.rbegin(); next != attributes.rend(); ++next) {
+    const auto& [name, value] = *next;
     if (!is_kept(name)) {
       return fail(ErrorCode::invalid_argument, "{}/{}: attribute '{}' is not one that trees keep",
                   shown(beneath.directory()), shown(path), shown(name));

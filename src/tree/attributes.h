@@ -18,7 +18,8 @@ bool is_kept(std::string_view attribute_name);
 // By name. A filesystem without attributes has none.
 base::Result<std::vector<delta::ExtendedAttribute>> read_attributes(int fd, const Beneath& beneath,
                                                                     std::string_view path);
-// Sets them on a file or directory that has none of its own. permission_denied: a capability may
+// Sets them, sorted by name, on a file or directory that has none of its own, and that its owner
+// may write to. permission_denied: a capability may
 // only be set by root.
 base::Result<void> write_attributes(int fd, const std::vector<delta::ExtendedAttribute>& attributes,
                                     const Beneath& beneath, std::string_view path);

@@ -328,8 +328,8 @@ Result<void> TreeBuilder::settle(const Entry& entry, std::size_t index, bool syn
   if (entry.type == EntryType::symlink) return settle_symlink(entry);
   SEGUE_ASSIGN(const UniqueFd fd, tree_.open(entry.path, O_RDONLY | O_NONBLOCK));
   if (states_[index] != State::linked) {
-    if (::fchmod(fd.get(), entry.mode) != 0) return fail(tree_.error("chmod", entry.path, errno));
     SEGUE_TRY(write_attributes(fd.get(), entry.attributes, tree_, entry.path));
+    if (::fchmod(fd.get(), entry.mode) != 0) return fail(tree_.error("chmod", entry.path, errno));
     if (options_.modified_s && ::futimens(fd.get(), times_of(*options_.modified_s).data()) != 0) {
       return fail(tree_.error("set the time of", entry.path, errno));
     }

@@ -159,6 +159,28 @@ TEST_F(Builder, gives_what_it_makes_the_time_it_is_told) {
   }
 }
 
+TEST_F(Builder, gives_attributes_to_what_nobody_may_write_to) {
+  ASSERT_EQ(::chmod(temporary_.path("").c_str(), 0777), 0);
+  target_ = {.entries = {{.path = "",
+                          .type = delta::EntryType::directory,
+                          .mode = 0555,
+                          .attributes = {{"user.note", "directory"}}},
+                         {.path = "f", .mode = 0444, .attributes = {{"user.note", "file"}}}}};
+  target_.entries[1].content = delta::digest_of({});
+  EXPECT_TRUE(as_nobody([&] {
+    const auto builder = TreeBuilder::create(built(), {});
+    const auto made = [&]() -> base::Result<void> {
+      SEGUE_TRY((*builder)->begin(target_));
+      SEGUE_TRY((*builder)->begin_file(1));
+      SEGUE_TRY((*builder)->end_file(1, target_.entries[1].content));
+      return (*builder)->finish(target_);
+    }();
+    if (!made) ADD_FAILURE() << made.error().to_string();
+    return made.has_value();
+  }));
+  expect_built();
+}
+
 TEST_F(Builder, refuses_a_directory_that_exists) {
   ASSERT_EQ(::mkdir(built().c_str(), 0700), 0);
   const auto builder = TreeBuilder::create(built(), {});
