@@ -28,6 +28,14 @@ tl::unexpected<base::Error> malformed(std::string_view what) {
   return fail(ErrorCode::data_loss, "the delta is malformed: {}", what);
 }
 
+// Chunks of the target can be had all the same, which resource_exhausted would not say.
+tl::unexpected<base::Error> cannot_pack(std::string_view why) {
+  return fail(ErrorCode::failed_precondition,
+              "this host's compression library packs otherwise than the one that the delta was "
+              "made with: {}; fetch chunks instead",
+              why);
+}
+
 std::uint64_t distance(std::uint64_t to, std::uint64_t from) {
   return zigzag(static_cast<std::int64_t>(to - from));
 }
@@ -91,18 +99,14 @@ Result<void> ArchiveCoder<Coder>::code_settings(PackSettings& settings) {
     last_settings_ = settings;
   }
   if (!agreed_.insert(settings).second) return {};
-  // Settings that take too much memory for the sample are refused here as well.
-  SEGUE_ASSIGN(const std::uint32_t own, packing_identity(settings));
+  const auto own = packing_identity(settings);
+  if (!own) return cannot_pack(own.error().message());
   std::uint32_t said = 0;
   for (int shift = 0; shift < 32; shift += 8) {
-    const auto byte = static_cast<std::uint8_t>(own >> shift);
+    const auto byte = static_cast<std::uint8_t>(*own >> shift);
     said |= std::uint32_t{symbols_.byte(byte, kNumber, NumberOf::identity)} << shift;
   }
-  if (said == own) return {};
-  return fail(
-      ErrorCode::failed_precondition,
-      "this host's compression library packs otherwise than the one that the delta was made "
-      "with: fetch chunks instead");
+  return said == *own ? Result<void>() : cannot_pack("it makes other bytes");
 }
 
 template <class Coder>
@@ -161,10 +165,11 @@ Result<void> ArchiveCoder<Coder>::code_contents(const Unpacked& base, ByteView t
     return emit(piece);
   };
   const std::uint64_t left_before = position.left;
-  SEGUE_ASSIGN(Packer packer, Packer::open(member.settings, member.plain_bytes, bounded));
+  auto packer = Packer::open(member.settings, member.plain_bytes, bounded);
+  if (!packer) return cannot_pack(packer.error().message());
   SEGUE_TRY(files_.code(base.plain, member.plain_bytes, {}, member.contents,
-                        [&](ByteView piece) { return packer.write(piece); }));
-  SEGUE_TRY(packer.finish());
+                        [&](ByteView piece) { return packer->write(piece); }));
+  SEGUE_TRY(packer->finish());
   // So that a file of many members comes to its end.
   if (position.left == left_before) return malformed("a member of no bytes");
   return {};

@@ -167,6 +167,7 @@ class ArchivePlanner {
         rest.literal -= taken.literal;
         left -= taken.literal;
       }
+      bound_operations(part.raw.operations);
       part.raw.literal_bytes = literals_of(part.raw.operations);
     }
   }

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "delta/archive_coder.h"
+#include "delta/archive_plan.h"
 #include "delta/archive_samples.h"
 #include "delta/container.h"
 #include "delta/memory_tree.h"
@@ -149,6 +150,35 @@ TEST(Archive, trees_without_archives_are_written_as_before) {
   EXPECT_EQ(outcome.version, kPlainVersion);
 }
 
+// A packed member beside data in which a byte was put in at more places than a reader takes.
+TEST(Archive, bytes_around_a_member_take_no_more_operations_than_a_reader_does) {
+  constexpr std::size_t kBlockBytes = 40;
+  std::mt19937 generator(11);
+  Bytes before = gzip_of(lines(1, 100), {});
+  Bytes after = gzip_of(lines(2, 100), {});
+  for (std::size_t i = 0; i <= kMaxOperations; ++i) {
+    for (std::size_t k = 0; k < kBlockBytes; ++k) {
+      before.push_back(static_cast<std::uint8_t>(generator()));
+      after.push_back(before.back());
+    }
+    after.push_back('+');
+  }
+  Framer framer;
+  const auto plan = plan_archive(before, after, framer);
+  ASSERT_TRUE(plan);
+  std::uint64_t raw_bytes = 0;
+  for (const ArchivePart& part : plan->parts) {
+    EXPECT_LE(part.raw.operations.size(), kMaxOperations);
+    std::uint64_t made_bytes = 0;
+    for (const Operation& operation : part.raw.operations) {
+      made_bytes += operation.copied + operation.literal;
+    }
+    EXPECT_EQ(made_bytes, part.raw_bytes);
+    raw_bytes += part.raw_bytes;
+  }
+  EXPECT_GT(raw_bytes, kMaxOperations * kBlockBytes);
+}
+
 class RefusedArchive : public testing::Test {
  protected:
   RefusedArchive() {
@@ -195,6 +225,28 @@ TEST_F(RefusedArchive, when_a_packed_member_of_the_base_was_edited) {
   }
 }
 
+// As both sides go through a plan.
+base::Result<void> coded(ByteView base, ByteView target, ArchivePlan& plan) {
+  Bytes modelled;
+  RangeEncoder encoder(modelled);
+  SymbolCoder<RangeEncoder> symbols(encoder);
+  LiteralCoder<RangeEncoder> literals(encoder, 6);
+  FileCoder<RangeEncoder> files(symbols, literals, {});
+  ArchiveCoder<RangeEncoder> archives(symbols, files);
+  return archives.code(base, target.size(), target, plan,
+                       [](ByteView) { return base::Result<void>(); });
+}
+
+TEST(Archive, settings_that_take_too_much_memory_ask_for_chunks_instead) {
+  const Bytes target = lines(1, 10);
+  ArchivePlan plan;
+  plan.parts.emplace_back().member = MemberPlan{.settings = {PackCodec::zstd, 22, 0}};
+  const auto result = coded({}, target, plan);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code(), ErrorCode::failed_precondition);
+  EXPECT_THAT(result.error().message(), testing::HasSubstr("fetch chunks instead"));
+}
+
 // A delta that names the same large member of the base for every two bytes that it makes.
 TEST(Archive, no_delta_makes_the_reader_unpack_without_bound) {
   const Bytes large = lines(9, 40000);
@@ -213,14 +265,7 @@ TEST(Archive, no_delta_makes_the_reader_unpack_without_bound) {
     part.member->contents.operations = {{0, 1, 0}};
     samples::append(target, one);
   }
-  Bytes modelled;
-  RangeEncoder encoder(modelled);
-  SymbolCoder<RangeEncoder> symbols(encoder);
-  LiteralCoder<RangeEncoder> literals(encoder, 6);
-  FileCoder<RangeEncoder> files(symbols, literals, {});
-  ArchiveCoder<RangeEncoder> archives(symbols, files);
-  const auto result = archives.code(file, target.size(), target, plan,
-                                    [](ByteView) { return base::Result<void>(); });
+  const auto result = coded(file, target, plan);
   ASSERT_FALSE(result);  // both sides count in the same way
   EXPECT_EQ(result.error().code(), ErrorCode::resource_exhausted);
 }

@@ -35,7 +35,15 @@ std::vector<Operation> windowed_operations(ByteView base, ByteView target) {
   return operations;
 }
 
-// A file whose changes are more than a reader takes: the rest is literal.
+}  // namespace
+
+std::vector<Operation> operations_between(ByteView base, ByteView target) {
+  if (base.size() > kMaxMatchBytes || target.size() > kMaxMatchBytes) {
+    return windowed_operations(base, target);
+  }
+  return find_operations(base, target, {});
+}
+
 void bound_operations(std::vector<Operation>& operations) {
   if (operations.size() <= kMaxOperations) return;
   std::uint64_t rest = 0;
@@ -44,15 +52,6 @@ void bound_operations(std::vector<Operation>& operations) {
   }
   operations.resize(kMaxOperations);
   operations.back().literal += rest;
-}
-
-}  // namespace
-
-std::vector<Operation> operations_between(ByteView base, ByteView target) {
-  if (base.size() > kMaxMatchBytes || target.size() > kMaxMatchBytes) {
-    return windowed_operations(base, target);
-  }
-  return find_operations(base, target, {});
 }
 
 std::uint64_t literals_of(const std::vector<Operation>& operations) {

@@ -8,6 +8,9 @@ namespace segue::delta {
 // Operations of any two files; above kMaxMatchBytes in pieces, each against a part of the base.
 std::vector<Operation> operations_between(ByteView base, ByteView target);
 
+// Leaves no more operations than a reader takes: what the others made is literal.
+void bound_operations(std::vector<Operation>& operations);
+
 // Bytes that the base does not have.
 std::uint64_t literals_of(const std::vector<Operation>& operations);
 
