@@ -11,6 +11,7 @@
 #include "cli/trust_options.h"
 #include "control/exit_code.h"
 #include "control/options.h"
+#include "control/server_options.h"
 
 namespace segue::cli {
 
@@ -50,6 +51,8 @@ enum class Command {
   collect_garbage,
   pin_releases,
   renew_metadata,
+  serve_library,
+  write_image,
 };
 
 // What the command line says.
@@ -80,6 +83,7 @@ struct Arguments {
   TrustOptions trust;
   PlanOptions plan;
   LibraryOptions library;
+  control::ServerOptions server;
 };
 
 struct Usage {

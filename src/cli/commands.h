@@ -34,9 +34,11 @@ control::ExitCode manage_plans(const Context& context);  // plan …
 control::ExitCode publish(const Context& context);
 control::ExitCode show_releases(const Context& context);
 control::ExitCode diff_releases(const Context& context);
-control::ExitCode collect_garbage(const Context& context);  // gc
-control::ExitCode pin_releases(const Context& context);     // pin
-control::ExitCode renew_metadata(const Context& context);   // renew
+control::ExitCode collect_garbage(const Context& context);                               // gc
+control::ExitCode pin_releases(const Context& context);                                  // pin
+control::ExitCode renew_metadata(const Context& context);                                // renew
+control::ExitCode write_image(const Context& context);                                   // image
+control::ExitCode serve_library(const Context& context, const control::RunServer& run);  // server
 
 // The state of one component, for checks before a change.
 base::Result<Json> ask_status(const ComponentFolders& folders, const std::string& name);

@@ -48,9 +48,11 @@ void add_signing(CLI::App& app, LibraryOptions& options) {
 
 void add_publish(Arguments& arguments, const AddCommand& add) {
   LibraryOptions& options = arguments.library;
-  CLI::App* app =
-      add(Command::publish, "publish", "Add the tree in DIR to a release library", nullptr);
-  app->add_option("TREE", options.source, "The directory whose tree becomes a release")->required();
+  CLI::App* app = add(Command::publish, "publish",
+                      "Add a tree or a container image to a release library", nullptr);
+  app->add_option("TREE|IMAGE", options.source,
+                  "A directory, or an archive: `podman save`, `docker save`, OCI, a rootfs tar")
+      ->required();
   app->add_option("--component", options.component, "What it is a release of")->required();
   app->add_option("--version", options.version, "The release's name, once and for ever")
       ->required();
@@ -67,6 +69,22 @@ void add_publish(Arguments& arguments, const AddCommand& add) {
   add_library(*app, options);
   add_signing(*app, options);
   add_writing(*app, arguments);
+}
+
+void add_server(Arguments& arguments, const AddCommand& add) {
+  control::ServerOptions& options = arguments.server;
+  CLI::App* app = add(Command::serve_library, "server",
+                      "Serve a release library over HTTP, until it is told to end", nullptr);
+  app->add_option("--library", options.library, "The directory of the release library")
+      ->required()
+      ->type_name("DIR");
+  app->add_option("--listen", options.listen, "Where: ADDRESS:PORT (127.0.0.1:8080); port 0: any")
+      ->type_name("ADDRESS:PORT");
+  add_number(*app, "--max-connections", options.max_connections, 1, 15'000,
+             "Others wait until one of so many ends (256)");
+  add_number(*app, "--idle-s", options.idle_s, 1, 3'600,
+             "Cut off who sends no request for so long (30)");
+  app->add_flag("--dry-run", arguments.dry_run, "Open the library and the port, and end");
 }
 
 }  // namespace
@@ -105,6 +123,18 @@ void add_library_commands(Arguments& arguments, const AddCommand& add) {
   pin->add_flag("--remove", options.remove, "Nobody needs them any more");
   add_library(*pin, options);
   add_writing(*pin, arguments);
+
+  add_server(arguments, add);
+
+  CLI::App* image =
+      add(Command::write_image, "image",
+          "Write what `podman load` reads, from the tree of an image's release", nullptr);
+  image->add_option("DIR", options.source, "The tree, as it was staged")->required();
+  image->add_option("--output", options.output, "Where it goes; must not exist")
+      ->required()
+      ->type_name("FILE");
+  image->add_flag("--dry-run", arguments.dry_run,
+                  "Put it together and check it, and write nothing");
 
   CLI::App* renew = add(Command::renew_metadata, "renew",
                         "Sign the timestamp anew, and the roles whose keys are at hand, before "

@@ -5,7 +5,7 @@
 
 namespace segue::cli {
 
-// `segue publish`, `releases`, `diff`, `gc`, `pin`, `renew`.
+// `segue publish`, `releases`, `diff`, `gc`, `pin`, `renew`, `server`.
 void add_library_commands(Arguments& arguments, const AddCommand& add);
 
 }  // namespace segue::cli

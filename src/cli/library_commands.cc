@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "cli/commands.h"
 #include "cli/signing_keys.h"
 #include "cli/work_display.h"
 #include "control/text.h"
 #include "library/disk_source.h"
+#include "library/image_tree.h"
 #include "library/publisher.h"
 #include "os/clock.h"
 #include "os/files.h"
@@ -111,30 +114,60 @@ library::PublishRequest request_of(const LibraryOptions& options) {
           .delegate_anew = options.delegate};
 }
 
-Result<library::PublishReport> publish_tree(const LibraryOptions& options, bool dry_run,
-                                            WorkDisplay& display, const os::Clock& clock) {
-  SEGUE_ASSIGN(Publisher::Settings settings, settings_of(options, "publish"));
-  SEGUE_ASSIGN(const delta::Manifest manifest,
-               tree::scan_tree(options.source, {}, [&](const tree::ScanProgress& progress) {
+// What is published: a tree on disk, or an image that is taken apart.
+struct Source {
+  delta::Manifest tree;
+  std::unique_ptr<library::FileSource> files;
+  library::ReleaseKind kind = library::ReleaseKind::tree;
+};
+
+Result<Source> open_source(const std::string& path, WorkDisplay& display) {
+  Source source;
+  if (std::filesystem::is_regular_file(path)) {
+    display.show("taking the image apart", 0, 0);
+    SEGUE_ASSIGN(auto image,
+                 library::ImageSource::open(path, std::filesystem::temp_directory_path().string()));
+    source.tree = image->manifest();
+    source.files = std::move(image);
+    source.kind = library::ReleaseKind::image;
+    return source;
+  }
+  SEGUE_ASSIGN(source.tree, tree::scan_tree(path, {}, [&](const tree::ScanProgress& progress) {
                  display.show("reading", progress.bytes_done, progress.bytes);
                }));
-  const library::PublishRequest request = request_of(options);
-  if (dry_run) {
-    const delta::Digest root = delta::root_of(manifest);
-    SEGUE_ASSIGN(const auto there, Publisher::rehearse(settings, clock, request, root));
-    const auto sums = library::sums_of(manifest);
-    library::PublishReport report;
-    report.was_there = there.has_value();
-    report.release = {.component = request.component, .version = request.version, .root = root};
-    report.release.bytes = sums.bytes;
-    report.release.files = sums.files;
-    return report;
+  return source;
+}
+
+Result<library::PublishReport> rehearse(const Publisher::Settings& settings, const os::Clock& clock,
+                                        const library::PublishRequest& request,
+                                        const delta::Manifest& manifest) {
+  const delta::Digest root = delta::root_of(manifest);
+  SEGUE_ASSIGN(const auto there, Publisher::rehearse(settings, clock, request, root));
+  const auto sums = library::sums_of(manifest);
+  library::PublishReport report;
+  report.was_there = there.has_value();
+  report.release = {.component = request.component, .version = request.version, .root = root};
+  report.release.bytes = sums.bytes;
+  report.release.files = sums.files;
+  return report;
+}
+
+Result<library::PublishReport> publish_source(const LibraryOptions& options, bool dry_run,
+                                              WorkDisplay& display, const os::Clock& clock) {
+  SEGUE_ASSIGN(Publisher::Settings settings, settings_of(options, "publish"));
+  SEGUE_ASSIGN(Source source, open_source(options.source, display));
+  library::PublishRequest request = request_of(options);
+  request.kind = source.kind;
+  if (dry_run) return rehearse(settings, clock, request, source.tree);
+  if (source.files == nullptr) {
+    SEGUE_ASSIGN(auto files, library::DiskSource::open(options.source, source.tree));
+    source.files = std::make_unique<library::DiskSource>(std::move(files));
   }
-  SEGUE_ASSIGN(auto files, library::DiskSource::open(options.source, manifest));
   SEGUE_ASSIGN(Publisher publisher, Publisher::open(std::move(settings), clock));
-  return publisher.publish(request, manifest, files, [&](const library::WorkProgress& progress) {
-    display.show(progress.doing, progress.done_bytes, progress.total_bytes);
-  });
+  return publisher.publish(
+      request, source.tree, *source.files, [&](const library::WorkProgress& progress) {
+        display.show(progress.doing, progress.done_bytes, progress.total_bytes);
+      });
 }
 
 Json json_of(const library::GcReport& report) {
@@ -165,7 +198,7 @@ ExitCode publish(const Context& context) {
   const os::SystemClock clock;
   WorkDisplay display(output, clock);
   const auto report =
-      publish_tree(context.arguments.library, context.arguments.dry_run, display, clock);
+      publish_source(context.arguments.library, context.arguments.dry_run, display, clock);
   if (!report) return output.fail(report.error());
   if (!context.arguments.dry_run || report->was_there) return finish_published(context, *report);
   return output.finish(

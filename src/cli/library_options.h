@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the command line says to `segue publish`, `releases`, `diff`, `gc`, `pin` and `renew`.
+// What the command line says to `segue publish`, `releases`, `diff`, `gc`, `pin`, `renew` and
+// `image`.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +12,8 @@ namespace segue::cli {
 
 struct LibraryOptions {
   std::string library;
-  std::string source;  // publish: the tree
+  std::string source;  // publish: the tree or the image; image: the tree
+  std::string output;  // image
   std::string component;
   std::string version;
   std::string to_version;  // diff

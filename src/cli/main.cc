@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/program.h"
+#include "server/command.h"
 
 int main(int argc, char** argv) {
-  return segue::cli::run_program(argc, argv);
+  return segue::cli::run_program(argc, argv, {.serve = segue::server::run_command});
 }

@@ -15,7 +15,7 @@ namespace {
 
 using control::ExitCode;
 
-ExitCode dispatch(const Context& context) {
+ExitCode dispatch(const Context& context, const Services& services) {
   switch (context.arguments.command) {
     case Command::run:
       return run(context);
@@ -75,6 +75,10 @@ ExitCode dispatch(const Context& context) {
       return pin_releases(context);
     case Command::renew_metadata:
       return renew_metadata(context);
+    case Command::write_image:
+      return write_image(context);
+    case Command::serve_library:
+      return serve_library(context, services.serve);
   }
   return ExitCode::usage;
 }
@@ -86,7 +90,7 @@ bool draws_on_terminal(const Arguments& arguments) {
 
 }  // namespace
 
-int run_program(int argc, char** argv) {
+int run_program(int argc, char** argv, const Services& services) {
   ::signal(SIGPIPE, SIG_IGN);
   const ParsedArguments parsed = parse_arguments(std::vector<std::string>(argv + 1, argv + argc));
   if (!parsed.arguments) {
@@ -104,7 +108,7 @@ int run_program(int argc, char** argv) {
   }
   const auto folders = ComponentFolders::of_this_user();
   if (!folders) return static_cast<int>(output.fail(folders.error()));
-  return static_cast<int>(dispatch({arguments, *folders, output}));
+  return static_cast<int>(dispatch({arguments, *folders, output}, services));
 }
 
 }  // namespace segue::cli

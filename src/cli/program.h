@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "control/server_options.h"
+
 namespace segue::cli {
 
+// What commands stand for that are libraries of this one's layer: the program knows both.
+struct Services {
+  control::RunServer serve;
+};
+
 // The whole of `segue`; returns its exit code.
-int run_program(int argc, char** argv);
+int run_program(int argc, char** argv, const Services& services);
 
 }  // namespace segue::cli

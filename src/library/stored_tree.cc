@@ -9,7 +9,7 @@
 #include <cerrno>
 
 #include "base/assert.h"
-#include "os/unique_fd.h"
+#include "library/scratch_file.h"
 
 namespace segue::library {
 namespace {
@@ -29,30 +29,6 @@ class MappedBytes final : public delta::FileBytes {
  private:
   ByteView bytes_;
 };
-
-Result<os::UniqueFd> unnamed_file(const std::string& folder) {
-  os::UniqueFd fd(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-  if (fd) return fd;
-  if (errno != EOPNOTSUPP && errno != EISDIR) {
-    return fail(errno_error(fmt::format("make a file in {}", folder), errno));
-  }
-  std::string name = folder + "/tree-XXXXXX";
-  fd = os::UniqueFd(::mkostemp(name.data(), O_CLOEXEC));
-  if (!fd) return fail(errno_error(fmt::format("make a file in {}", folder), errno));
-  ::unlink(name.c_str());
-  return fd;
-}
-
-Result<void> append(int fd, ByteView bytes, const std::string& folder) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0)
-      return fail(errno_error(fmt::format("write a tree's bytes in {}", folder), errno));
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
-  return {};
-}
 
 }  // namespace
 
@@ -82,7 +58,7 @@ Result<void> StoredTree::fill(const ObjectStore& store, const Contents& contents
   for (const Chunk& chunk : contents.chunks) {
     SEGUE_ASSIGN(const Bytes stored, store.read(chunk.object()));
     SEGUE_ASSIGN(const Bytes bytes, unpack_chunk(stored, chunk));
-    SEGUE_TRY(append(fd.get(), bytes, folder));
+    SEGUE_TRY(append_to(fd.get(), bytes, folder));
     written += bytes.size();
     if (progress) progress(bytes.size());
   }

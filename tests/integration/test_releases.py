@@ -8,7 +8,8 @@ import subprocess
 import time
 
 import pytest
-from library_tools import DONE, REFUSED, UNKNOWN, USAGE, Publisher, fetch_release, nginx, write_tree
+from library_tools import (DONE, REFUSED, UNKNOWN, USAGE, Publisher, fetch_release, free_port, get, nginx,
+                           running, write_tree)
 
 
 @pytest.fixture
@@ -81,6 +82,30 @@ def test_an_ordinary_static_server_serves_it(here, tmp_path):
         said = here.done("tuf-client", "--metadata-dir", "host", "--metadata-url", f"{url}/metadata",
                          "refresh")
         assert "snapshot 2" in said
+
+
+def test_the_server_gives_what_an_ordinary_one_gives(here, tmp_path):
+    here.publish(write_tree(tmp_path / "v1", 1), "1.0")
+    here.publish(write_tree(tmp_path / "v2", 2), "2.0")
+    port = free_port()
+    command = [here.program, "server", "--library", here.library, "--listen", f"127.0.0.1:{port}"]
+    with running(command, port) as server, nginx(tmp_path / "nginx", here.library) as ordinary:
+        url = f"http://127.0.0.1:{port}"
+        assert fetch_release(url, "chat", "2.0") == fetch_release(ordinary, "chat", "2.0")
+        for name in files_below(here.library / "objects"):
+            assert get(f"{url}/objects/{name}") == get(f"{ordinary}/objects/{name}")
+        (tmp_path / "host").mkdir()
+        here.done("tuf-client", "--metadata-dir", "host", "init", "1.root.json")
+        here.done("tuf-client", "--metadata-dir", "host", "--metadata-url", f"{url}/metadata", "refresh")
+        # A release that comes meanwhile is there.
+        here.publish(write_tree(tmp_path / "v3", 3), "3.0")
+        assert len(fetch_release(url, "chat", "3.0")) == 3
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(timeout=30) == DONE
+    taken = here.run("server", "--library", here.library, "--listen", "nowhere")
+    assert taken.returncode == USAGE
+    rehearsed = here.run("server", "--library", here.library, "--listen", "127.0.0.1:0", "--dry-run")
+    assert rehearsed.returncode == DONE
 
 
 def test_what_is_pinned_outlives_the_policy(here, tmp_path):

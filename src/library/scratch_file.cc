@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "library/scratch_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+
+namespace segue::library {
+
+using base::errno_error;
+using base::fail;
+using base::Result;
+using delta::ByteView;
+
+Result<os::UniqueFd> unnamed_file(const std::string& folder) {
+  os::UniqueFd fd(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (fd) return fd;
+  if (errno != EOPNOTSUPP && errno != EISDIR) {
+    return fail(errno_error(fmt::format("make a file in {}", folder), errno));
+  }
+  std::string name = folder + "/tree-XXXXXX";
+  fd = os::UniqueFd(::mkostemp(name.data(), O_CLOEXEC));
+  if (!fd) return fail(errno_error(fmt::format("make a file in {}", folder), errno));
+  ::unlink(name.c_str());
+  return fd;
+}
+
+Result<void> append_to(int fd, ByteView bytes, const std::string& folder) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0)
+      return fail(errno_error(fmt::format("write a tree's bytes in {}", folder), errno));
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+  return {};
+}
+
+}  // namespace segue::library
