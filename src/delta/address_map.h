@@ -12,7 +12,7 @@
 namespace segue::delta {
 
 // Where an address of the base is in the target: first by what the operations copy where, then by
-// what was learned. At most 2^19 addresses are remembered, 16 bytes each;
+// what was learned. At most 2^18 addresses are remembered, 16 bytes each;
 // fewer for a small program.
 class AddressMap {
  public:
@@ -36,6 +36,15 @@ class AddressMap {
   void prefetch(std::uint64_t address) const {
     __builtin_prefetch(&known_[slot_of(key_of(address))]);
   }
+  // Where an address that others count from is in the target; most often the one asked for last.
+  std::uint64_t origin(std::uint64_t address) {
+    if (address != last_origin_ || !has_origin_) {
+      last_origin_ = address;
+      last_target_origin_ = computed(address).address;
+      has_origin_ = true;
+    }
+    return last_target_origin_;
+  }
   void learn(const Prediction& prediction, std::uint64_t address, std::uint64_t actual);
 
   // The address in the target of a place in the target file.
@@ -43,7 +52,7 @@ class AddressMap {
 
  private:
   static constexpr int kMinKnownBits = 8;
-  static constexpr int kMaxKnownBits = 19;
+  static constexpr int kMaxKnownBits = 18;
   static constexpr std::size_t kNoSlot = SIZE_MAX;
   static constexpr std::size_t kMaxProbes = 8;
 
@@ -77,6 +86,9 @@ class AddressMap {
   std::vector<Copy> copies_;              // by place in the base
   int known_bits_ = kMinKnownBits;
   std::vector<Known> known_;
+  bool has_origin_ = false;
+  std::uint64_t last_origin_ = 0;
+  std::uint64_t last_target_origin_ = 0;
 };
 
 }  // namespace segue::delta

@@ -19,6 +19,8 @@ class FieldFinder {
   FieldFinder(ByteView base, const std::vector<Region>& regions) : base_(base), regions_(regions) {}
 
   std::vector<Field> find() {
+    constexpr std::size_t kBytesPerField = 8;  // more are rare; what is not used costs nothing
+    if (!regions_.empty()) fields_.reserve(std::min(kMaxFields, base_.size() / kBytesPerField));
     for (std::size_t i = 0; i < regions_.size(); ++i) {
       const Region& region = regions_[i];
       if (region.kind == RegionKind::absent || region.kind == RegionKind::plain) continue;

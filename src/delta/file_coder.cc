@@ -224,6 +224,32 @@ void FileCoder<Coder>::collect_residuals(const FilePlan& plan, ByteView base, By
   }
 }
 
+// The distance to the next residual, plus one; 0: there is none.
+template <class Coder>
+std::uint64_t FileCoder<Coder>::code_gap(std::uint64_t coded) {
+  const std::uint32_t context = mix_hash(last_residual_, folded(last_gap_));
+  Guess<std::uint64_t>& guess = gap_guesses_[context >> (32 - kGapGuessBits)];
+  if (symbols_.flag(coded == guess.value, SymbolKind::residual_gap_guess,
+                    guess.hits << 4 | std::min(width(guess.value), 15U), last_residual_)) {
+    coded = guess.value;
+  } else {
+    constexpr std::uint64_t kLong = 15;
+    const std::uint32_t close =
+        symbols_.small(static_cast<std::uint32_t>(std::min(coded, kLong)), 4,
+                       SymbolKind::residual_gap, last_gap_width_, last_residual_);
+    if (close == kLong) {
+      coded =
+          kLong + symbols_.number(coded - kLong, SymbolKind::residual_long_gap, last_gap_width_);
+    } else {
+      coded = close;
+    }
+  }
+  guess.learn(coded);
+  last_gap_ = coded;
+  last_gap_width_ = std::min(width(coded), 12U);
+  return coded;
+}
+
 template <class Coder>
 void FileCoder<Coder>::next_gap() {
   if (residuals_ended_) return;
@@ -231,18 +257,24 @@ void FileCoder<Coder>::next_gap() {
   if constexpr (Coder::kEncodes) {
     if (residual_ < residuals_.size()) coded = residuals_[residual_].gap + 1;
   }
-  constexpr std::uint64_t kLong = 15;
-  const std::uint32_t close =
-      symbols_.small(static_cast<std::uint32_t>(std::min(coded, kLong)), 4,
-                     SymbolKind::residual_gap, last_gap_width_, last_residual_);
-  if (close == kLong) {
-    coded = kLong + symbols_.number(coded - kLong, SymbolKind::residual_long_gap, last_gap_width_);
-  } else {
-    coded = close;
-  }
+  coded = code_gap(coded);
   residuals_ended_ = coded == 0;
   gap_ = coded == 0 ? UINT64_MAX : coded - 1;
-  last_gap_width_ = std::min(width(coded), 12U);
+}
+
+template <class Coder>
+std::uint8_t FileCoder<Coder>::code_residual(std::uint8_t residual, std::uint8_t old) {
+  const std::uint32_t before = std::uint32_t{last_residual_} << 4 | std::min(last_gap_width_, 3U);
+  Guess<std::uint8_t>& guess = byte_guesses_[std::size_t{last_residual_} << 8 | old];
+  if (symbols_.flag(residual == guess.value, SymbolKind::residual_byte_guess,
+                    guess.hits << 8 | guess.value, guess.hits << 12 | before)) {
+    residual = guess.value;
+  } else {
+    residual = symbols_.byte(residual, SymbolKind::residual_byte, before, old);
+  }
+  guess.learn(residual);
+  last_residual_ = residual;
+  return residual;
 }
 
 template <class Coder>
@@ -252,10 +284,7 @@ void FileCoder<Coder>::copy_plain(ByteView base, ByteView /*target*/, Writer& ou
     const std::uint8_t old = base[static_cast<std::size_t>(gap_)];
     std::uint8_t residual = 0;
     if constexpr (Coder::kEncodes) residual = residuals_[residual_++].byte;
-    residual =
-        symbols_.byte(residual, SymbolKind::residual_byte,
-                      std::uint32_t{last_residual_} << 4 | std::min(last_gap_width_, 3U), old);
-    last_residual_ = residual;
+    residual = code_residual(residual, old);
     out.put(static_cast<std::uint8_t>(old + residual));
     base = base.subspan(static_cast<std::size_t>(gap_) + 1);
     next_gap();
@@ -312,7 +341,7 @@ void FileCoder<Coder>::copy_field(const Field& field, ByteView base, ByteView ta
                         : field.origin;
   const std::uint64_t origin = field.is_relative
                                    ? addresses_->target_address(region, place) + field.after
-                                   : addresses_->predict(old_origin).address;
+                                   : addresses_->origin(old_origin);
   const auto widened = [](const std::uint8_t* at) {
     return static_cast<std::uint64_t>(std::int64_t{static_cast<std::int32_t>(load_u32(at))});
   };
@@ -333,7 +362,7 @@ void FileCoder<Coder>::copy(const Operation& operation, ByteView base, ByteView 
                    target, out);
       },
       [&](const Field& field, std::uint64_t offset) {
-        constexpr std::ptrdiff_t kAhead = 6;
+        constexpr std::ptrdiff_t kAhead = 16;
         if (fields_.data() + fields_.size() - &field > kAhead) {
           addresses_->prefetch(address_in(*(&field + kAhead), base, *regions_));
         }

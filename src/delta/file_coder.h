@@ -93,6 +93,8 @@ class FileCoder {
                              std::uint64_t actual, unsigned bits);
   void collect_residuals(const FilePlan& plan, ByteView base, ByteView target);
   void next_gap();
+  std::uint64_t code_gap(std::uint64_t coded);
+  std::uint8_t code_residual(std::uint8_t residual, std::uint8_t old);
 
   SymbolCoder<Coder>& symbols_;
   LiteralCoder<Coder>& literals_;
@@ -112,7 +114,23 @@ class FileCoder {
   // Of the files before: contexts.
   std::vector<Operation> last_operations_;
   std::uint32_t last_gap_width_ = 0;
+  std::uint64_t last_gap_ = 0;
   std::uint8_t last_residual_ = 0;
+  // What came in the same context before, and how often in a row.
+  template <class Value>
+  struct Guess {
+    Value value = 0;
+    std::uint32_t hits = 0;
+    void learn(Value actual) {
+      hits = value == actual ? std::min(hits + 1, kMaxHits) : 0;
+      value = actual;
+    }
+    static constexpr std::uint32_t kMaxHits = 15;
+  };
+  static constexpr int kGapGuessBits = 13;
+  std::vector<Guess<std::uint64_t>> gap_guesses_ =
+      std::vector<Guess<std::uint64_t>>(std::size_t{1} << kGapGuessBits);
+  std::vector<Guess<std::uint8_t>> byte_guesses_ = std::vector<Guess<std::uint8_t>>(65536);
   std::array<std::array<BitSlot, AddressMap::kTrusts>, static_cast<std::size_t>(RegionKind::count)>
       trusted_{};
   std::uint32_t hit_history_[static_cast<std::size_t>(RegionKind::count)] = {};

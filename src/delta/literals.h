@@ -162,16 +162,17 @@ class LiteralCoder {
   }
 
   unsigned code_bit(unsigned value, std::uint32_t place, std::uint32_t node, int shift) {
-    for (std::size_t i = 0; i < kOrders; ++i) mixer_.set(i, blocks_[i][place - 1].stretched());
+    MixerInputs in;
+    for (std::size_t i = 0; i < kOrders; ++i) in.set(i, blocks_[i][place - 1].stretched());
     BitSlot* history_slot = nullptr;
     BitSlot* base_slot = nullptr;
-    mixer_.set(kOrders, match_input(history_match_, node, shift, 0, history_slot));
-    mixer_.set(kOrders + 1, match_input(base_match_, node, shift, 64, base_slot));
-    mixer_.set(kOrders + 2, 256);
+    in.set(kOrders, match_input(history_match_, node, shift, 0, history_slot));
+    in.set(kOrders + 1, match_input(base_match_, node, shift, 64, base_slot));
+    in.set(kOrders + 2, 256);
     const std::size_t set = match_class(history_slot, history_match_) * 4 * 2 +
                             match_class(base_slot, base_match_) * 2 + (node == 1 ? 1 : 0);
-    const unsigned bit = coder_.code(value, mixer_.probability(set));
-    mixer_.update(bit, kRate);
+    const unsigned bit = coder_.code(value, mixer_.probability(set, in));
+    mixer_.update(bit, kRate, in);
     for (std::size_t i = 0; i < kOrders; ++i) blocks_[i][place - 1].template update<kLimit>(bit);
     if (history_slot != nullptr) history_slot->template update<511>(bit);
     if (base_slot != nullptr) base_slot->template update<511>(bit);

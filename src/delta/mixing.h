@@ -82,31 +82,48 @@ class BitSlot {
   std::uint32_t word_ = 0;
 };
 
-// Weighs eight predictions; weights are chosen by a small context. Sixteen-bit weights, of which
-// 8192 is one, so that SSE2 does it in a few instructions; without it the same is computed.
+// Eight predictions, in two words: what is put together in registers is read faster than what was
+// just written piece by piece. What is not set counts as nothing.
+class MixerInputs {
+ public:
+  static constexpr std::size_t kCount = 8;
+
+  void set(std::size_t input, std::int16_t stretched) {
+    words_[input / 4] |= std::uint64_t{static_cast<std::uint16_t>(stretched)} << (input % 4 * 16);
+  }
+  [[nodiscard]] std::int16_t get(std::size_t input) const {
+    return static_cast<std::int16_t>(words_[input / 4] >> (input % 4 * 16));
+  }
+#ifdef __SSE2__
+  [[nodiscard]] __m128i vector() const {
+    return _mm_set_epi64x(static_cast<long long>(words_[1]), static_cast<long long>(words_[0]));
+  }
+#endif
+
+ private:
+  std::array<std::uint64_t, 2> words_{};
+};
+
+// Weighs predictions; weights are chosen by a small context. Sixteen-bit weights, of which 8192 is
+// one, so that SSE2 does it in a few instructions; without it the same is computed.
 class Mixer {
  public:
-  static constexpr std::size_t kInputs = 8;
-
   explicit Mixer(std::size_t contexts, std::int16_t weight) : weights_(contexts, filled(weight)) {}
 
-  // What is not set counts as nothing.
-  void set(std::size_t input, std::int16_t stretched) { in_[input] = stretched; }
-
-  std::uint32_t probability(std::size_t context) {
+  std::uint32_t probability(std::size_t context, const MixerInputs& in) {
     chosen_ = weights_[context].data();
-    const std::int32_t x = std::clamp(dot_product() >> 13, -2047, 2047);
+    const std::int32_t x = std::clamp(dot_product(in) >> 13, -2047, 2047);
     one_ = kSquash[static_cast<std::size_t>(x + 2048)];
     return one_;
   }
-  void update(unsigned bit, std::int32_t rate) {
+  void update(unsigned bit, std::int32_t rate, const MixerInputs& in) {
     const std::int32_t error =
         ((static_cast<std::int32_t>(bit) << 16) - static_cast<std::int32_t>(one_)) * rate >> 5;
-    train(static_cast<std::int16_t>(std::clamp(error, -32767, 32767)));
+    train(static_cast<std::int16_t>(std::clamp(error, -32767, 32767)), in);
   }
 
  private:
-  using Lane = std::array<std::int16_t, kInputs>;
+  using Lane = std::array<std::int16_t, MixerInputs::kCount>;
   static Lane filled(std::int16_t weight) {
     Lane weights;
     weights.fill(weight);
@@ -114,28 +131,30 @@ class Mixer {
   }
 
 #ifdef __SSE2__
-  [[nodiscard]] std::int32_t dot_product() const {
-    __m128i sum = _mm_madd_epi16(load(in_.data()), load(chosen_));
+  [[nodiscard]] std::int32_t dot_product(const MixerInputs& in) const {
+    __m128i sum = _mm_madd_epi16(in.vector(), load(chosen_));
     sum = _mm_add_epi32(sum, _mm_srli_si128(sum, 8));
     sum = _mm_add_epi32(sum, _mm_srli_si128(sum, 4));
     return _mm_cvtsi128_si32(sum);
   }
-  void train(std::int16_t error) {
-    const __m128i step = _mm_mulhi_epi16(load(in_.data()), _mm_set1_epi16(error));
+  void train(std::int16_t error, const MixerInputs& in) {
+    const __m128i step = _mm_mulhi_epi16(in.vector(), _mm_set1_epi16(error));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(chosen_), _mm_adds_epi16(load(chosen_), step));
   }
   static __m128i load(const std::int16_t* at) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
   }
 #else
-  [[nodiscard]] std::int32_t dot_product() const {
+  [[nodiscard]] std::int32_t dot_product(const MixerInputs& in) const {
     std::int32_t sum = 0;
-    for (std::size_t i = 0; i < kInputs; ++i) sum += std::int32_t{in_[i]} * chosen_[i];
+    for (std::size_t i = 0; i < MixerInputs::kCount; ++i) {
+      sum += std::int32_t{in.get(i)} * chosen_[i];
+    }
     return sum;
   }
-  void train(std::int16_t error) {
-    for (std::size_t i = 0; i < kInputs; ++i) {
-      const std::int32_t step = (std::int32_t{in_[i]} * error) >> 16;
+  void train(std::int16_t error, const MixerInputs& in) {
+    for (std::size_t i = 0; i < MixerInputs::kCount; ++i) {
+      const std::int32_t step = (std::int32_t{in.get(i)} * error) >> 16;
       chosen_[i] = static_cast<std::int16_t>(std::clamp(chosen_[i] + step, -32768, 32767));
     }
   }
@@ -143,7 +162,6 @@ class Mixer {
 
   std::vector<Lane> weights_;
   std::int16_t* chosen_ = nullptr;
-  Lane in_{};
   std::uint32_t one_ = 32768;
 };
 

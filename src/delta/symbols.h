@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -42,6 +43,8 @@ enum class SymbolKind : std::uint32_t {
   field_repeat,
   field_miss,
   archive_number,
+  residual_gap_guess,
+  residual_byte_guess,
   count,  // how many there are
 };
 
@@ -52,12 +55,17 @@ class SymbolCoder {
  public:
   explicit SymbolCoder(Coder& coder)
       : coder_(coder),
-        slots_(kSlots),
+        blocks_(std::size_t{1} << (kSlotBits - kGroupBits)),
         mixer_(static_cast<std::size_t>(SymbolKind::count) * 2, 8192 * 3 / 10) {}
 
   bool flag(bool value, SymbolKind kind, std::uint32_t a = 0, std::uint32_t b = 0) {
     begin(kind, a, b);
-    return bit(value ? 1 : 0, 1) != 0;
+    Slots used;
+    for (std::size_t i = 0; i < kInputs; ++i) {
+      const std::uint32_t place = (hashes_[i] + 0x9e3779b1U) >> (32 - kSlotBits);
+      used[i] = &blocks_[place / kBlockSlots].slots[place % kBlockSlots];
+    }
+    return bit(value ? 1 : 0, true, used) != 0;
   }
 
   // A flag that comes very often and is nearly always the same: one slot, which the caller keeps.
@@ -71,9 +79,10 @@ class SymbolCoder {
   std::uint32_t small(std::uint32_t value, int bits, SymbolKind kind, std::uint32_t a = 0,
                       std::uint32_t b = 0) {
     begin(kind, a, b);
-    std::uint32_t node = 1;
-    for (int i = bits - 1; i >= 0; --i) node = node << 1 | bit(value >> i & 1, node);
-    return node - (1U << bits);
+    if (bits <= kGroupBits) return group(value, bits, 0);
+    const int low_bits = bits - kGroupBits;
+    const std::uint32_t high = group(value >> low_bits, kGroupBits, 0);
+    return high << low_bits | group(value & ((1U << low_bits) - 1), low_bits, high + 1);
   }
 
   std::uint8_t byte(std::uint8_t value, SymbolKind kind, std::uint32_t a = 0, std::uint32_t b = 0) {
@@ -84,17 +93,17 @@ class SymbolCoder {
   std::uint64_t number(std::uint64_t value, SymbolKind kind, std::uint32_t a = 0,
                        std::uint32_t b = 0) {
     begin(kind, a, b);
-    const auto width =
-        std::min<std::uint32_t>(static_cast<std::uint32_t>(std::bit_width(value)), 63);
-    std::uint32_t node = 1;
-    for (int i = 5; i >= 0; --i) node = node << 1 | bit(width >> i & 1, node);
-    const std::uint32_t coded = node - 64;
-    if (coded == 0) return 0;
-    std::uint64_t result = coded == 63 ? 0 : 1;
-    for (int i = coded == 63 ? 63 : static_cast<int>(coded) - 2; i >= 0; --i) {
+    const std::uint32_t width =
+        code_width(std::min<std::uint32_t>(static_cast<std::uint32_t>(std::bit_width(value)), 63));
+    if (width == 0) return 0;
+    std::uint64_t result = width == 63 ? 0 : 1;
+    for (int left = width == 63 ? 64 : static_cast<int>(width) - 1; left > 0;) {
+      const int bits = std::min(left, kGroupBits);
       const auto prefix = static_cast<std::uint32_t>(result ^ (result >> 32));
-      result = result << 1 | bit(static_cast<unsigned>(value >> i & 1),
-                                 mix_hash(prefix, coded << 8 | static_cast<std::uint32_t>(i)));
+      left -= bits;
+      const auto part = static_cast<std::uint32_t>(value >> left) & ((1U << bits) - 1);
+      result = result << bits |
+               group(part, bits, mix_hash(prefix, width << 8 | static_cast<std::uint32_t>(left)));
     }
     return result;
   }
@@ -103,11 +112,19 @@ class SymbolCoder {
 
  private:
   static constexpr int kSlotBits = 18;
-  static constexpr std::size_t kSlots = std::size_t{1} << kSlotBits;
   static constexpr std::size_t kInputs = 4;
   static constexpr std::uint32_t kLimit = 255;
   static constexpr std::uint32_t kQuickLimit = 500;
   static constexpr std::int32_t kRate = 12;
+  static constexpr int kGroupBits = 4;
+  static constexpr std::size_t kBlockSlots = std::size_t{1} << kGroupBits;
+
+  // A line of cache: the statistics of up to four bits that come one after the other.
+  struct alignas(64) Block {
+    std::array<BitSlot, kBlockSlots> slots{};
+  };
+
+  using Slots = std::array<BitSlot*, kInputs>;
 
   void begin(SymbolKind kind, std::uint32_t a, std::uint32_t b) {
     const auto number = static_cast<std::uint32_t>(kind);
@@ -118,20 +135,43 @@ class SymbolCoder {
     kind_ = number;
   }
 
-  unsigned bit(unsigned value, std::uint32_t node) {
-    std::array<BitSlot*, kInputs> used;
+  // Up to 14 in one group, more in three.
+  std::uint32_t code_width(std::uint32_t width) {
+    constexpr std::uint32_t kWide = 15;
+    const std::uint32_t narrow = group(std::min(width, kWide), kGroupBits, 0);
+    if (narrow < kWide) return narrow;
+    const std::uint32_t high = group((width - kWide) >> 3, 3, 1);
+    const std::uint32_t low = group((width - kWide) & 7, 3, 2 + high);
+    return std::min<std::uint32_t>(kWide + (high << 3 | low), 63);
+  }
+
+  // Bits of a symbol that come together; `salt` tells a symbol's groups apart.
+  std::uint32_t group(std::uint32_t value, int bits, std::uint32_t salt) {
+    std::array<Block*, kInputs> blocks;
     for (std::size_t i = 0; i < kInputs; ++i) {
-      used[i] = &slots_[(hashes_[i] + node * 0x9e3779b1U) >> (32 - kSlotBits)];
-      mixer_.set(i, used[i]->stretched());
+      blocks[i] = &blocks_[(hashes_[i] + salt * 0x9e3779b1U) >> (32 - kSlotBits + kGroupBits)];
     }
-    const unsigned coded = coder_.code(value, mixer_.probability(kind_ * 2 + (node == 1 ? 1 : 0)));
-    mixer_.update(coded, kRate);
-    for (BitSlot* slot : used) slot->update<kLimit>(coded);
+    std::uint32_t node = 1;
+    for (int i = bits - 1; i >= 0; --i) {
+      Slots used;
+      for (std::size_t k = 0; k < kInputs; ++k) used[k] = &blocks[k]->slots[node];
+      node = node << 1 | bit(value >> i & 1, node == 1, used);
+    }
+    return node - (1U << bits);
+  }
+
+  [[gnu::always_inline]] unsigned bit(unsigned value, bool is_first, const Slots& used) {
+    MixerInputs in;
+    for (std::size_t i = 0; i < kInputs; ++i) in.set(i, used[i]->stretched());
+    const unsigned coded =
+        coder_.code(value, mixer_.probability(kind_ * 2 + (is_first ? 1 : 0), in));
+    mixer_.update(coded, kRate, in);
+    for (BitSlot* slot : used) slot->template update<kLimit>(coded);
     return coded;
   }
 
   Coder& coder_;
-  std::vector<BitSlot> slots_;
+  std::vector<Block> blocks_;
   Mixer mixer_;
   std::array<std::uint32_t, kInputs> hashes_{};
   std::uint32_t kind_ = 0;

@@ -107,7 +107,12 @@ constexpr std::array<bool, 256> kIsLegacyPrefix = [] {
   return prefixes;
 }();
 
-// Reads an instruction from front to back; past the end it reads zeros and fits() turns false.
+// Where so many bytes are left, none has to be asked whether it is there: 15 prefixes and the rest.
+constexpr std::size_t kRoomBytes = 2 * kMaxInstructionBytes + 2;
+
+// Reads an instruction from front to back; past the end it reads zeros, and there is none then.
+// With room it reads on: what is longer than an instruction can be is none either.
+template <bool kHasRoom>
 class Decoder {
  public:
   explicit Decoder(ByteView code)
@@ -126,7 +131,7 @@ class Decoder {
 
  private:
   [[nodiscard]] std::uint8_t peek() const {
-    return at_ < code_.size() ? code_[at_] : std::uint8_t{0};
+    return kHasRoom || at_ < code_.size() ? code_.data()[at_] : std::uint8_t{0};
   }
   std::uint8_t next() {
     const std::uint8_t byte = peek();
@@ -215,7 +220,7 @@ class Decoder {
 }  // namespace
 
 Instruction decode_x86_64(ByteView code) {
-  return Decoder(code).decode();
+  return code.size() >= kRoomBytes ? Decoder<true>(code).decode() : Decoder<false>(code).decode();
 }
 
 }  // namespace segue::delta
