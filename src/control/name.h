@@ -23,7 +23,13 @@ inline constexpr std::string_view kKeeperState = "keeper.state";  // for the kee
 inline constexpr std::size_t kMaxNameBytes = 63;
 
 // A component's name is a folder's name and part of a socket's path: 1 to 63 of [A-Za-z0-9._-],
-// the first one a letter or a digit. The error says which rule is broken.
-base::Result<void> check_name(std::string_view name);
+// the first one a letter or a digit. The error says which rule is broken, and `what` it would name.
+base::Result<void> check_name(std::string_view name, std::string_view what = "a component");
+
+inline constexpr std::size_t kMaxVersionBytes = 100;
+
+// A version of a component is part of paths, of URLs and of command lines: 1 to 100 of
+// [A-Za-z0-9._+~-], the first one a letter or a digit. The error says which rule is broken.
+base::Result<void> check_version(std::string_view version);
 
 }  // namespace segue::control

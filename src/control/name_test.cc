@@ -28,5 +28,24 @@ TEST(CheckName, says_which_rule_is_broken) {
             "'a/b' cannot name a component: use letters, digits, '.', '_' and '-' only");
 }
 
+TEST(CheckName, says_what_it_would_name) {
+  EXPECT_EQ(check_name("-x", "a site").error().message(),
+            "'-x' cannot name a site: it has to begin with a letter or a digit");
+}
+
+TEST(CheckVersion, takes_what_versions_are_written_with) {
+  for (const char* version : {"1", "2026.11.21+build.7~rc1-x_y", "v1.2.3"}) {
+    EXPECT_TRUE(check_version(version)) << version;
+  }
+  EXPECT_TRUE(check_version(std::string(kMaxVersionBytes, '1')));
+}
+
+TEST(CheckVersion, refuses_what_could_be_an_option_or_leave_a_path) {
+  for (const char* version : {"", ".", "..", "-1", "+1", "~1", "1/2", "1 2", "1\n", "1*", "é"}) {
+    EXPECT_FALSE(check_version(version)) << version;
+  }
+  EXPECT_FALSE(check_version(std::string(kMaxVersionBytes + 1, '1')));
+}
+
 }  // namespace
 }  // namespace segue::control

@@ -62,7 +62,7 @@ Result<std::set<std::string>> pinned_targets(const std::string& library) {
 
 Result<void> write_pin(const Disk& disk, const std::string& name,
                        const std::set<std::string>& targets) {
-  SEGUE_TRY(control::check_name(name));
+  SEGUE_TRY(control::check_name(name, "a pin"));
   const std::string path = fmt::format("{}/{}/{}", disk.directory(), kPinsFolder, name);
   if (targets.empty()) {
     SEGUE_TRY(disk.remove(path));

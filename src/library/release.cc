@@ -7,7 +7,6 @@
 #include <set>
 
 #include "base/assert.h"
-#include "control/name.h"
 #include "crypto/digest.h"
 #include "tuf/fields.h"
 
@@ -20,11 +19,6 @@ using base::Result;
 using delta::Digest;
 
 constexpr std::string_view kImageKind = "image";
-
-bool is_version_char(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-         std::string_view("._+~-").find(c) != std::string_view::npos;
-}
 
 Result<Digest> digest_field(tuf::Fields& fields, const std::string& name) {
   SEGUE_ASSIGN(const std::string digits, fields.string(name));
@@ -135,22 +129,6 @@ Result<void> check_object(delta::ByteView bytes, const ObjectRef& object) {
 
 std::string_view to_string(ReleaseKind kind) {
   return kind == ReleaseKind::image ? kImageKind : "tree";
-}
-
-Result<void> check_version(std::string_view version) {
-  const auto refuse = [&](std::string_view rule) {
-    return fail(ErrorCode::invalid_argument, "'{}' cannot name a version: {}",
-                version.substr(0, kMaxVersionBytes + 1), rule);
-  };
-  if (version.empty()) return refuse("it is empty");
-  if (version.size() > kMaxVersionBytes) return refuse("it is longer than 100 characters");
-  if (!std::ranges::all_of(version, is_version_char)) {
-    return refuse("use letters, digits and . _ + ~ - only");
-  }
-  if (std::string_view("._+~-").find(version.front()) != std::string_view::npos) {
-    return refuse("it has to begin with a letter or a digit");
-  }
-  return {};
 }
 
 Result<void> check_commit(std::string_view commit) {

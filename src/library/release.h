@@ -9,11 +9,14 @@
 #include <vector>
 
 #include "base/error.h"
+#include "control/name.h"
 #include "delta/delta.h"
 #include "delta/digest.h"
 #include "tuf/metadata.h"
 
 namespace segue::library {
+
+using control::check_version;
 
 // A file of the library that never changes: its name is the digest of its bytes.
 struct ObjectRef {
@@ -63,13 +66,9 @@ struct Release {
 
 inline constexpr std::uint64_t kMaxReleaseBytes = std::uint64_t{1} << 50;
 inline constexpr std::uint64_t kMaxContentsBytes = std::uint64_t{1} << 31;  // stored, and unpacked
-inline constexpr std::size_t kMaxVersionBytes = 100;
 inline constexpr std::size_t kMaxCommitBytes = 128;
 inline constexpr std::size_t kMaxDeltas = 16;  // of one release
 
-// A version is part of a path and of a file's name: 1 to 100 of [A-Za-z0-9._+~-], the first one a
-// letter or a digit. invalid_argument says which rule is broken.
-base::Result<void> check_version(std::string_view version);
 // 1 to 128 printable ASCII characters without spaces.
 base::Result<void> check_commit(std::string_view commit);
 // A name that control::check_name() takes, and none of TUF's own roles.

@@ -53,7 +53,7 @@ Result<void> check_sites(const Plan& plan) {
   }
   std::set<std::string> names;
   for (const auto& site : plan.sites) {
-    SEGUE_TRY(control::check_name(site.name));
+    SEGUE_TRY(control::check_name(site.name, "a site"));
     SEGUE_TRY(check_zone_name(site.zone));
     SEGUE_TRY(check_moment(site.at, "the time of a site"));
     if (!names.insert(site.name).second) {
@@ -98,25 +98,10 @@ const Site* Plan::site(std::string_view name) const {
   return found == sites.end() ? nullptr : &*found;
 }
 
-Result<void> check_version(std::string_view version) {
-  const auto is_alphanumeric = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-  };
-  const bool fine =
-      !version.empty() && version.size() <= kMaxVersionBytes && is_alphanumeric(version.front()) &&
-      std::all_of(version.begin(), version.end(), [&](char c) {
-        return is_alphanumeric(c) || std::string_view("._+~-").find(c) != std::string_view::npos;
-      });
-  if (fine) return {};
-  return fail(ErrorCode::invalid_argument,
-              "a version is 1 to {} of [A-Za-z0-9._+~-], a letter or a digit first",
-              kMaxVersionBytes);
-}
-
 Result<void> check(const Plan& plan) {
-  SEGUE_TRY(control::check_name(plan.id));
+  SEGUE_TRY(control::check_name(plan.id, "a plan"));
   SEGUE_TRY(control::check_name(plan.component));
-  SEGUE_TRY(check_version(plan.version));
+  SEGUE_TRY(control::check_version(plan.version));
   SEGUE_TRY(check_moment(plan.created, "the time at which a plan was made"));
   SEGUE_TRY(check_text(plan.at, "the time as it was said"));
   SEGUE_TRY(check_sites(plan));

@@ -18,7 +18,6 @@ inline constexpr std::size_t kMaxSites = 1'000;
 inline constexpr std::size_t kMaxWindows = 32;
 inline constexpr std::size_t kMaxFreezes = 64;
 inline constexpr std::size_t kMaxTextBytes = 500;
-inline constexpr std::size_t kMaxVersionBytes = 100;
 
 struct Site {
   std::string name;
@@ -73,10 +72,6 @@ struct Plan {
   [[nodiscard]] const Site* site(std::string_view name) const;
   friend bool operator==(const Plan&, const Plan&) = default;
 };
-
-// A version is part of paths and of command lines: letters, digits and ._+~-, a letter or a digit
-// first.
-base::Result<void> check_version(std::string_view version);
 
 // All that can be told without a clock and without zones: names, bounds, what stands twice.
 base::Result<void> check(const Plan& plan);
