@@ -26,10 +26,13 @@ using os::UniqueFd;
 constexpr mode_t kFileMode = 0644;  // the library is served
 constexpr mode_t kDirectoryMode = 0755;
 
-Result<void> write_to(const std::string& path, int flags, ByteView bytes) {
-  const UniqueFd fd(
-      ::open(path.c_str(), flags | O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, kFileMode));
+Result<UniqueFd> open_to_write(const std::string& path, int flags) {
+  UniqueFd fd(::open(path.c_str(), flags | O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, kFileMode));
   if (!fd) return fail(errno_error(fmt::format("open {}", path), errno));
+  return fd;
+}
+
+Result<void> write_to(const UniqueFd& fd, const std::string& path, ByteView bytes) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(fd.get(), bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
@@ -37,6 +40,15 @@ Result<void> write_to(const std::string& path, int flags, ByteView bytes) {
     bytes = bytes.subspan(static_cast<std::size_t>(written));
   }
   return {};
+}
+
+// Whoever serves the library is somebody else, whatever the publisher's umask is.
+Result<void> let_others_in(const std::string& path) {
+  std::error_code problem;
+  std::filesystem::permissions(path, std::filesystem::perms(kDirectoryMode),
+                               std::filesystem::perm_options::add, problem);
+  if (!problem) return {};
+  return fail(errno_error(fmt::format("chmod {}", path), problem.value()));
 }
 
 }  // namespace
@@ -57,17 +69,27 @@ Result<void> Disk::watched(const char* name, const std::string& path, Change cha
 
 Result<void> Disk::make_directory(const std::string& path) const {
   return watched("mkdir", path, [&]() -> Result<void> {
-    if (::mkdir(path.c_str(), kDirectoryMode) == 0 || errno == EEXIST) return {};
+    if (::mkdir(path.c_str(), kDirectoryMode) == 0) return let_others_in(path);
+    if (errno == EEXIST) return {};
     return fail(errno_error(fmt::format("mkdir {}", path), errno));
   });
 }
 
 Result<void> Disk::write(const std::string& path, ByteView bytes) const {
-  return watched("write", path, [&] { return write_to(path, O_TRUNC, bytes); });
+  return watched("write", path, [&]() -> Result<void> {
+    SEGUE_ASSIGN(const UniqueFd fd, open_to_write(path, O_TRUNC));
+    if (::fchmod(fd.get(), kFileMode) != 0) {
+      return fail(errno_error(fmt::format("chmod {}", path), errno));
+    }
+    return write_to(fd, path, bytes);
+  });
 }
 
 Result<void> Disk::append(const std::string& path, ByteView bytes) const {
-  return watched("append", path, [&] { return write_to(path, O_APPEND, bytes); });
+  return watched("append", path, [&]() -> Result<void> {
+    SEGUE_ASSIGN(const UniqueFd fd, open_to_write(path, O_APPEND));
+    return write_to(fd, path, bytes);
+  });
 }
 
 Result<void> Disk::sync_all() const {
@@ -93,8 +115,8 @@ Result<void> Disk::remove(const std::string& path) const {
 
 Result<void> make_library_folder(const std::string& path) {
   std::error_code problem;
-  std::filesystem::create_directories(path, problem);
-  if (!problem) return {};
+  const bool is_new = std::filesystem::create_directories(path, problem);
+  if (!problem) return is_new ? let_others_in(path) : Result<void>();
   return fail(errno_error(fmt::format("make the directory {}", path), problem.value()));
 }
 

@@ -26,9 +26,9 @@ class Disk {
 
   [[nodiscard]] const std::string& directory() const { return directory_; }
 
-  // 0755; that it exists is fine.
+  // 0755 whatever the umask is; that it exists is fine.
   base::Result<void> make_directory(const std::string& path) const;
-  // Makes the file (0644), or empties it, and writes it. Not durable yet.
+  // Makes the file (likewise 0644), or empties it, and writes it. Not durable yet.
   base::Result<void> write(const std::string& path, delta::ByteView bytes) const;
   base::Result<void> append(const std::string& path, delta::ByteView bytes) const;
   // Makes durable whatever was changed on the directory's file system; an error if any of it could

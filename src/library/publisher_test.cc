@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
@@ -36,6 +37,24 @@ TEST(Publisher, makes_a_library_that_a_host_can_read) {
   EXPECT_EQ(report->chunks, report->new_chunks);
   EXPECT_EQ(report->added_objects, objects_in(library.path()));
   EXPECT_EQ(unpacked(library.path(), "1.0"), test_release(1));
+}
+
+TEST(Publisher, lets_whoever_serves_the_library_read_it) {
+  TestLibrary library;
+  const mode_t umask_before = ::umask(0077);
+  const auto report = library.publish("1.0", test_release(1));
+  ::umask(umask_before);
+  ASSERT_TRUE(report) << report.error().to_string();
+  const auto expect_mode = [](const fs::path& path, fs::perms mode) {
+    EXPECT_EQ(fs::status(path).permissions(), mode) << path;
+  };
+  expect_mode(library.path(), fs::perms(0755));
+  for (const char* served : {"/metadata", "/objects"}) {
+    expect_mode(library.path() + served, fs::perms(0755));
+    for (const auto& entry : fs::recursive_directory_iterator(library.path() + served)) {
+      expect_mode(entry.path(), entry.is_directory() ? fs::perms(0755) : fs::perms(0644));
+    }
+  }
 }
 
 TEST(Publisher, stores_what_releases_have_in_common_once) {
