@@ -22,14 +22,35 @@ namespace {
 
 constexpr std::string_view kLockFile = "lock";
 
-// With the root that was given, if it is the next one.
-Result<void> adopt_root(tuf::Repository& repository, const std::string& root_bytes) {
+// That the library's roots lead from the one that was given to the newest: who can write to the
+// directory, and has no key, could have put others there, and his own releases under them.
+Result<void> check_roots(const MetadataStore& metadata, const std::string& given_bytes,
+                         const tuf::Envelope& given, std::uint64_t first, std::uint64_t newest) {
+  SEGUE_ASSIGN(tuf::Repository trusted, tuf::Repository::create(given_bytes));
+  for (std::uint64_t version = first; version <= newest; ++version) {
+    const std::string name = fmt::format("{}.root.json", version);
+    SEGUE_ASSIGN(const std::string bytes, metadata.read_file(name));
+    SEGUE_ASSIGN(const tuf::Envelope here, tuf::parse_envelope(bytes));
+    const bool follows = version == first ? here.signed_part == given.signed_part
+                                          : trusted.adopt_root(bytes).has_value();
+    if (follows) continue;
+    return fail(ErrorCode::failed_precondition,
+                "{} does not follow from the root that was given: somebody put it there who lacks "
+                "the keys; restore the library's metadata",
+                metadata.path_of(name));
+  }
+  return {};
+}
+
+// The root that was given is one that the library has to follow from, or its next one.
+Result<void> take_root(tuf::Repository& repository, const MetadataStore& metadata,
+                       const std::string& root_bytes) {
   if (root_bytes.empty()) return {};
   SEGUE_ASSIGN(const tuf::Envelope envelope, tuf::parse_envelope(root_bytes));
   SEGUE_ASSIGN(const tuf::Root root, tuf::from_json<tuf::Root>(envelope.signed_part));
   const std::uint64_t here = repository.root().version;
   if (root.version == here + 1) return repository.adopt_root(root_bytes);
-  if (root.version <= here) return {};  // hosts and this library know it
+  if (root.version <= here) return check_roots(metadata, root_bytes, envelope, root.version, here);
   return fail(ErrorCode::failed_precondition,
               "root {} cannot follow root {}, which this library has: publish those between first",
               root.version, here);
@@ -41,7 +62,7 @@ Result<tuf::Repository> open_repository(const Publisher::Settings& settings) {
     return tuf::Repository::create(settings.root_bytes);
   }
   SEGUE_ASSIGN(tuf::Repository repository, metadata.read());
-  SEGUE_TRY(adopt_root(repository, settings.root_bytes));
+  SEGUE_TRY(take_root(repository, metadata, settings.root_bytes));
   return repository;
 }
 

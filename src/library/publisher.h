@@ -80,8 +80,10 @@ class Publisher {
  public:
   struct Settings {
     std::string directory;
-    std::string root_bytes;  // a root.json: for a new library, or the next root of an old one
-    tuf::Signers signers;    // by role; a component without signers of its own has those of targets
+    // A root.json: for a new library, or the next root of an old one, or an earlier one, from which
+    // its roots then have to follow.
+    std::string root_bytes;
+    tuf::Signers signers;  // by role; a component without signers of its own has those of targets
     tuf::Lifetimes lifetimes;
     std::string holder = "a publisher";  // who this is, for others who wait
     base::Duration max_wait = std::chrono::minutes(10);
@@ -90,8 +92,9 @@ class Publisher {
     unsigned threads = 0;
     Disk::Watch watch;  // for tests
   };
-  // Makes the library if `root_bytes` was given and there is none. deadline_exceeded: another
-  // publisher works on it for longer than `max_wait`. `clock` outlives it.
+  // Makes the library if `root_bytes` was given and there is none. failed_precondition: its roots
+  // do not follow from that one. deadline_exceeded: another publisher works on it for longer than
+  // `max_wait`. `clock` outlives it.
   static base::Result<Publisher> open(Settings settings, const os::Clock& clock);
 
   // What publish() would find before it reads a file: nothing, or the release that is there with

@@ -248,6 +248,37 @@ TEST(Publisher, renews_what_would_expire) {
   EXPECT_EQ(library.versions(), std::vector<std::string>{"1.0"});
 }
 
+// By somebody who can write to the library, and has no key of its root.
+TEST(Publisher, signs_nothing_under_a_root_that_was_put_in_place_of_the_one_it_is_given) {
+  TestLibrary library;
+  ASSERT_TRUE(library.publish("1.0", test_release(1)));
+  const tuf::Root root = library.open()->repository().root();
+  const auto key = [](unsigned number) { return tuf::Key::of(test_key(number).public_key()); };
+  const auto put = [&](const char* name, const std::string& bytes) {
+    std::ofstream(library.path() + "/metadata/" + name) << bytes;
+  };
+  const auto expect_refused = [&] {
+    const auto refused = library.publish("2.0", test_release(2));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code(), ErrorCode::failed_precondition);
+    EXPECT_THAT(refused.error().message(), HasSubstr("does not follow from the root"));
+  };
+  const std::string own_key = root.roles.at("root").key_ids.at(0);
+  const auto next = tuf::next_root(root, {{"root", {key(9)}, {own_key}, {}}}, root.expires);
+  put("2.root.json", *tuf::sign_metadata(*next, {test_key(9)}));
+  expect_refused();
+  fs::remove(library.path() + "/metadata/2.root.json");
+  const auto other = tuf::make_root({{"root", {key(9)}, {}, {}},
+                                     {"targets", {key(1)}, {}, {}},
+                                     {"snapshot", {key(2)}, {}, {}},
+                                     {"timestamp", {key(3)}, {}, {}}},
+                                    root.expires);
+  put("1.root.json", *tuf::sign_metadata(*other, {test_key(9)}));
+  expect_refused();
+  put("1.root.json", library.root_bytes);
+  EXPECT_TRUE(library.publish("2.0", test_release(2)));
+}
+
 TEST(Publisher, adopts_the_next_root) {
   TestLibrary library;
   ASSERT_TRUE(library.publish("1.0", test_release(1)));
