@@ -12,6 +12,7 @@
 #include "library/disk_source.h"
 #include "library/image_tree.h"
 #include "library/publisher.h"
+#include "library/scratch_file.h"
 #include "os/clock.h"
 #include "os/files.h"
 #include "tree/scan.h"
@@ -123,10 +124,11 @@ struct Source {
 
 Result<Source> open_source(const std::string& path, WorkDisplay& display) {
   Source source;
-  if (std::filesystem::is_regular_file(path)) {
+  std::error_code problem;
+  if (std::filesystem::is_regular_file(path, problem)) {
     display.show("taking the image apart", 0, 0);
-    SEGUE_ASSIGN(auto image,
-                 library::ImageSource::open(path, std::filesystem::temp_directory_path().string()));
+    SEGUE_ASSIGN(const std::string scratch, library::scratch_folder());
+    SEGUE_ASSIGN(auto image, library::ImageSource::open(path, scratch));
     source.tree = image->manifest();
     source.files = std::move(image);
     source.kind = library::ReleaseKind::image;

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <filesystem>
 
 #include "cli/commands.h"
 #include "cli/work_display.h"
@@ -119,10 +118,10 @@ std::string summary_of(const library::ReleaseDiff& diff) {
 }
 
 // Where trees may lie for a while: beside the library if that may be written to.
-std::string room_for_trees(const std::string& directory) {
+Result<std::string> room_for_trees(const std::string& directory) {
   const std::string incoming = directory + "/" + std::string(library::kIncomingFolder);
   if (::access(incoming.c_str(), W_OK) == 0) return incoming;
-  return std::filesystem::temp_directory_path().string();
+  return library::scratch_folder();
 }
 
 Result<os::UniqueFd> new_file(const std::string& path) {
@@ -168,11 +167,11 @@ ExitCode diff_releases(const Context& context) {
     SEGUE_ASSIGN(const auto opened, library::Library::open(options.library));
     SEGUE_ASSIGN(const Release from, opened.find(options.component, options.version));
     SEGUE_ASSIGN(const Release to, opened.find(options.component, options.to_version));
-    return library::diff_releases(opened, from, to, room_for_trees(options.library),
-                                  [&](const library::WorkProgress& progress) {
-                                    display.show(progress.doing, progress.done_bytes,
-                                                 progress.total_bytes);
-                                  });
+    SEGUE_ASSIGN(const std::string room, room_for_trees(options.library));
+    return library::diff_releases(
+        opened, from, to, room, [&](const library::WorkProgress& progress) {
+          display.show(progress.doing, progress.done_bytes, progress.total_bytes);
+        });
   }();
   if (!diff) return output.fail(diff.error());
   output.end_live();

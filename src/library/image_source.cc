@@ -181,15 +181,20 @@ Result<Json> json_file(const Archive& archive, const std::string& path) {
   return fail(ErrorCode::invalid_argument, "'{}' of the image is not JSON", path);
 }
 
-std::string string_in(const Json& json, const char* name) {
+// What an archive says may be of any type. Null: there is no such member.
+Json member_of(const Json& json, const char* name) {
   const auto found = json.is_object() ? json.find(name) : json.end();
-  return found != json.end() && found->is_string() ? found->get<std::string>() : "";
+  return found == json.end() ? Json() : *found;
+}
+std::string string_in(const Json& json, const char* name) {
+  const Json member = member_of(json, name);
+  return member.is_string() ? member.get<std::string>() : "";
 }
 std::vector<std::string> strings_in(const Json& json, const char* name) {
   std::vector<std::string> strings;
-  const auto found = json.is_object() ? json.find(name) : json.end();
-  if (found == json.end() || !found->is_array()) return strings;
-  for (const auto& each : *found) {
+  const Json member = member_of(json, name);
+  if (!member.is_array()) return strings;
+  for (const auto& each : member) {
     if (each.is_string()) strings.push_back(each.get<std::string>());
   }
   return strings;
@@ -222,22 +227,22 @@ Result<Parts> oci_parts(const Archive& archive) {
   Parts parts;
   // An index may lead to another one.
   for (int depth = 0; depth < 4; ++depth) {
-    const auto manifests = index.find("manifests");
-    if (manifests == index.end()) break;
-    if (!manifests->is_array() || manifests->size() != 1) {
+    const Json manifests = member_of(index, "manifests");
+    if (manifests.is_null()) break;
+    if (!manifests.is_array() || manifests.size() != 1) {
       return fail(ErrorCode::invalid_argument, "the archive holds {} images: save one alone",
-                  manifests->is_array() ? manifests->size() : 0);
+                  manifests.is_array() ? manifests.size() : 0);
     }
-    const Json one = (*manifests)[0];
-    const Json notes = one.value("annotations", Json::object());
+    const Json one = manifests[0];
+    const Json notes = member_of(one, "annotations");
     if (const std::string tag = string_in(notes, "org.opencontainers.image.ref.name");
         !tag.empty()) {
       parts.tags = {tag};
     }
     SEGUE_ASSIGN(index, json_file(archive, blob_path(string_in(one, "digest"))));
   }
-  parts.config = blob_path(string_in(index.value("config", Json::object()), "digest"));
-  const Json layers = index.value("layers", Json::array());
+  parts.config = blob_path(string_in(member_of(index, "config"), "digest"));
+  const Json layers = member_of(index, "layers");
   for (const auto& layer : layers) parts.layers.push_back(blob_path(string_in(layer, "digest")));
   return parts;
 }
@@ -291,8 +296,7 @@ class ImageReader {
   Result<void> add_image(const Archive& archive, const Parts& parts) {
     SEGUE_ASSIGN(Bytes config, small_file(archive, parts.config));
     const Json json = Json::parse(config.begin(), config.end(), nullptr, false);
-    const std::vector<std::string> ids =
-        strings_in(json.is_object() ? json.value("rootfs", Json::object()) : Json(), "diff_ids");
+    const std::vector<std::string> ids = strings_in(member_of(json, "rootfs"), "diff_ids");
     if (ids.size() != parts.layers.size() || ids.size() > kMaxLayers) {
       return fail(ErrorCode::data_loss, "the image has {} layers, and its configuration names {}",
                   parts.layers.size(), ids.size());

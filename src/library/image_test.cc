@@ -8,6 +8,7 @@
 #include "library/image_format.h"
 #include "library/image_tree.h"
 #include "library/release_diff.h"
+#include "library/scratch_file.h"
 #include "library/test_library.h"
 
 namespace segue::library {
@@ -259,6 +260,18 @@ TEST_F(Image, is_one_and_is_an_image) {
   }
 }
 
+TEST_F(Image, whose_index_is_of_other_types_is_refused) {
+  for (const char* index : {"[]", "7", "\"text\"", "null", "{\"manifests\":[7]}",
+                            "{\"manifests\":{}}", "{\"config\":1,\"layers\":\"a\"}"}) {
+    const auto refused = open(TarBuilder()
+                                  .file("oci-layout", bytes_of("{}"))
+                                  .file("index.json", bytes_of(index))
+                                  .finish());
+    ASSERT_FALSE(refused) << index;
+    EXPECT_EQ(refused.error().code(), ErrorCode::invalid_argument) << index;
+  }
+}
+
 TEST_F(Image, that_was_edited_on_the_host_is_not_written) {
   ASSERT_TRUE(publish("1", docker_archive({layer_of(1)})));
   const std::string tree = laid_out("1");
@@ -270,6 +283,19 @@ TEST_F(Image, that_was_edited_on_the_host_is_not_written) {
   fs::create_symlink("/etc/passwd", tree + "/layers/000/files/etc/notes");
   EXPECT_FALSE(written(tree));
   EXPECT_EQ(written(library_.directory.path()).error().code(), ErrorCode::invalid_argument);
+}
+
+TEST(ScratchFolder, is_one_or_an_error) {
+  const os::TempDirectory there;
+  ASSERT_EQ(::setenv("TMPDIR", there.path("").c_str(), 1), 0);
+  const auto found = scratch_folder();
+  ASSERT_EQ(::setenv("TMPDIR", there.path("nothing").c_str(), 1), 0);
+  const auto missing = scratch_folder();
+  ::unsetenv("TMPDIR");
+  ASSERT_TRUE(found) << found.error().to_string();
+  EXPECT_TRUE(fs::equivalent(*found, there.path("")));
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code(), ErrorCode::failed_precondition);
 }
 
 TEST(Skeletons, are_read_as_written_and_lead_nowhere_else) {

@@ -7,6 +7,8 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
+#include <system_error>
 
 namespace segue::library {
 
@@ -14,6 +16,14 @@ using base::errno_error;
 using base::fail;
 using base::Result;
 using delta::ByteView;
+
+Result<std::string> scratch_folder() {
+  std::error_code problem;
+  const std::filesystem::path folder = std::filesystem::temp_directory_path(problem);
+  if (!problem) return folder.string();
+  return fail(base::ErrorCode::failed_precondition,
+              "there is no directory for temporary files: let TMPDIR name one, or make /tmp");
+}
 
 Result<os::UniqueFd> unnamed_file(const std::string& folder) {
   os::UniqueFd fd(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));

@@ -9,6 +9,10 @@
 
 namespace segue::library {
 
+// Where the environment wants files that are there for a while (TMPDIR, else /tmp).
+// failed_precondition: that is no directory.
+base::Result<std::string> scratch_folder();
+
 // A file below `folder` that has no name, and is gone when it is closed.
 base::Result<os::UniqueFd> unnamed_file(const std::string& folder);
 
