@@ -9,6 +9,7 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
+from harness.library_run import metadata_bytes
 from harness.measured import run_measured
 from harness.npm_pairs import PAIRS, QUICK_PAIRS, unpack_trees
 from harness.process import BenchError
@@ -17,6 +18,7 @@ from peers.delta_tools import TOOLS, scratch, size_of
 MAX_MEAN_SHARE = 0.90
 MIN_APPLY_MIB_PER_S = 100
 MAX_APPLY_RSS_ANON_MIB = 64
+MAX_METADATA_BYTES = 2048
 # bench_delta's figures that are passed on; the median of the rounds.
 FIGURES = ("bytes", "make_cpu_s", "make_peak_mib", "apply_cpu_s", "apply_mib_per_s",
            "apply_rss_anon_mib")
@@ -47,10 +49,12 @@ class Pairs:
             own_jobs = [lambda: run_own(old, new)] * self._rounds
             for number, job in enumerate(own_jobs):
                 jobs.insert(number * len(tools) // self._rounds + number, job)
-            results = self._run_all(case, jobs, progress)
+            jobs.append(lambda: metadata_bytes(old, new, scratch(directory, "library")))
+            *results, metadata = self._run_all(case, jobs, progress)
             own = [result for result in results if isinstance(result, dict)]
             others = [result for result in results if not isinstance(result, dict)]
-            self._emit(case, report, tree_bytes, own, zip(tools, others))
+            self._emit(case, report, {"tree_bytes": tree_bytes, "metadata_bytes": metadata}, own,
+                       zip(tools, others))
 
     def _run_all(self, case, jobs, progress):
         results = []
@@ -60,10 +64,10 @@ class Pairs:
                 progress.within(case, len(results), len(jobs))
         return results
 
-    def _emit(self, case, report, tree_bytes, own, others):
+    def _emit(self, case, report, sizes, own, others):
         figures = {metric: statistics.median(result[metric] for result in own)
                    for metric in FIGURES}
-        report.emit(case, {"tree_bytes": tree_bytes, **figures})
+        report.emit(case, {**figures, **sizes})
         for tool, outcome in others:
             metrics = {"bytes": outcome.bytes, "make_cpu_s": outcome.make_cpu_s,
                        "make_peak_mib": outcome.make_peak_mib}
@@ -84,6 +88,9 @@ class Pairs:
                 shares.append(share)
             report.check(case, f"{own:,} bytes, {share:.2f} x those of {best[1]} ({best[0]:,}), "
                                "target no more", own <= best[0])
+            metadata = report.value(case, "metadata_bytes")
+            report.check(case, f"{metadata:,} bytes of signed metadata, target <= "
+                               f"{MAX_METADATA_BYTES:,}", metadata <= MAX_METADATA_BYTES)
             speed = report.value(case, "apply_mib_per_s")
             if not pair.is_archive:  # there it is the speed of packing
                 report.check(case, f"applied at {speed:.0f} MiB/s, target >= {MIN_APPLY_MIB_PER_S}",
@@ -104,7 +111,7 @@ class Pairs:
             report.print_table(
                 f"{pair.package} {pair.old} to {pair.new}, {report.value(case, 'tree_bytes'):,} "
                 "bytes", case,
-                {"bytes": "bytes", "make CPU s": "make_cpu_s", "make MiB": "make_peak_mib",
+                {"bytes": "bytes", "metadata": "metadata_bytes", "make CPU s": "make_cpu_s", "make MiB": "make_peak_mib",
                  "apply CPU s": "apply_cpu_s", "apply MiB/s": "apply_mib_per_s",
                  "apply anonymous MiB": "apply_rss_anon_mib"})
         if any(report.has(case) for case, _ in self.steps()):
