@@ -18,7 +18,8 @@ namespace segue::tree {
 std::string shown(std::string_view path);
 
 // What tells that a file was changed, without reading it. All that changes bytes, mode, attributes
-// or the number of links moves the change time, which no program can set.
+// or the number of links moves the change time, which no program can set; a store through a mapping
+// does so once for each page, and again after that was flushed (mmap(2)): flush before you stamp.
 struct FileStamp {
   std::uint64_t inode = 0;
   std::uint64_t size_bytes = 0;
