@@ -94,7 +94,7 @@ struct ApplyLimits {
 // members in a way that this host's compression libraries do not;
 // resource_exhausted at a limit; data_loss when the delta or the base is damaged: what was written
 // has to be thrown away then. On success the returned manifest's root is `target_root`, and every
-// digest that was given to end_file() is in it. Anonymous memory: below 64 MiB, and the two
+// digest that was given to end_file() is in it. Anonymous memory: below 112 MiB, and the two
 // manifests.
 base::Result<Manifest> apply_delta(ByteView delta, const Manifest& base, TreeReader& base_files,
                                    const Digest& target_root, const ApplyLimits& limits,
