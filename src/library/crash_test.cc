@@ -120,6 +120,31 @@ TEST_F(Crash, publishing_that_is_killed_anywhere_goes_on) {
   }
 }
 
+TEST_F(Crash, the_first_release_that_is_killed_anywhere_can_be_published) {
+  const Work publish_first = [](TestLibrary& library, const Disk::Watch& watch) {
+    return library.publish("1.0", small_release(1), watch).has_value();
+  };
+  library_.name = "new";
+  int moments = 0;
+  ASSERT_TRUE(publish_first(library_, [&](const char*, const std::string&, Disk::Moment) {
+    ++moments;
+    return base::Result<void>();
+  }));
+  for (int i = 0; i < moments; ++i) {
+    SCOPED_TRACE(i);
+    fs::remove_all(library_.path());
+    kill_at(i, publish_first);
+    if (const auto left = Library::open(library_.path())) {
+      expect_whole(library_.path());
+      ASSERT_THAT(library_.versions(), ElementsAre("1.0"));
+    } else {
+      ASSERT_EQ(left.error().code(), ErrorCode::not_found) << left.error().to_string();
+    }
+    ASSERT_TRUE(publish_first(library_, {}));
+    expect_whole(library_.path());
+  }
+}
+
 TEST_F(Crash, publishing_on_a_disk_that_fails_anywhere_says_so_and_goes_on) {
   const int moments = moments_of(publish_third);
   for (int i = 0; i < moments; ++i) {
