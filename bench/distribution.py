@@ -20,12 +20,13 @@ from harness.pair_run import Pairs
 from harness.process import BenchError
 from harness.programs import BUILD
 from harness.progress import Progress
+from harness.publish_run import Publish
 from harness.report import Report
 
 # Each is made with the arguments and has: prefix, that of its cases; steps(), a list of (case, seconds
 # expected); run(case, report, progress), which emits figures or raises BenchError; judge(report),
 # which adds checks; and print_tables(report). What it never ran it neither judges nor prints.
-GROUPS = (Pairs,)
+GROUPS = (Pairs, Publish)
 
 
 def parse_arguments():
