@@ -10,6 +10,7 @@
 #include "cli/library_arguments.h"
 #include "cli/near_names.h"
 #include "cli/plan_arguments.h"
+#include "cli/staging_arguments.h"
 #include "cli/trust_arguments.h"
 
 namespace segue::cli {
@@ -73,6 +74,7 @@ class Parser {
     add_trust_commands(app_, arguments_, add);
     add_plan_commands(app_, arguments_, add);
     add_library_commands(arguments_, add);
+    add_staging_commands(arguments_, add);
     add_texts();
   }
 

@@ -8,6 +8,7 @@
 #include "cli/command_text.h"
 #include "cli/library_options.h"
 #include "cli/plan_options.h"
+#include "cli/staging_options.h"
 #include "cli/trust_options.h"
 #include "control/exit_code.h"
 #include "control/options.h"
@@ -41,6 +42,9 @@ enum class Command {
   tuf_init,
   tuf_refresh,
   tuf_download,
+  stage,
+  go_live,
+  verify,
   plan_create,
   plan_list,
   plan_show,
@@ -84,6 +88,7 @@ struct Arguments {
   PlanOptions plan;
   LibraryOptions library;
   control::ServerOptions server;
+  StagingOptions staging;
 };
 
 struct Usage {

@@ -58,6 +58,12 @@ ExitCode dispatch(const Context& context, const Services& services) {
     case Command::tuf_refresh:
     case Command::tuf_download:
       return tuf_client(context);
+    case Command::stage:
+      return stage_release(context);
+    case Command::go_live:
+      return go_live(context);
+    case Command::verify:
+      return verify_place(context);
     case Command::plan_create:
     case Command::plan_list:
     case Command::plan_show:

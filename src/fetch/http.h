@@ -26,7 +26,7 @@ struct HttpLimits {
 };
 
 struct HttpRequest {
-  std::string url;  // http or https
+  std::string url;  // http, https, or file:///PATH as it stands, for what is on this host
   HttpLimits limits;
   // To go on where an earlier transfer ended: bytes from here. A server that sends others is
   // failed_precondition, and the sink gets none of them.

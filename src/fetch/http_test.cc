@@ -14,6 +14,8 @@
 #include <mutex>
 #include <thread>
 
+#include "os/files.h"
+#include "os/temp_directory.h"
 #include "os/unique_fd.h"
 
 namespace segue::fetch {
@@ -245,6 +247,28 @@ TEST(Http, a_server_that_is_not_there_is_unavailable) {
       HttpClient().get(HttpRequest{.url = url, .limits = {.max_bytes = 9}, .byte_count = {}});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code(), ErrorCode::unavailable);
+}
+
+TEST(FileUrl, is_read_under_the_same_bounds) {
+  const os::TempDirectory directory;
+  ASSERT_TRUE(os::write_file_atomically(directory.path("f"), "0123456789"));
+  HttpClient client;
+  HttpRequest request{.url = "file://" + directory.path("f"), .limits = {}, .byte_count = {}};
+  request.limits.max_bytes = 10;
+  EXPECT_EQ(client.get(request).value(), "0123456789");
+  request.first_byte = 4;
+  EXPECT_EQ(client.get(request).value(), "456789");
+  request.byte_count = 2;
+  EXPECT_EQ(client.get(request).value(), "45");
+  request.byte_count.reset();
+  request.limits.max_bytes = 5;
+  EXPECT_EQ(client.get(request).error().code(), ErrorCode::resource_exhausted);
+  request.first_byte = 11;
+  EXPECT_EQ(client.get(request).error().code(), ErrorCode::failed_precondition);
+  request.url += "x";
+  EXPECT_EQ(client.get(request).error().code(), ErrorCode::not_found);
+  request.url = "file://" + directory.path();
+  EXPECT_EQ(client.get(request).error().code(), ErrorCode::not_found);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <map>
 #include <utility>
 
 #include "base/assert.h"
@@ -50,6 +51,16 @@ Piece first_piece(const std::vector<delta::Hole>& holes, std::uint64_t begin, st
   if (next == holes.end() || next->offset_bytes >= end) return {.end = end, .is_hole = false};
   if (next->offset_bytes > begin) return {.end = next->offset_bytes, .is_hole = false};
   return {.end = std::min(end, next->offset_bytes + next->size_bytes), .is_hole = true};
+}
+
+// The first regular file with each content.
+std::map<delta::Digest, std::size_t> by_content(const delta::Manifest& manifest) {
+  std::map<delta::Digest, std::size_t> entries;
+  for (std::size_t i = 0; i < manifest.entries.size(); ++i) {
+    if (manifest.entries[i].type != EntryType::regular) continue;
+    entries.try_emplace(manifest.entries[i].content, i);
+  }
+  return entries;
 }
 
 std::array<timespec, 2> times_of(std::int64_t modified_s) {
@@ -110,6 +121,7 @@ Result<UniqueFd> TreeBuilder::create_file(const std::string& path) {
 }
 
 Result<void> TreeBuilder::reuse(std::size_t target_entry, std::size_t base_entry) {
+  if (options_.only_new_bytes) return {};
   SEGUE_ASSERT(options_.base != nullptr);
   SEGUE_ASSIGN(const UniqueFd source, options_.base->open_file(base_entry));
   if (options_.sharing != Sharing::copy && can_clone_) {
@@ -124,6 +136,7 @@ Result<void> TreeBuilder::reuse(std::size_t target_entry, std::size_t base_entry
 }
 
 Result<void> TreeBuilder::repeat(std::size_t target_entry, std::size_t earlier_entry) {
+  if (options_.only_new_bytes) return {};
   SEGUE_ASSIGN(const UniqueFd source,
                tree_.open(target_->entries.at(earlier_entry).path, O_RDONLY));
   if (options_.sharing != Sharing::copy && can_clone_) {
@@ -346,6 +359,80 @@ Result<void> TreeBuilder::settle_symlink(const Entry& entry) {
     return {};
   }
   return fail(tree_.error("set the time of", entry.path, errno));
+}
+
+Result<void> TreeBuilder::take_what_is_there() {
+  for (std::size_t i = 0; i < states_.size(); ++i) {
+    const Entry& entry = target_->entries[i];
+    if (entry.type != EntryType::regular) continue;
+    SEGUE_ASSIGN(const Beneath::Slot slot, tree_.slot(entry.path));
+    struct stat status{};
+    if (::fstatat(slot.directory, slot.name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+      if (errno == ENOENT) continue;
+      return fail(tree_.error("stat", entry.path, errno));
+    }
+    if (!S_ISREG(status.st_mode) || status.st_nlink != 1 ||
+        static_cast<std::uint64_t>(status.st_size) != entry.size_bytes) {
+      return fail(ErrorCode::failed_precondition, "{} is not the file that was to be written",
+                  shown(entry.path));
+    }
+    states_[i] = State::made;
+    ++report_.files_written;
+    report_.bytes_written += entry.size_bytes;
+  }
+  return {};
+}
+
+Result<void> TreeBuilder::fill_in() {
+  std::map<delta::Digest, std::size_t> in_base;
+  if (options_.base != nullptr) in_base = by_content(options_.base->manifest());
+  std::map<delta::Digest, std::size_t> here;
+  for (std::size_t i = 0; i < states_.size(); ++i) {
+    const Entry& entry = target_->entries[i];
+    if (entry.type == EntryType::regular && states_[i] == State::made) {
+      here.try_emplace(entry.content, i);
+    }
+  }
+  for (std::size_t i = 0; i < states_.size(); ++i) {
+    const Entry& entry = target_->entries[i];
+    if (entry.type != EntryType::regular || states_[i] != State::missing) continue;
+    if (const auto same = same_entry(entry)) {
+      SEGUE_TRY(reuse(i, *same));
+    } else if (const auto from = in_base.find(entry.content); from != in_base.end()) {
+      SEGUE_TRY(reuse(i, from->second));
+    } else if (const auto earlier = here.find(entry.content); earlier != here.end()) {
+      SEGUE_TRY(repeat(i, earlier->second));
+    } else {
+      return fail(ErrorCode::failed_precondition, "nothing has the content of {}",
+                  shown(entry.path));
+    }
+  }
+  return {};
+}
+
+// A file that stays where it is is the one to share.
+std::optional<std::size_t> TreeBuilder::same_entry(const Entry& wanted) const {
+  if (options_.base == nullptr) return std::nullopt;
+  const delta::Manifest& base = options_.base->manifest();
+  const auto found = delta::find_entry(base, wanted.path);
+  if (!found) return std::nullopt;
+  const Entry& entry = base.entries[*found];
+  const bool same = entry.type == EntryType::regular && entry.content == wanted.content &&
+                    entry.size_bytes == wanted.size_bytes;
+  return same ? found : std::nullopt;
+}
+
+Result<BuildReport> complete_tree(const std::string& directory, const delta::Manifest& target,
+                                  const BuildOptions& options) {
+  SEGUE_TRY(delta::check(target));
+  SEGUE_ASSIGN(Beneath tree, Beneath::open(directory));
+  TreeBuilder builder(std::move(tree), options);
+  builder.target_ = &target;
+  builder.states_.assign(target.entries.size(), TreeBuilder::State::missing);
+  SEGUE_TRY(builder.take_what_is_there());
+  SEGUE_TRY(builder.fill_in());
+  SEGUE_TRY(builder.finish(target));
+  return builder.report();
 }
 
 }  // namespace segue::tree

@@ -28,6 +28,9 @@ struct BuildOptions {
   Sharing sharing = Sharing::clone;
   // Files that a program writes to in place: they never become a hard link. Nothing: none.
   std::function<bool(std::string_view path)> is_written_to;
+  // reuse() and repeat() do nothing, and complete_tree() has to follow: for whoever may not touch
+  // what is shared.
+  bool only_new_bytes = false;
   // Of all that is made here, so that it is the same on every host; hard links keep theirs.
   std::optional<std::int64_t> modified_s;  // since the epoch
 };
@@ -71,6 +74,10 @@ class TreeBuilder final : public delta::TreeWriter {
   [[nodiscard]] const BuildReport& report() const { return report_; }
 
  private:
+  friend base::Result<BuildReport> complete_tree(const std::string& directory,
+                                                 const delta::Manifest& target,
+                                                 const BuildOptions& options);
+
   enum class State : std::uint8_t { missing, made, linked };
 
   TreeBuilder(Beneath tree, BuildOptions options);
@@ -84,6 +91,9 @@ class TreeBuilder final : public delta::TreeWriter {
                                 const std::string& path);
   base::Result<void> flush();
   base::Result<void> write_at(const std::uint8_t* bytes, std::size_t size, std::uint64_t offset);
+  base::Result<void> take_what_is_there();
+  base::Result<void> fill_in();
+  [[nodiscard]] std::optional<std::size_t> same_entry(const delta::Entry& wanted) const;
   base::Result<void> make_hard_links(const delta::Manifest& target);
   base::Result<void> settle(const delta::Entry& entry, std::size_t index, bool sync_it);
   base::Result<void> settle_symlink(const delta::Entry& entry);
@@ -102,5 +112,12 @@ class TreeBuilder final : public delta::TreeWriter {
   std::uint64_t written_bytes_ = 0;
   delta::Bytes buffer_;
 };
+
+// Goes on with a tree whose new bytes another process wrote (`only_new_bytes`) and ended well:
+// takes the other contents from the base or from the tree itself, by their digests, and finishes
+// it. The files that were written are taken for what they should be: verify_tree() tells.
+// failed_precondition: a content is nowhere, or what was written is not of such a tree.
+base::Result<BuildReport> complete_tree(const std::string& directory, const delta::Manifest& target,
+                                        const BuildOptions& options);
 
 }  // namespace segue::tree

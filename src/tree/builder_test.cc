@@ -69,6 +69,16 @@ class Builder : public ::testing::Test {
   Manifest target_;
 };
 
+delta::Entry directory(std::string path) {
+  return {.path = std::move(path), .type = delta::EntryType::directory, .mode = 0755};
+}
+delta::Entry symlink(std::string path, std::string target) {
+  return {.path = std::move(path),
+          .type = delta::EntryType::symlink,
+          .mode = 0777,
+          .link_target = std::move(target)};
+}
+
 void fill(const TestTree& tree, std::string_view version) {
   tree.file("bin/app", std::string(100'000, 'p') + std::string(version), 0755);
   tree.file("bin/setuid", "rights", 04711);
@@ -104,6 +114,35 @@ TEST_P(BuilderSharing, makes_a_tree_of_everything_a_tree_can_hold) {
 
 INSTANTIATE_TEST_SUITE_P(All, BuilderSharing,
                          ::testing::Values(Sharing::copy, Sharing::clone, Sharing::hard_link));
+
+TEST_F(Builder, completes_a_tree_whose_new_bytes_another_process_wrote) {
+  const TestTree base;
+  const TestTree target;
+  fill(base, "1.0");
+  fill(target, "1.1");
+  target.file("moved/away", "does not change");
+  base_ = scanned(base);
+  target_ = scanned(target);
+  auto base_files = DiskTree::open(base.path(), base_).value();
+  auto target_files = DiskTree::open(target.path(), target_).value();
+  const auto delta = delta::make_delta(base_, base_files, target_, target_files).value();
+  const auto builder = TreeBuilder::create(built(), {.only_new_bytes = true}).value();
+  ASSERT_TRUE(delta::apply_delta(delta, base_, base_files, delta::root_of(target_),
+                                 {.max_target_bytes = 1 << 30}, *builder));
+  const BuildOptions options{.base = &base_files, .sharing = Sharing::hard_link};
+  const auto report = complete_tree(built(), target_, options);
+  ASSERT_TRUE(report) << report.error().to_string();
+  expect_built();
+  EXPECT_EQ(report->files_written, 3U);
+}
+
+TEST_F(Builder, does_not_complete_a_tree_with_something_else_in_a_files_place) {
+  const auto builder = TreeBuilder::create(built(), {.only_new_bytes = true}).value();
+  const Manifest manifest{.entries = {directory(""), {.path = "f", .mode = 0644}}};
+  ASSERT_TRUE(builder->begin(manifest));
+  ASSERT_EQ(::symlink("/etc/passwd", built("f").c_str()), 0);
+  EXPECT_FALSE(complete_tree(built(), manifest, {}));
+}
 
 TEST_F(Builder, shares_what_stays_and_nothing_else) {
   const TestTree base;
@@ -186,16 +225,6 @@ TEST_F(Builder, refuses_a_directory_that_exists) {
   const auto builder = TreeBuilder::create(built(), {});
   ASSERT_FALSE(builder);
   EXPECT_EQ(builder.error().code(), base::ErrorCode::already_exists);
-}
-
-delta::Entry directory(std::string path) {
-  return {.path = std::move(path), .type = delta::EntryType::directory, .mode = 0755};
-}
-delta::Entry symlink(std::string path, std::string target) {
-  return {.path = std::move(path),
-          .type = delta::EntryType::symlink,
-          .mode = 0777,
-          .link_target = std::move(target)};
 }
 
 TEST_F(Builder, refuses_paths_that_lead_out_of_the_tree) {

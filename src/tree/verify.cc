@@ -179,6 +179,7 @@ class Verifier {
 
   void add(Kind kind, const std::string& path, std::string detail) {
     ++result_.difference_count;
+    if (kind == Kind::unexpected) ++result_.unexpected_count;
     // Those behind the bound are dropped only once the order is known.
     if (result_.differences.size() >= kMaxHeld) return;
     result_.differences.push_back({.kind = kind, .path = path, .detail = std::move(detail)});

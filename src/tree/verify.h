@@ -45,10 +45,13 @@ struct VerifyOptions {
 struct Verification {
   std::vector<Difference> differences;  // in path order, the first of all
   std::uint64_t difference_count = 0;
-  std::vector<FileStamp> stamps;  // of the manifest's entries, as they were found
+  std::uint64_t unexpected_count = 0;  // of these: what is there besides
+  std::vector<FileStamp> stamps;       // of the manifest's entries, as they were found
   std::uint64_t bytes_read = 0;
 
   [[nodiscard]] bool matches() const { return difference_count == 0; }
+  // Everything that should be there is, as it should be.
+  [[nodiscard]] bool has_all() const { return difference_count == unexpected_count; }
 };
 
 // Compares a tree on disk with its manifest. Where it stores holes is not compared: that is up to

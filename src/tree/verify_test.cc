@@ -98,6 +98,7 @@ TEST_F(Verify, counts_what_it_does_not_list) {
   EXPECT_THAT(verified->differences, SizeIs(5));
   EXPECT_EQ(verified->difference_count, 20U);
   EXPECT_FALSE(verified->matches());
+  EXPECT_TRUE(verified->has_all());
 }
 
 TEST_F(Verify, does_not_read_what_is_known_to_be_unchanged) {

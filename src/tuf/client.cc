@@ -288,6 +288,7 @@ Command Client::accept_role(Targets targets) {
 Command Client::search(const Targets& targets) {
   if (const auto file = targets.targets.find(target_path_); file != targets.targets.end()) {
     found_ = FoundTarget{target_path_, file->second, visit_.role};
+    found_role_ = targets;
     return ask(Step::idle, Done{});
   }
   if (targets.delegations) {

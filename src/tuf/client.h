@@ -104,6 +104,8 @@ class Client {
   [[nodiscard]] bool is_fresh() const { return fresh_; }
   // What the last find() came to.
   [[nodiscard]] const std::optional<FoundTarget>& found() const { return found_; }
+  // All that the role says which describes it.
+  [[nodiscard]] const Targets& found_role() const { return found_role_; }
   // Only while is_fresh().
   [[nodiscard]] const TrustedMetadata& trusted() const { return *trusted_; }
   [[nodiscard]] const Targets& targets() const { return targets_; }
@@ -166,6 +168,7 @@ class Client {
   Targets pending_targets_;    // what they say, if they are a role's
   Targets targets_;            // the top-level role
   std::optional<FoundTarget> found_;
+  Targets found_role_;
 
   // One search
   std::string target_path_;
