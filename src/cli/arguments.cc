@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 
+#include "cli/agent_arguments.h"
 #include "cli/library_arguments.h"
 #include "cli/near_names.h"
 #include "cli/plan_arguments.h"
@@ -73,6 +74,7 @@ class Parser {
     };
     add_trust_commands(app_, arguments_, add);
     add_plan_commands(app_, arguments_, add);
+    add_agent_command(app_, arguments_, add);
     add_library_commands(arguments_, add);
     add_staging_commands(arguments_, add);
     add_texts();

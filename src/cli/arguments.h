@@ -10,6 +10,7 @@
 #include "cli/plan_options.h"
 #include "cli/staging_options.h"
 #include "cli/trust_options.h"
+#include "control/agent_options.h"
 #include "control/exit_code.h"
 #include "control/options.h"
 #include "control/server_options.h"
@@ -49,6 +50,7 @@ enum class Command {
   plan_list,
   plan_show,
   plan_cancel,
+  agent,
   publish,
   releases,
   diff_releases,
@@ -86,6 +88,7 @@ struct Arguments {
   std::string page;  // manual: empty asks for the names of all
   TrustOptions trust;
   PlanOptions plan;
+  control::AgentOptions agent;
   LibraryOptions library;
   control::ServerOptions server;
   StagingOptions staging;

@@ -34,6 +34,7 @@ control::ExitCode stage_release(const Context& context);
 control::ExitCode go_live(const Context& context);
 control::ExitCode verify_place(const Context& context);
 control::ExitCode manage_plans(const Context& context);  // plan …
+control::ExitCode agent(const Context& context, const control::RunAgent& run);
 control::ExitCode publish(const Context& context);
 control::ExitCode show_releases(const Context& context);
 control::ExitCode diff_releases(const Context& context);

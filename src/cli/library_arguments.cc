@@ -57,6 +57,9 @@ void add_publish(Arguments& arguments, const AddCommand& add) {
   app->add_option("--version", options.version, "The release's name, once and for ever")
       ->required();
   app->add_option("--commit", options.commit, "What it was built from");
+  app->add_option("--plans", options.plans,
+                  "Refuse while a plan of COMPONENT in this directory goes live")
+      ->type_name("DIR");
   app->add_option("--root", options.root,
                   "The root of a new library, or the next root of an old one (N.root.json)")
       ->type_name("FILE");

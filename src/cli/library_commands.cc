@@ -15,6 +15,7 @@
 #include "library/scratch_file.h"
 #include "os/clock.h"
 #include "os/files.h"
+#include "plans/plan_folder.h"
 #include "tree/scan.h"
 
 namespace segue::cli {
@@ -198,6 +199,12 @@ library::GcPolicy policy_of(const LibraryOptions& options, bool dry_run) {
 ExitCode publish(const Context& context) {
   Output& output = context.output;
   const os::SystemClock clock;
+  const LibraryOptions& options = context.arguments.library;
+  if (!options.plans.empty()) {
+    const auto now = std::chrono::floor<std::chrono::seconds>(clock.realtime_now());
+    const auto free = plans::PlanFolder(options.plans).check_publishing(options.component, now);
+    if (!free) return output.fail(free.error());
+  }
   WorkDisplay display(output, clock);
   const auto report =
       publish_source(context.arguments.library, context.arguments.dry_run, display, clock);

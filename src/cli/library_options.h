@@ -24,6 +24,7 @@ struct LibraryOptions {
   std::uint32_t deltas = 3;
   bool delegate = false;
   std::uint32_t threads = 0;
+  std::string plans;  // the directory of plans that may forbid publishing; empty: none
   std::uint32_t wait_s = 600;
   std::uint32_t expires_days = 365;
   std::uint32_t timestamp_days = 7;

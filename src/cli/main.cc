@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "agent/command.h"
 #include "cli/program.h"
 #include "server/command.h"
 
 int main(int argc, char** argv) {
-  return segue::cli::run_program(argc, argv, {.serve = segue::server::run_command});
+  return segue::cli::run_program(
+      argc, argv, {.agent = segue::agent::run_command, .serve = segue::server::run_command});
 }

@@ -69,6 +69,8 @@ ExitCode dispatch(const Context& context, const Services& services) {
     case Command::plan_show:
     case Command::plan_cancel:
       return manage_plans(context);
+    case Command::agent:
+      return agent(context, services.agent);
     case Command::publish:
       return publish(context);
     case Command::releases:

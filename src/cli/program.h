@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "control/agent_options.h"
 #include "control/server_options.h"
 
 namespace segue::cli {
 
 // What commands stand for that are libraries of this one's layer: the program knows both.
 struct Services {
+  control::RunAgent agent;
   control::RunServer serve;
 };
 

@@ -54,6 +54,9 @@ void add_go_live(Arguments& arguments, const AddCommand& add) {
   app->add_option("VERSION", options.version, "Which one, if several wait");
   app->add_option("--component", options.component, "Of which component");
   app->add_flag("--undo", options.undo, "Back to the tree that was live before");
+  app->add_option("--if-live", options.if_live,
+                  "With --undo: only if VERSION is live, so that it can be repeated")
+      ->type_name("VERSION");
   app->add_option(
          "--check", options.check,
          "What to read again before: changed (default; files that were touched), all, none")

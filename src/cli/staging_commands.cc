@@ -173,9 +173,20 @@ ExitCode go_live(const Context& context) {
     return output.finish(ExitCode::usage,
                          "--undo goes back to the tree before; it takes no VERSION");
   }
+  if (!options.if_live.empty() && !options.undo) {
+    return output.finish(ExitCode::usage, "--if-live belongs to --undo");
+  }
   auto place = open_place(options, "go-live");
   if (!place) return output.fail(place.error());
   say_notes(output, place->notes());
+  if (!options.if_live.empty()) {
+    const staging::PlacedTree* live = place->live();
+    const bool is_live = live != nullptr && live->record.version == options.if_live;
+    if (!is_live) {
+      return output.finish(
+          ExitCode::done, fmt::format("{} is not live: there is nothing to undo", options.if_live));
+    }
+  }
   const staging::SwitchOptions how{
       .check = check_of(options.check), .dry_run = context.arguments.dry_run, .progress = {}};
   const auto report = options.undo

@@ -140,6 +140,7 @@ void PlaceDecider::on(const Staged& event) {
   Progress* progress = find(event.plan);
   if (progress == nullptr || progress->phase != Phase::waiting) return;
   progress->staged = true;
+  progress->text.clear();
   progress->alarmed = false;
 }
 
@@ -148,9 +149,8 @@ void PlaceDecider::on(const StagingFailed& event) {
   Progress* progress = find(event.plan);
   if (progress == nullptr || progress->phase != Phase::waiting) return;
   Retry& retry = retries_[event.plan];
-  retry.not_published = event.not_published;
-  base::Duration delay = kPublishedPoll;
-  if (event.not_published) {
+  base::Duration delay = kPoll;
+  if (event.refused) {
     retry.failures = 0;
   } else {
     delay = kFirstRetry;
@@ -220,14 +220,13 @@ void PlaceDecider::review_lateness(Progress& progress) {
       known == estimates_.end() ? progress.plan.staging_estimate : known->second;
   if (instant() + with_reserve(estimate) < progress.due) return;
   progress.alarmed = true;
-  const auto retry = retries_.find(progress.plan.id);
-  const bool not_published = retry != retries_.end() && retry->second.not_published;
+  const std::string why = progress.text.empty() ? "" : " (" + progress.text + ")";
   commands_.push_back(Alarm{
       progress.plan.id,
-      fmt::format("will be late: version {} is not {} yet, staging takes about {}, and it goes "
-                  "live in {}",
-                  progress.plan.version, not_published ? "published" : "staged",
-                  span_text(estimate), span_text(std::max(seconds(0), progress.due - instant())))});
+      fmt::format("will be late: version {} is not staged yet{}, which takes about {}, and it "
+                  "goes live in {}",
+                  progress.plan.version, why, span_text(estimate),
+                  span_text(std::max(seconds(0), progress.due - instant())))});
 }
 
 bool PlaceDecider::may_begin(Progress& progress) {

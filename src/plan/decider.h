@@ -26,7 +26,7 @@ struct Staged {
 };
 struct StagingFailed {
   std::string plan;
-  bool not_published = false;  // there is no such version so far
+  bool refused = false;  // by what is there: no such version so far, or no line to it
   std::string text;
 };
 struct StagingEstimated {
@@ -95,7 +95,7 @@ class PlaceDecider {
   // long.
   static constexpr base::Duration kClockSettles = std::chrono::seconds(30);
   static constexpr base::Duration kClockStep = std::chrono::seconds(2);
-  static constexpr base::Duration kPublishedPoll = std::chrono::seconds(60);
+  static constexpr base::Duration kPoll = std::chrono::seconds(60);
   static constexpr base::Duration kFirstRetry = std::chrono::seconds(5);
   static constexpr base::Duration kMaxRetry = std::chrono::minutes(10);
   static constexpr int kSwitchBackTries = 3;
@@ -118,7 +118,6 @@ class PlaceDecider {
   struct Retry {
     std::uint32_t failures = 0;
     base::MonotonicTime at{};
-    bool not_published = false;
   };
 
   void on(const PlansRead& event);

@@ -147,7 +147,8 @@ TEST_F(DeciderTest, a_version_that_is_not_built_yet_is_asked_for_and_an_alarm_te
   send(StagingFailed{"p", true, "chat has no release 2"});
   at("2026-12-01T00:22:30Z");  // 30 min and a quarter of them before
   send(TimePassed{});
-  EXPECT_THAT(alarms(), HasSubstr("will be late: version 2 is not published yet"));
+  EXPECT_THAT(alarms(),
+              HasSubstr("will be late: version 2 is not staged yet (chat has no release 2)"));
   at("2026-12-01T00:30:00Z");
   send(TimePassed{});
   EXPECT_EQ(alarms(), "");
@@ -160,7 +161,7 @@ TEST_F(DeciderTest, a_version_that_is_not_built_yet_is_asked_for_and_an_alarm_te
 TEST_F(DeciderTest, what_a_host_measured_goes_before_the_plans_estimate) {
   send(PlansRead{{plan_}});
   send(StagingEstimated{"p", std::chrono::hours(20)});
-  EXPECT_THAT(alarms(), HasSubstr("staging takes about 20 h"));
+  EXPECT_THAT(alarms(), HasSubstr("takes about 20 h"));
 }
 
 TEST_F(DeciderTest, a_time_that_was_missed_is_skipped) {

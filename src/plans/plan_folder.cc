@@ -10,6 +10,7 @@
 
 #include "os/files.h"
 #include "plan/plan_document.h"
+#include "plan/schedule.h"
 
 namespace segue::plans {
 namespace {
@@ -113,6 +114,24 @@ Result<void> PlanFolder::add(const Plan& plan) const {
 
 Result<void> PlanFolder::replace(const Plan& plan) const {
   return os::write_file_atomically(path_of(plan.id), plan::write_plan(plan));
+}
+
+Result<void> PlanFolder::check_publishing(const std::string& component, plan::Instant now) const {
+  SEGUE_ASSIGN(const Contents contents, read());
+  if (!contents.unreadable.empty()) {
+    const auto& [file, error] = contents.unreadable.front();
+    return fail(
+        ErrorCode::failed_precondition,
+        "{}/{} cannot be read ({}), and may be a plan that goes live: mend it or move it away",
+        directory_, file, error.message());
+  }
+  const auto freeze = plan::publishing_freeze(contents.plans, component, now);
+  if (!freeze) return {};
+  const plan::LocalTime until(freeze->to.time_since_epoch());
+  return fail(ErrorCode::failed_precondition,
+              "publishing of {} is frozen until {}Z, while plan {} goes live: publish after it, or "
+              "cancel the plan",
+              component, plan::to_string(until), freeze->plan);
 }
 
 Result<std::vector<std::string>> PlanFolder::reports(const std::string& id) const {

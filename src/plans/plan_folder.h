@@ -34,6 +34,11 @@ class PlanFolder {
   [[nodiscard]] base::Result<void> add(const plan::Plan& plan) const;
   [[nodiscard]] base::Result<void> replace(const plan::Plan& plan) const;
 
+  // Refuses (failed_precondition, with the plan's name) while a plan of the component goes live,
+  // and where a file cannot be read, as it may be such a plan.
+  [[nodiscard]] base::Result<void> check_publishing(const std::string& component,
+                                                    plan::Instant now) const;
+
   // What hosts told about a plan: whole documents, in the order of their files' names.
   [[nodiscard]] base::Result<std::vector<std::string>> reports(const std::string& id) const;
 

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/command.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <array>
+#include <climits>
+#include <nlohmann/json.hpp>
+
+#include "agent/agent.h"
+#include "agent/places_file.h"
+#include "os/file_lock.h"
+#include "os/files.h"
+#include "os/paths.h"
+#include "plans/system_zones.h"
+#include "tuf/metadata.h"
+
+extern char** environ;
+
+namespace segue::agent {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+using control::AgentOptions;
+using control::PlaceOptions;
+
+Result<std::vector<PlaceOptions>> places_of(const AgentOptions& options) {
+  if (options.places.empty()) {
+    std::vector<PlaceOptions> places = {options.place};
+    SEGUE_TRY(check_places(places));
+    return places;
+  }
+  SEGUE_ASSIGN(const std::string bytes, os::read_file(options.places, kMaxPlacesBytes));
+  auto places = read_places(bytes);
+  if (places) return places;
+  return fail(std::move(places).error().with(options.places));
+}
+
+std::string host_name() {
+  std::array<char, HOST_NAME_MAX + 1> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0) return "unknown";
+  return name.data();
+}
+
+std::string own_file() {
+  std::array<char, PATH_MAX> path{};
+  const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size() - 1);
+  return length > 0 ? std::string(path.data(), static_cast<std::size_t>(length)) : "segue";
+}
+
+Result<Agent::Settings> settings_of(const AgentOptions& options) {
+  SEGUE_ASSIGN(const os::Directories directories, os::directories());
+  Agent::Settings settings;
+  SEGUE_ASSIGN(settings.places, places_of(options));
+  settings.plans = options.plans.empty() ? directories.state + "/plans" : options.plans;
+  settings.state = options.state.empty() ? directories.state + "/agent" : options.state;
+  settings.report_command = options.report_command;
+  settings.host = host_name();
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    settings.environment.emplace_back(*variable);
+  }
+  settings.segue = own_file();
+  settings.unsafe_fault = options.unsafe_fault;
+  settings.kill_self = [] { ::kill(::getpid(), SIGKILL); };
+  return settings;
+}
+
+Result<os::FileLock> lock_state(const std::string& directory) {
+  SEGUE_TRY(os::ensure_private_directory(directory));
+  auto lock = os::FileLock::acquire(directory + "/lock", "segue agent", base::Duration(0));
+  if (lock) return lock;
+  return fail(ErrorCode::failed_precondition,
+              "another agent runs with {}: end it, or choose another --state ({})", directory,
+              lock.error().message());
+}
+
+// What the places would do, from what is kept and what is planned.
+Result<void> describe(const Agent::Settings& settings, const plan::Zones& zones,
+                      const control::PrintAnswer& print) {
+  SEGUE_ASSIGN(const auto contents, plans::PlanFolder(settings.plans).read());
+  for (const auto& place : settings.places) {
+    std::size_t count = 0;
+    for (const auto& plan : contents.plans) {
+      const plan::Site* site = plan.site(place.site);
+      if (plan.component != place.component || site == nullptr || plan.cancelled) continue;
+      SEGUE_ASSIGN(const std::string local, plan::local_text(zones, site->zone, site->at));
+      ++count;
+      print(fmt::format("{}: {} goes live in {} at {}", plan.id, plan.version, place.place, local),
+            nlohmann::json{{"component", place.component},
+                           {"place", place.place},
+                           {"plan", plan.id},
+                           {"version", plan.version},
+                           {"at", tuf::to_string(site->at)},
+                           {"local", local}}
+                .dump());
+    }
+    if (count == 0) {
+      print(fmt::format("{}: nothing is planned for site {}", place.component, place.site),
+            nlohmann::json{{"component", place.component}, {"plan", nullptr}}.dump());
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> run_command(const AgentOptions& options, const control::PrintAnswer& print) {
+  SEGUE_ASSIGN(const Agent::Settings settings, settings_of(options));
+  const plans::SystemZones zones;
+  if (options.dry_run) return describe(settings, zones, print);
+  SEGUE_ASSIGN(const os::FileLock lock, lock_state(settings.state));
+  SEGUE_ASSIGN(const os::UniqueFd signals, os::signal_fd({SIGTERM, SIGINT}));
+  const os::SystemClock clock;
+  const base::Log log({.now = [&clock] { return clock.realtime_now(); }});
+  SEGUE_ASSIGN(os::EpollLoop loop, os::EpollLoop::create(clock));
+  SEGUE_TRY(loop.watch(signals.get(), EPOLLIN, [&loop](std::uint32_t) { loop.stop(); }));
+  SEGUE_ASSIGN(const auto agent, Agent::open(loop, clock, log, zones, settings));
+  log.info("agent.started", {{"places", settings.places.size()}, {"plans", settings.plans}});
+  SEGUE_TRY(agent->start());
+  SEGUE_TRY(loop.run());
+  log.info("agent.ends");
+  return {};
+}
+
+}  // namespace segue::agent

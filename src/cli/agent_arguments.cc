@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/agent_arguments.h"
+
+#include <CLI/CLI.hpp>
+
+namespace segue::cli {
+namespace {
+
+void add_commands(CLI::App& app, control::PlaceOptions& place) {
+  app.add_option("--stop", place.stop, "A shell command that closes what runs")->type_name("CMD");
+  app.add_option("--start", place.start, "… that starts what is live")->type_name("CMD");
+  app.add_option("--upgrade", place.upgrade,
+                 "… instead of both: hands over to what is live, as 'segue upgrade NAME PROGRAM'")
+      ->type_name("CMD");
+  app.add_option("--step-limit-s", place.step_limit_s, "Limit of each command (120)")
+      ->check(CLI::Range(1, 86'400))
+      ->type_name("S");
+}
+
+void add_health(CLI::App& app, control::PlaceOptions& place) {
+  app.add_option("--health-cmd", place.health_command, "A shell command that has to exit with 0")
+      ->type_name("CMD");
+  app.add_option("--health-tcp", place.health_tcp, "HOST:PORT that has to accept");
+  app.add_option("--health-http", place.health_http,
+                 "http://ADDRESS:PORT/PATH that has to answer with 2xx or 3xx")
+      ->type_name("URL");
+  app.add_option("--health-within-s", place.health_within_s,
+                 "By when it has to be good after the start (60)")
+      ->check(CLI::Range(1, 86'400))
+      ->type_name("S");
+  app.add_option("--health-good", place.health_good_in_row, "… so many times in a row (3)")
+      ->check(CLI::Range(1, 1'000))
+      ->type_name("N");
+  app.add_flag_callback(
+      "--no-undo", [&place] { place.undoes = false; },
+      "Leave the new version live where starting it or the health check fails");
+}
+
+}  // namespace
+
+void add_agent_command(CLI::App& program, Arguments& arguments, const AddCommand& add) {
+  control::AgentOptions& options = arguments.agent;
+  control::PlaceOptions& place = options.place;
+  CLI::App* agent =
+      add(Command::agent, "agent",
+          "Keep plans on this host: stage ahead, go live at the preset time", &program);
+  agent
+      ->add_option("--places", options.places,
+                   "The places of this host, as places.json; instead of the options for one")
+      ->type_name("FILE");
+  agent->add_option("--component", place.component, "What goes live")->type_name("C");
+  agent->add_option("--place", place.place, "Where its trees stand")->type_name("DIR");
+  agent->add_option("--site", place.site, "The site in plans that this host belongs to (default)")
+      ->type_name("NAME");
+  agent->add_option("--library", place.library, "Where releases come from: a URL or a directory")
+      ->type_name("URL");
+  agent
+      ->add_option("--stage-option", place.stage_options,
+                   "One more option of `segue stage`, as --stage-option=--root=root.json")
+      ->allow_extra_args(false)
+      ->type_name("OPTION");
+  add_commands(*agent, place);
+  add_health(*agent, place);
+  agent->add_option("--plans", options.plans, "Where plans are kept (/var/lib/segue/plans)")
+      ->type_name("DIR");
+  agent->add_option("--state", options.state, "What the agent keeps (/var/lib/segue/agent)")
+      ->type_name("DIR");
+  agent
+      ->add_option("--report-cmd", options.report_command,
+                   "A shell command that delivers the report in $SEGUE_REPORT (default: it is "
+                   "copied to the plans directory)")
+      ->type_name("CMD");
+  agent->add_option("--unsafe-fault", options.unsafe_fault,
+                    "UNSAFE, for tests: the agent kills itself (STEP:before|after)");
+  agent->add_flag("--dry-run", arguments.dry_run, "Say what it would do, and do nothing");
+}
+
+}  // namespace segue::cli

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""segue agent with a real release library, real trees and real services: goes live by itself."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+
+import pytest
+
+from keeper_tools import CounterClient, Segue
+from library_tools import Publisher
+from support import free_port, wait_until
+
+SERVER = """#!/usr/bin/python3 -S
+import http.server, pathlib, sys
+version = pathlib.Path(__file__).parent.parent.joinpath("version").read_text().strip()
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(503 if version.startswith("bad") else 200)
+        self.end_headers()
+        self.wfile.write(version.encode())
+    def log_message(self, *_):
+        pass
+
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+# Stops and starts so that doing it twice comes to the same.
+CONTROL = """#!/bin/sh
+stop() {
+  [ -e pid ] || return 0
+  kill "$(cat pid)" 2>/dev/null
+  while kill -0 "$(cat pid)" 2>/dev/null; do sleep 0.02; done
+  rm -f pid
+}
+cd "$(dirname "$0")" || exit 1
+stop
+[ "$1" = start ] || exit 0
+setsid place/live/bin/server "$2" </dev/null >/dev/null 2>&1 &
+echo $! >pid
+"""
+
+
+class Host:
+    """A place with version 1 live, its library, and the agent."""
+
+    def __init__(self, build_dir, path):
+        self.path, self.place = path, path / "place"
+        self.segue = Segue(build_dir, path)
+        (path / "publisher").mkdir()
+        self.publisher = Publisher(build_dir, path / "publisher")
+        self.port = free_port()
+        self.agent = None
+        self.place.mkdir()
+        (path / "control").write_text(CONTROL)
+        (path / "control").chmod(0o755)
+
+    def publish(self, version, files):
+        tree = self.path / f"tree-{version}"
+        (tree / "bin").mkdir(parents=True)
+        (tree / "version").write_text(version + "\n")
+        for name, content in files.items():
+            file = tree / "bin" / name
+            file.write_bytes(content)
+            file.chmod(0o755)
+        self.publisher.publish(tree, version)
+
+    def publish_server(self, version):
+        self.publish(version, {"server": SERVER.encode()})
+
+    def make_live(self, version):
+        self.done("stage", "chat", version, "--library", self.publisher.library, "--place", self.place,
+                  "--root", self.publisher.path / "1.root.json")
+        self.done("go-live", self.place, version)
+
+    def control(self, command):
+        subprocess.run([self.path / "control", command, str(self.port)], check=True, timeout=30)
+
+    def done(self, *words):
+        answer = self.segue.plain(*words)
+        assert answer.exit == 0, answer
+        return answer
+
+    def plan(self, version, at="+0s", *more):
+        self.done("plan", "create", "--component", "chat", "--version", version, "--at", at,
+                  "--id", f"to-{version}", *more)
+
+    def start_agent(self, *more):
+        words = ["agent", "--component", "chat", "--place", self.place, "--library",
+                 self.publisher.library, *more]
+        with open(self.path / "agent.log", "a", encoding="utf-8") as log:
+            self.agent = subprocess.Popen([self.segue.program, *map(str, words)], stderr=log,
+                                          stdin=subprocess.DEVNULL, env=self.segue.environment)
+
+    def start_classic_agent(self, *more):
+        control = self.path / "control"
+        self.start_agent("--stop", f"{control} stop", "--start", f"{control} start {self.port}",
+                         "--health-http", f"http://127.0.0.1:{self.port}/",
+                         "--health-within-s", "5", *more)
+
+    def kill_agent(self):
+        self.agent.kill()
+        self.agent.wait(timeout=30)
+
+    def log(self):
+        return (self.path / "agent.log").read_text()
+
+    def report(self, version):
+        def arrived():
+            reports = self.done("plan", "show", f"to-{version}", "--json").last.get("reports", [])
+            return next((report for report in reports if report["outcome"] != "alarm"), None)
+        return wait_until(arrived, f"the report about {version}; {self.log()}", 60)
+
+    def served(self):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=5) as answer:
+                return answer.read().decode()
+        except (urllib.error.URLError, ConnectionError):
+            return None
+
+    def finish(self):
+        if self.agent and self.agent.poll() is None:
+            self.kill_agent()
+        self.control("stop")
+        self.segue.finish()
+
+
+@pytest.fixture(name="host")
+def _host(build_dir, short_dir):
+    host = Host(build_dir, short_dir)
+    yield host
+    host.finish()
+
+
+@pytest.fixture(name="server_host")
+def _server_host(host):
+    host.publish_server("1")
+    host.make_live("1")
+    host.control("start")
+    wait_until(lambda: host.served() == "1", "version 1 serves")
+    return host
+
+
+def test_goes_live_at_the_preset_time_with_the_library_gone(server_host):
+    host = server_host
+    host.publish_server("2")
+    host.plan("2", "+15s")
+    host.start_classic_agent()
+    wait_until(lambda: "staging.done" in host.log(), "version 2 is staged", 60)
+    shutil.move(host.publisher.library, host.path / "gone")
+    report = host.report("2")
+    assert report["outcome"] == "live", report
+    assert [step["step"] for step in report["steps"]] == ["stop-old", "switch-over", "start-new",
+                                                          "check-new"]
+    assert report["began"] >= report["planned"]
+    assert host.served() == "2"
+
+
+def test_a_bad_version_is_undone_and_the_old_one_serves(server_host):
+    host = server_host
+    host.publish_server("bad")
+    host.plan("bad")
+    host.start_classic_agent()
+    report = host.report("bad")
+    assert report["outcome"] == "undone" and "answers with 503" in report["text"], report
+    assert host.served() == "1"
+    host.done("verify", host.place)
+
+
+@pytest.mark.parametrize("version", ["2", "bad"])
+def test_killed_again_and_again_it_finishes_or_reverts(server_host, version):
+    host = server_host
+    host.publish_server(version)
+    host.plan(version)
+    generator = random.Random(version)
+    for _ in range(8):
+        host.start_classic_agent()
+        try:
+            host.agent.wait(timeout=generator.uniform(0.05, 1.5))
+        except subprocess.TimeoutExpired:
+            host.kill_agent()
+    host.start_classic_agent()
+    report = host.report(version)
+    assert report["outcome"] == ("live" if version == "2" else "undone"), report
+    assert host.served() == ("2" if version == "2" else "1")
+    host.done("verify", host.place)
+
+
+def test_a_version_that_is_published_later_goes_live_late_within_its_limit(server_host):
+    host = server_host
+    host.plan("2", "+0s", "--missed", "at-once")
+    host.start_classic_agent()
+    wait_until(lambda: "will be late" in host.log(), "the alarm")
+    host.kill_agent()
+    host.publish_server("2")
+    host.start_classic_agent()
+    assert host.report("2")["outcome"] == "live"
+    assert host.served() == "2"
+
+
+def test_a_live_handoff_keeps_the_connection(host):
+    counter = host.segue.counter.read_bytes()
+    for version in ("1", "2"):
+        host.publish(version, {"counter": counter})
+    host.make_live("1")
+    program = [f"{host.place}/live/bin/counter", "--listen", f"tcp:127.0.0.1:{host.port}", "--version"]
+    assert host.segue("run", "c", "--", *program, "1").exit == 0
+    client = CounterClient(host.port)
+    assert client.version() == "1"
+    host.plan("2")
+    upgrade = f'{host.segue.program} upgrade c {" ".join(program)} "$(cat {host.place}/live/version)"'
+    host.start_agent("--upgrade", upgrade, "--health-tcp", f"127.0.0.1:{host.port}")
+    report = host.report("2")
+    assert report["outcome"] == "live", report
+    assert client.version() == "2"
+
+
+def test_publishing_is_refused_while_a_plan_goes_live(server_host):
+    host = server_host
+    tree = host.path / "tree-1"
+    plans = ("--plans", host.path / "s/plans")
+    host.plan("2", "2030-01-01T02:00 UTC")
+    host.publisher.publish(tree, "1.1", *plans)
+    host.plan("3", "+5m")
+    publish = ("publish", tree, "--library", "library", "--component", "chat", "--version", "1.2",
+               *host.publisher.signing(), *plans)
+    refused = host.publisher.run(*publish)
+    assert refused.returncode == 4 and "while plan to-3 goes live" in refused.stderr, refused
+    host.done("plan", "cancel", "to-3")
+    host.publisher.done(*publish)
+
+
+def test_a_second_agent_is_refused_and_a_dry_run_does_nothing(server_host):
+    host = server_host
+    host.plan("2", "2030-01-01T02:00 UTC")
+    host.start_classic_agent()
+    wait_until(lambda: "agent.started" in host.log(), "the agent")
+    words = ["agent", "--component", "chat", "--place", host.place, "--library", "l"]
+    second = host.segue.plain(*words)
+    assert second.exit == 4 and "another agent" in second.err
+    planned = host.segue.plain(*words, "--dry-run", "--json")
+    assert planned.exit == 0 and planned.lines[0]["plan"] == "to-2", planned
+    host.agent.send_signal(signal.SIGTERM)
+    assert host.agent.wait(timeout=30) == 0
+    assert json.loads((host.path / "s/agent/places/chat/state.json").read_text())["plans"]
