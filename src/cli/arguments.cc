@@ -8,11 +8,12 @@
 #include <map>
 
 #include "cli/agent_arguments.h"
+#include "cli/build_arguments.h"
 #include "cli/library_arguments.h"
-#include "cli/near_names.h"
 #include "cli/plan_arguments.h"
 #include "cli/staging_arguments.h"
 #include "cli/trust_arguments.h"
+#include "config/near_names.h"
 
 namespace segue::cli {
 namespace {
@@ -77,6 +78,7 @@ class Parser {
     add_agent_command(app_, arguments_, add);
     add_library_commands(arguments_, add);
     add_staging_commands(arguments_, add);
+    add_build_commands(app_, arguments_, add);
     add_texts();
   }
 
@@ -155,7 +157,7 @@ class Parser {
     std::vector<std::string> names;
     names.reserve(commands_.size());
     for (const CLI::App* app : app_.get_subcommands({})) names.push_back(app->get_name());
-    const auto near = near_names(word, names);
+    const auto near = config::near_names(word, names);
     return fmt::format("there is no command '{}'{}; see `segue --help`", word,
                        near.empty() ? "" : ", did you mean " + near.front() + "?");
   }

@@ -11,6 +11,7 @@
 #include "cli/staging_options.h"
 #include "cli/trust_options.h"
 #include "control/agent_options.h"
+#include "control/build_options.h"
 #include "control/exit_code.h"
 #include "control/options.h"
 #include "control/server_options.h"
@@ -59,6 +60,7 @@ enum class Command {
   renew_metadata,
   serve_library,
   write_image,
+  build,
 };
 
 // What the command line says.
@@ -92,6 +94,7 @@ struct Arguments {
   LibraryOptions library;
   control::ServerOptions server;
   StagingOptions staging;
+  control::BuildOptions build;
 };
 
 struct Usage {

@@ -2,15 +2,13 @@
 #include "cli/component_file.h"
 
 #include <fmt/format.h>
-#include <yaml-cpp/yaml.h>
 
 #include <cmath>
 #include <filesystem>
-#include <functional>
-#include <set>
 #include <utility>
 
-#include "cli/near_names.h"
+#include "config/segue_keys.h"
+#include "config/yaml_reader.h"
 #include "control/name.h"
 #include "os/files.h"
 
@@ -33,7 +31,7 @@ struct Scalar {
 
 class Reader {
  public:
-  explicit Reader(std::string path) : path_(std::move(path)) {}
+  explicit Reader(const config::YamlReader& yaml) : yaml_(yaml) {}
 
   Result<ComponentFile> read(const YAML::Node& root) {
     request_.options.push_back({"upgrade", "auto"});  // unless it names another
@@ -59,24 +57,27 @@ class Reader {
         {"command", "health-cmd"},
         {"tcp", "health-tcp"},
         {"timeout_s", "health-timeout-ms", Scalar::Kind::seconds}};
-    std::vector<std::string> others = {"name",   "command", "directory", "environment",
-                                       "listen", "stop",    "signal",    "health"};
-    SEGUE_TRY(read_scalars(root, "", kScalars, others));
+    std::vector<std::string> known = {"name"};
+    known.insert(known.end(), config::kComponentKeys.begin(), config::kComponentKeys.end());
+    known.insert(known.end(), config::kBuildKeys.begin(), config::kBuildKeys.end());
+    SEGUE_TRY(yaml_.check_keys(root, "", known));
+    SEGUE_TRY(read_scalars(root, "", kScalars, known));
     if (root["stop"]) SEGUE_TRY(read_scalars(root["stop"], "stop.", kStop, {}));
     if (root["signal"]) SEGUE_TRY(read_scalars(root["signal"], "signal.", kSignal, {}));
     if (root["health"]) SEGUE_TRY(read_scalars(root["health"], "health.", kHealth, {}));
     ComponentFile file;
     SEGUE_TRY(read_name_and_command(root, file));
-    SEGUE_TRY(read_map(root["environment"], "environment",
-                       [&](const std::string& name, const std::string& value) {
-                         file.env.push_back(name + "=" + value);
-                       }));
+    SEGUE_TRY(yaml_.map(root["environment"], "environment",
+                        [&](const std::string& name, const std::string& value) {
+                          file.env.push_back(name + "=" + value);
+                        }));
     SEGUE_TRY(
-        read_map(root["listen"], "listen", [&](const std::string& name, const std::string& value) {
+        yaml_.map(root["listen"], "listen", [&](const std::string& name, const std::string& value) {
           request_.options.push_back({"listen", name + "=" + value});
         }));
     auto parsed = control::parse_options(request_);
-    if (!parsed) return fail(parsed.error().code(), "{}: {}", path_, parsed.error().message());
+    if (!parsed)
+      return fail(parsed.error().code(), "{}: {}", yaml_.path(), parsed.error().message());
     file.contract = std::move(parsed->contract);
     file.run = std::move(parsed->run);
     file.attempt = std::move(parsed->attempt);
@@ -84,36 +85,11 @@ class Reader {
   }
 
  private:
-  [[nodiscard]] std::string at(const YAML::Node& node) const {
-    return fmt::format("{}:{}", path_, node.Mark().line + 1);
-  }
-
-  Result<std::string> scalar(const YAML::Node& node, const std::string& key) const {
-    if (node.IsScalar()) return node.Scalar();
-    return fail(ErrorCode::invalid_argument, "{}: {} is not a single value", at(node), key);
-  }
-
   Result<void> read_scalars(const YAML::Node& map, const std::string& prefix,
                             const std::vector<Scalar>& scalars, std::vector<std::string> others) {
-    if (!map.IsMap()) {
-      return fail(ErrorCode::invalid_argument, "{}: {} is not a list of keys with values", at(map),
-                  prefix.empty() ? "the file" : prefix.substr(0, prefix.size() - 1));
-    }
     std::vector<std::string> known = std::move(others);
     for (const auto& one : scalars) known.emplace_back(one.key);
-    std::set<std::string> seen;
-    for (const auto& entry : map) {
-      SEGUE_ASSIGN(const std::string key, scalar(entry.first, "a key"));
-      if (std::find(known.begin(), known.end(), key) == known.end()) {
-        const auto near = near_names(key, known);
-        return fail(ErrorCode::invalid_argument, "{}: there is no key '{}{}'{}", at(entry.first),
-                    prefix, key, near.empty() ? "" : "; did you mean '" + near.front() + "'?");
-      }
-      if (!seen.insert(key).second) {
-        return fail(ErrorCode::invalid_argument, "{}: '{}{}' is there twice", at(entry.first),
-                    prefix, key);
-      }
-    }
+    SEGUE_TRY(yaml_.check_keys(map, prefix, known));
     for (const auto& one : scalars) {
       if (map[one.key]) SEGUE_TRY(read_scalar(map[one.key], prefix, one));
     }
@@ -121,13 +97,13 @@ class Reader {
   }
 
   Result<void> read_scalar(const YAML::Node& node, const std::string& prefix, const Scalar& one) {
-    SEGUE_ASSIGN(std::string value, scalar(node, prefix + one.key));
+    SEGUE_ASSIGN(std::string value, yaml_.scalar(node, prefix + one.key));
     if (one.kind == Scalar::Kind::seconds) {
       double seconds = -1;
       if (!YAML::convert<double>::decode(node, seconds) || !(seconds >= 0) ||
           seconds > kMaxSeconds) {
         return fail(ErrorCode::invalid_argument, "{}: {}{}: '{}' is not a time in seconds, 0 to {}",
-                    at(node), prefix, one.key, value, kMaxSeconds);
+                    yaml_.at(node), prefix, one.key, value, kMaxSeconds);
       }
       value = fmt::to_string(std::llround(seconds * 1000));
     }
@@ -135,7 +111,7 @@ class Reader {
       bool is_set = false;
       if (!YAML::convert<bool>::decode(node, is_set)) {
         return fail(ErrorCode::invalid_argument, "{}: {}{}: '{}' is neither true nor false",
-                    at(node), prefix, one.key, value);
+                    yaml_.at(node), prefix, one.key, value);
       }
       value = is_set ? "1" : "0";
     }
@@ -143,7 +119,8 @@ class Reader {
     control::ContractOptions ignored;
     const auto contract = control::assign_contract_option(probe.options.front(), ignored);
     if (!contract) {
-      return fail(ErrorCode::invalid_argument, "{}: {}", at(node), contract.error().message());
+      return fail(ErrorCode::invalid_argument, "{}: {}", yaml_.at(node),
+                  contract.error().message());
     }
     request_.options.push_back(std::move(probe.options.front()));
     return {};
@@ -151,59 +128,41 @@ class Reader {
 
   Result<void> read_name_and_command(const YAML::Node& root, ComponentFile& file) {
     if (!root["name"] || !root["command"]) {
-      return fail(ErrorCode::invalid_argument, "{}: '{}' is missing", path_,
+      return fail(ErrorCode::invalid_argument, "{}: '{}' is missing", yaml_.path(),
                   root["name"] ? "command" : "name");
     }
-    SEGUE_ASSIGN(file.name, scalar(root["name"], "name"));
+    SEGUE_ASSIGN(file.name, yaml_.scalar(root["name"], "name"));
     if (const auto fine = control::check_name(file.name); !fine) {
-      return fail(ErrorCode::invalid_argument, "{}: {}", at(root["name"]), fine.error().message());
+      return fail(ErrorCode::invalid_argument, "{}: {}", yaml_.at(root["name"]),
+                  fine.error().message());
     }
     const YAML::Node command = root["command"];
     if (!command.IsSequence() || command.size() == 0) {
       return fail(ErrorCode::invalid_argument,
-                  "{}: command is not a list of words: write [PROGRAM, ARGUMENT, …]", at(command));
+                  "{}: command is not a list of words: write [PROGRAM, ARGUMENT, …]",
+                  yaml_.at(command));
     }
     for (const auto& word : command) {
-      SEGUE_ASSIGN(std::string text, scalar(word, "a word of the command"));
+      SEGUE_ASSIGN(std::string text, yaml_.scalar(word, "a word of the command"));
       file.command.push_back(std::move(text));
     }
     if (root["directory"]) {
-      SEGUE_ASSIGN(file.directory, scalar(root["directory"], "directory"));
+      SEGUE_ASSIGN(file.directory, yaml_.scalar(root["directory"], "directory"));
     }
     return {};
   }
 
-  Result<void> read_map(const YAML::Node& map, const char* key,
-                        const std::function<void(const std::string&, const std::string&)>& take) {
-    if (!map) return {};
-    if (!map.IsMap()) {
-      return fail(ErrorCode::invalid_argument, "{}: {} is not a list of names with values", at(map),
-                  key);
-    }
-    for (const auto& entry : map) {
-      SEGUE_ASSIGN(const std::string name, scalar(entry.first, key));
-      SEGUE_ASSIGN(const std::string value, scalar(entry.second, name));
-      take(name, value);
-    }
-    return {};
-  }
-
-  std::string path_;
+  const config::YamlReader& yaml_;
   control::Request request_{"run", {}, {}};
 };
 
 }  // namespace
 
 Result<ComponentFile> parse_component_file(const std::string& path, const std::string& text) {
-  try {
-    const YAML::Node root = YAML::Load(text);
-    if (!root.IsDefined() || root.IsNull()) {
-      return fail(ErrorCode::invalid_argument, "{}: there is nothing in it", path);
-    }
-    return Reader(path).read(root);
-  } catch (const YAML::Exception& error) {
-    return fail(ErrorCode::invalid_argument, "{}:{}: {}", path, error.mark.line + 1, error.msg);
-  }
+  return config::read_yaml<ComponentFile>(
+      path, text, [](const YAML::Node& root, const config::YamlReader& yaml) {
+        return Reader(yaml).read(root);
+      });
 }
 
 Result<ComponentFile> read_component_file(const std::string& path) {

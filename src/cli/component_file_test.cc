@@ -4,11 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "config/segue_keys.h"
+
 namespace segue::cli {
 namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
 std::string problem_of(const std::string& text) {
   const auto file = parse_component_file("segue.yaml", text);
@@ -40,6 +43,15 @@ health:
   command: "true"
   timeout_s: 1
 )";
+
+TEST(ComponentFile, leaves_the_keys_of_a_build_alone) {
+  EXPECT_EQ(problem_of("name: web\ncommand: [x]\nbuild: make\ntest: make check\noutput: out\n"
+                       "version: '1'\nbuild_limits: {time_s: 1}\n"),
+            "");
+  std::string all = "name: web\n";
+  for (const char* key : config::kComponentKeys) all += std::string(key) + ": {}\n";
+  EXPECT_THAT(problem_of(all), Not(HasSubstr("there is no key")));
+}
 
 TEST(ComponentFile, every_key_arrives) {
   const auto file = parse_component_file("segue.yaml", kWhole);

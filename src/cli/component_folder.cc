@@ -12,7 +12,7 @@
 #include <sstream>
 #include <system_error>
 
-#include "cli/near_names.h"
+#include "config/near_names.h"
 #include "control/name.h"
 #include "os/files.h"
 #include "os/unix_socket.h"
@@ -115,7 +115,7 @@ Result<os::UniqueFd> ComponentFolders::connect(const std::string& name) const {
 base::Error ComponentFolders::why_not_connected(const std::string& name) const {
   const auto known = names();
   if (std::find(known.begin(), known.end(), name) == known.end()) {
-    const auto near = near_names(name, known);
+    const auto near = config::near_names(name, known);
     if (!near.empty()) {
       return {ErrorCode::not_found, fmt::format("there is no component '{}'; did you mean {}?",
                                                 name, fmt::join(near, " or "))};

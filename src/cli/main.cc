@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/command.h"
+#include "builder/commands.h"
 #include "cli/program.h"
 #include "server/command.h"
 
 int main(int argc, char** argv) {
   return segue::cli::run_program(
-      argc, argv, {.agent = segue::agent::run_command, .serve = segue::server::run_command});
+      argc, argv,
+      {.agent = segue::agent::run_command,
+       .build = segue::builder::run_command,
+       .serve = segue::server::run_command});
 }

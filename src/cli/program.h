@@ -2,6 +2,7 @@
 #pragma once
 
 #include "control/agent_options.h"
+#include "control/build_options.h"
 #include "control/server_options.h"
 
 namespace segue::cli {
@@ -9,6 +10,7 @@ namespace segue::cli {
 // What commands stand for that are libraries of this one's layer: the program knows both.
 struct Services {
   control::RunAgent agent;
+  control::RunBuild build;
   control::RunServer serve;
 };
 

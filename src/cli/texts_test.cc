@@ -1,28 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Near names, lines for people, and the judgements of `segue doctor`.
+// Lines for people, and the judgements of `segue doctor`.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "cli/doctor.h"
-#include "cli/near_names.h"
 #include "cli/progress_text.h"
 
 namespace segue::cli {
 namespace {
 
-using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 using testing::Not;
-
-TEST(NearNames, are_those_with_few_differences_nearest_first) {
-  const std::vector<std::string> names = {"chat", "respkv", "respkv2", "shop"};
-  EXPECT_THAT(near_names("repskv", names), ElementsAre("respkv"));
-  EXPECT_THAT(near_names("respkv3", names), ElementsAre("respkv", "respkv2"));
-  EXPECT_THAT(near_names("chap", names), ElementsAre("chat"));
-  EXPECT_THAT(near_names("database", names), IsEmpty());
-  EXPECT_THAT(near_names("", names), IsEmpty());
-}
 
 const Json kAttempt = Json::parse(R"({"id":1,"kind":"upgrade","outcome":"done","from":"1","to":"2",
     "phase":"background","tries":1,"rounds":3,"records":12,"bytes":2048,"fds":1001,

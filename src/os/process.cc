@@ -38,7 +38,7 @@ using base::Result;
 
 // What failed in the child before exec, sent through a pipe that a successful exec closes.
 struct ChildFailure {
-  enum class Step { parent, signals, descriptors, directory, exec } step;
+  enum class Step { parent, signals, descriptors, directory, limits, exec } step;
   int error_number;
 };
 
@@ -52,6 +52,8 @@ std::string describe(ChildFailure::Step step, const SpawnOptions& options) {
       return "arrange descriptors";
     case ChildFailure::Step::directory:
       return "change directory to " + options.cwd;
+    case ChildFailure::Step::limits:
+      return "limit what it may use";
     case ChildFailure::Step::exec:
       return "exec";
   }
@@ -75,6 +77,7 @@ struct ChildPlan {
   int first_free_fd;                       // above every target
   pid_t parent;                            // with which it ends; 0: with nobody
   std::vector<std::string> pid_variables;  // NAME= and room for the digits
+  std::vector<std::pair<int, rlimit>> limits;
 };
 
 constexpr std::size_t kMaxPidDigits = 10;
@@ -130,6 +133,12 @@ bool arrange_descriptors(ChildPlan& plan) {
                      [](const InheritedFd& fd) { return ::dup2(fd.source, fd.target) >= 0; });
 }
 
+bool set_limits(const ChildPlan& plan) {
+  return std::all_of(plan.limits.begin(), plan.limits.end(), [](const auto& limit) {
+    return ::prlimit(0, static_cast<__rlimit_resource>(limit.first), &limit.second, nullptr) == 0;
+  });
+}
+
 [[noreturn]] void become_program(ChildPlan& plan, int report) {
   report = ::fcntl(report, F_DUPFD_CLOEXEC, plan.first_free_fd);
   if (report < 0) ::_exit(127);
@@ -139,6 +148,7 @@ bool arrange_descriptors(ChildPlan& plan) {
   if (!reset_signals()) give_up(report, ChildFailure::Step::signals);
   if (!arrange_descriptors(plan)) give_up(report, ChildFailure::Step::descriptors);
   if (plan.cwd != nullptr && ::chdir(plan.cwd) != 0) give_up(report, ChildFailure::Step::directory);
+  if (!set_limits(plan)) give_up(report, ChildFailure::Step::limits);
   ::execvpe(plan.argv[0], plan.argv.data(), plan.env.data());
   give_up(report, ChildFailure::Step::exec);
 }
@@ -182,7 +192,11 @@ Result<Child> spawn(const SpawnOptions& options) {
                  .fds = options.fds,
                  .first_free_fd = 3,
                  .parent = options.ends_with_parent ? ::getpid() : 0,
-                 .pid_variables = with_room_for_pid(options.pid_variables)};
+                 .pid_variables = with_room_for_pid(options.pid_variables),
+                 .limits = {}};
+  for (const auto& [resource, limit] : options.limits) {
+    plan.limits.emplace_back(resource, rlimit{.rlim_cur = limit.soft, .rlim_max = limit.hard});
+  }
   plan.env.pop_back();
   for (auto& variable : plan.pid_variables) plan.env.push_back(variable.data());
   plan.env.push_back(nullptr);

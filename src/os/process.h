@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -20,6 +21,11 @@ struct InheritedFd {
   int target;  // its number in the child
 };
 
+struct ResourceLimit {
+  std::uint64_t soft = 0;
+  std::uint64_t hard = 0;
+};
+
 struct SpawnOptions {
   std::vector<std::string> argv;  // argv[0] is looked for in PATH unless it has a '/'
   std::vector<std::string> env;   // the whole environment, as NAME=value
@@ -31,6 +37,8 @@ struct SpawnOptions {
   bool ends_with_parent = false;
   // Names of variables that hold the child's own pid, as LISTEN_PID of sd_listen_fds(3).
   std::vector<std::string> pid_variables;
+  // Its own RLIMIT_*, and those of what it starts.
+  std::vector<std::pair<int, ResourceLimit>> limits;
 };
 
 struct Child {
@@ -86,10 +94,6 @@ enum class Priority {
 // an RLIMIT_NICE of 20 (sched(7)), and is permission_denied otherwise.
 base::Result<void> set_priority(pid_t pid, Priority priority);
 
-struct ResourceLimit {
-  std::uint64_t soft = 0;
-  std::uint64_t hard = 0;
-};
 // `resource` is one of RLIMIT_*; pid 0 is this process.
 base::Result<ResourceLimit> resource_limit(pid_t pid, int resource);
 base::Result<void> set_resource_limit(pid_t pid, int resource, ResourceLimit limit);

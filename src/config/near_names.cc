@@ -1,28 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/near_names.h"
+#include "config/near_names.h"
 
 #include <algorithm>
 #include <numeric>
 #include <utility>
 
-namespace segue::cli {
+namespace segue::config {
 namespace {
 
 constexpr std::size_t kMaxSuggestions = 3;
 
-// Insertions, deletions and replacements between two names (Levenshtein).
+// Insertions, deletions, replacements and swaps of neighbours between two names (optimal string
+// alignment).
 std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
+  std::vector<std::size_t> before(b.size() + 1);
+  std::vector<std::size_t> above(b.size() + 1);
+  std::iota(above.begin(), above.end(), std::size_t{0});
   for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0]++;
+    std::vector<std::size_t> row(b.size() + 1, i + 1);
     for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
+      const std::size_t replaced = above[j] + (a[i] == b[j] ? 0 : 1);
+      row[j + 1] = std::min({replaced, above[j + 1] + 1, row[j] + 1});
+      if (i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j]) {
+        row[j + 1] = std::min(row[j + 1], before[j - 1] + 1);
+      }
     }
+    before = std::exchange(above, std::move(row));
   }
-  return row.back();
+  return above.back();
 }
 
 }  // namespace
@@ -41,4 +46,4 @@ std::vector<std::string> near_names(std::string_view meant, const std::vector<st
   return result;
 }
 
-}  // namespace segue::cli
+}  // namespace segue::config

@@ -5,9 +5,9 @@
 #include <string_view>
 #include <vector>
 
-namespace segue::cli {
+namespace segue::config {
 
 // The names that a person may have meant, nearest first, at most three.
 std::vector<std::string> near_names(std::string_view meant, const std::vector<std::string>& names);
 
-}  // namespace segue::cli
+}  // namespace segue::config
