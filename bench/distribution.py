@@ -22,12 +22,13 @@ from harness.programs import BUILD
 from harness.progress import Progress
 from harness.publish_run import Publish
 from harness.report import Report
+from harness.store_run import Store
 from harness.switch_run import Switch
 
 # Each is made with the arguments and has: prefix, that of its cases; steps(), a list of (case, seconds
 # expected); run(case, report, progress), which emits figures or raises BenchError; judge(report),
 # which adds checks; and print_tables(report). What it never ran it neither judges nor prints.
-GROUPS = (Pairs, Publish, Switch)
+GROUPS = (Pairs, Publish, Store, Switch)
 
 
 def parse_arguments():

@@ -40,6 +40,10 @@ class Library:
         return self._run("publish", tree, "--library=library", "--component=app", f"--version={version}",
                          "--root=1.root.json", *SIGNING, *more)
 
+    def collect(self):
+        """Removes what no metadata names any more, such as deltas to older versions."""
+        self._run("gc", "--library=library", "--grace-hours=0")
+
 
 def children_cpu_s():
     used = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -5,9 +5,8 @@
 #include "server/command.h"
 
 int main(int argc, char** argv) {
-  return segue::cli::run_program(
-      argc, argv,
-      {.agent = segue::agent::run_command,
-       .build = segue::builder::run_command,
-       .serve = segue::server::run_command});
+  return segue::cli::run_program(argc, argv,
+                                 {.agent = segue::agent::run_command,
+                                  .build = segue::builder::run_command,
+                                  .serve = segue::server::run_command});
 }
