@@ -7,8 +7,6 @@ held open: one subscribed, one inside MULTI, one blocked in BLPOP. Meanwhile the
 v1 -> v2 -> v3 and taken back once. Ends within two minutes; exit code 0 only if nobody lost anything.
 """
 
-import json
-import os
 import pathlib
 import shutil
 import signal
@@ -19,31 +17,12 @@ import tempfile
 import threading
 import time
 
+from tools import Failure, Segue, free_port, say
+
 LIMIT_S = 110.0
 QUIET_S = 4.0          # of the control, before the first upgrade
 SETTLE_S = 1.5         # of load between two upgrades
 BENCHMARK_CLIENTS = 50
-
-
-class Failure(Exception):
-    """The demo cannot go on; the text says why."""
-
-
-class Segue:
-    def __init__(self, build, home):
-        self.program = build / "src/cli/segue"
-        self.environment = dict(
-            os.environ, SEGUE_RUNTIME_DIR=str(home / "run"), SEGUE_STATE_DIR=str(home / "state"))
-
-    def call(self, *words, check=True):
-        """The last JSON object that the command prints."""
-        run = subprocess.run([str(self.program), *map(str, words)], env=self.environment, text=True,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, check=False)
-        lines = [line for line in run.stdout.splitlines() if line.startswith("{")]
-        if check and run.returncode != 0:
-            raise Failure(f"segue {' '.join(map(str, words))} ended with {run.returncode}: "
-                          f"{run.stderr.strip() or run.stdout.strip()}")
-        return json.loads(lines[-1]) if lines else {}
 
 
 class Session:
@@ -127,16 +106,6 @@ def ask(port, *words):
 def info(port):
     pairs = (line.split(":", 1) for line in ask(port, "INFO").splitlines() if ":" in line)
     return {key: value.strip() for key, value in pairs}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 class Demo:
