@@ -151,7 +151,7 @@ class Site:
     def watch(self, version):
         """Until the service says that version; notes when."""
         while version_at(self.port) != version:
-            self.demo.check_time()
+            self.demo.check_time(f"{version} serves at {self.name}")
             time.sleep(0.02)  # the resolution of the table
         self.live_at = datetime.datetime.now(datetime.timezone.utc)
 
@@ -174,9 +174,11 @@ class Demo:
 
     # ---- Tools
 
-    def check_time(self):
+    def check_time(self, what):
         if time.monotonic() - self.started > LIMIT_S:
-            raise Failure(f"the demo did not end within {LIMIT_S:.0f} s")
+            logs = "".join(f"\n-- {name}\n{(self.home / f'{name}.out').read_text()[-1500:]}"
+                           for name in self.processes)
+            raise Failure(f"not within {LIMIT_S:.0f} s: {what}{logs}")
 
     def run(self, words, environment=None, cwd=None):
         done = subprocess.run(list(map(str, words)), env=environment, cwd=cwd, text=True, timeout=60,
@@ -188,7 +190,7 @@ class Demo:
 
     def git(self, *words):
         return self.run(["git", "-c", "user.name=dev", "-c", "user.email=dev@localhost", *words],
-                        cwd=self.home / "echo")
+                        cwd=self.home / "work")
 
     def spawn(self, name, *words):
         with open(self.home / f"{name}.out", "ab") as log:
@@ -208,7 +210,7 @@ class Demo:
             result = condition()
             if result:
                 return result
-            self.check_time()
+            self.check_time(what)
             for name, process in self.processes.items():
                 if process.poll() is not None:
                     raise Failure(f"{name} ended while waiting until {what}:\n"
@@ -240,7 +242,7 @@ class Demo:
         self.spawn("builder", "build", "run", "--config", self.home / "builder.yaml")
 
     def write_application(self):
-        tree = self.home / "echo"
+        tree = self.home / "work"
         self.run(["git", "clone", "-q", self.home / "forge.git", tree])
         for name in ("echo.py", "segue_level1.py"):
             shutil.copy(LEVEL1 / name, tree)
@@ -257,7 +259,7 @@ class Demo:
 
     def wait_published(self, version):
         def published():
-            if not self.library.exists():
+            if not (self.library / "metadata/timestamp.json").exists():
                 return False
             listed = self.run([self.segue.program, "releases", "--json", "--library", self.library])
             return f'"{version}"' in listed
@@ -274,8 +276,8 @@ class Demo:
         self.wait_for(answers, "the library is served")
 
     def is_staged(self, site, version):
-        listed = self.segue.call("verify", "--json", site.place, "--quick", check=False)
-        return f'"{version}"' in str(listed).replace("'", '"')
+        answer = self.segue.call("go-live", "--json", "--dry-run", site.place, version, check=False)
+        return answer.get("exit") == 0
 
     def run_all(self):
         say("making keys, a library and a repository")
@@ -292,10 +294,10 @@ class Demo:
         sites = [word for name, zone in SITES.items() for word in ("--site", f"{name}={zone}")]
         plan = self.segue.call("plan", "create", "--json", "--state", self.home / "plans", "--component", "echo",
                                "--version", "1.2", "--at", f"+{GO_LIVE_IN_S}s", "--publishing-freeze-s", "0",
-                               "--late-limit-s", "60", *sites)
+                               "--staging-takes-s", "5", *sites)
         self.go_live_at = self.moment_of(plan)
         self.note(f"a plan: 1.2 goes live at {self.go_live_at:%H:%M:%S} UTC; it is not built yet")
-        program = self.home / "echo/echo.py"
+        program = self.home / "work/echo.py"
         program.write_text(program.read_text().replace('"""echo.py', '"""The second edition. echo.py', 1))
         self.note(f"commit {self.commit('A second edition')} is pushed")
         self.wait_published("1.2")
@@ -319,10 +321,11 @@ class Demo:
         return self.report(sent)
 
     def moment_of(self, plan):
-        found = re.search(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", str(plan))
+        found = re.search(r"\d{8}T\d{6}", plan["text"])  # in the plan's name
         if not found:
             raise Failure(f"the plan names no moment: {plan}")
-        return datetime.datetime.fromisoformat(found.group().replace("Z", "+00:00"))
+        at = datetime.datetime.strptime(found.group(), "%Y%m%dT%H%M%S")
+        return at.replace(tzinfo=datetime.timezone.utc)
 
     def bytes_sent(self):
         lines = (self.home / "access.log").read_text().splitlines()
@@ -361,6 +364,7 @@ def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     home = pathlib.Path(tempfile.mkdtemp(prefix="segue-demo-"))
+    home.chmod(0o755)  # nginx reads the library as a user of its own
     demo = Demo(pathlib.Path(sys.argv[1]).resolve(), home)
     try:
         code = demo.run_all()

@@ -51,6 +51,7 @@ Result<void> Outbox::keep(const std::string& name, std::string_view report) {
   SEGUE_TRY(os::ensure_private_directory(settings_.directory));
   make_room();
   SEGUE_TRY(os::write_file_atomically(settings_.directory + "/" + name, report));
+  if (name == delivering_) is_replaced_ = true;
   delay_ = kFirstRetry;
   deliver();
   return {};
@@ -81,15 +82,16 @@ void Outbox::try_again_at(base::MonotonicTime at) {
 void Outbox::deliver_now() {
   const auto reports = reports_in(settings_.directory);
   if (reports.empty()) return;
-  const std::string name = reports.front().name;
-  const std::string path = settings_.directory + "/" + name;
+  delivering_ = reports.front().name;
+  is_replaced_ = false;
+  const std::string path = settings_.directory + "/" + delivering_;
   if (settings_.command.empty()) {
     const auto copied = [&]() -> Result<void> {
       SEGUE_ASSIGN(const std::string report, os::read_file(path, kMaxReportBytes));
       SEGUE_TRY(os::ensure_private_directory(settings_.target_directory));
-      return os::write_file_atomically(settings_.target_directory + "/" + name, report);
+      return os::write_file_atomically(settings_.target_directory + "/" + delivering_, report);
     }();
-    return copied ? delivered(name) : failed(name, copied.error().to_string());
+    return copied ? delivered() : failed(copied.error().to_string());
   }
   auto environment = settings_.environment;
   environment.push_back("SEGUE_REPORT=" + path);
@@ -99,23 +101,27 @@ void Outbox::deliver_now() {
                          .env = std::move(environment),
                          .output = settings_.directory + "/delivery.log",
                          .limit = kCommandLimit},
-      [this, name](const ChildRun::Result& result) {
+      [this](const ChildRun::Result& result) {
         const auto over = std::move(run_);
-        result.ended&& result.exit_code == 0 ? delivered(name) : failed(name, result.text);
+        result.ended&& result.exit_code == 0 ? delivered() : failed(result.text);
       });
   run_->start();
 }
 
-void Outbox::delivered(const std::string& name) {
-  std::error_code ignored;
-  std::filesystem::remove(settings_.directory + "/" + name, ignored);
-  log_.info("report.delivered", {{"report", name}});
+void Outbox::delivered() {
+  const std::string path = settings_.directory + "/" + delivering_;
+  std::error_code error;
+  if (!is_replaced_) std::filesystem::remove(path, error);
+  if (error) return failed("it is delivered, but cannot be removed: " + error.message());
+  log_.info("report.delivered", {{"report", delivering_}});
+  delivering_.clear();
   delay_ = kFirstRetry;
   try_again_at(clock_.monotonic_now());
 }
 
-void Outbox::failed(const std::string& name, const std::string& why) {
-  log_.warning("report.waits", {{"report", name}, {"why", why}});
+void Outbox::failed(const std::string& why) {
+  log_.warning("report.waits", {{"report", delivering_}, {"why", why}});
+  delivering_.clear();
   try_again_at(clock_.monotonic_now() + delay_);
   delay_ = std::min(delay_ * 2, kMaxRetry);
 }

@@ -41,8 +41,8 @@ class Outbox {
 
  private:
   void deliver_now();
-  void delivered(const std::string& name);
-  void failed(const std::string& name, const std::string& why);
+  void delivered();
+  void failed(const std::string& why);
   void try_again_at(base::MonotonicTime at);
   void make_room();
 
@@ -51,6 +51,8 @@ class Outbox {
   const base::Log& log_;
   Settings settings_;
   std::unique_ptr<ChildRun> run_;
+  std::string delivering_;    // the name of what is on its way
+  bool is_replaced_ = false;  // … and that another was kept under it meanwhile
   std::optional<os::EpollLoop::TimerId> timer_;
   base::Duration delay_ = kFirstRetry;
 };

@@ -67,6 +67,21 @@ TEST_F(OutboxTest, keeps_what_a_command_could_not_deliver_for_later) {
   EXPECT_EQ(os::read_file(directory_.path("arrived"), 100), "one");
 }
 
+TEST_F(OutboxTest, delivers_also_what_was_kept_under_the_same_name_meanwhile) {
+  // The first delivery waits for the test before it ends.
+  const std::string arrived = directory_.path("arrived");
+  const std::string go_on = directory_.path("go_on");
+  Outbox outbox(loop_, clock_, log_,
+                settings("cat $SEGUE_REPORT >> " + arrived + " && until test -e " + go_on +
+                         "; do sleep 0.01; done"));
+  ASSERT_TRUE(outbox.keep("a.json", "one "));
+  ASSERT_TRUE(run_until([&] { return os::read_file(arrived, 100) == "one "; }));
+  ASSERT_TRUE(outbox.keep("a.json", "two"));
+  ASSERT_TRUE(os::write_file_atomically(go_on, ""));
+  EXPECT_TRUE(run_until([this] { return is_empty(); }));
+  EXPECT_EQ(os::read_file(arrived, 100), "one two");
+}
+
 TEST_F(OutboxTest, holds_no_more_than_its_bound) {
   Outbox outbox(loop_, clock_, log_, settings("false"));
   ASSERT_TRUE(os::ensure_private_directory(directory_.path("outbox")));

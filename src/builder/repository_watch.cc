@@ -158,7 +158,12 @@ void RepositoryWatch::found_commits(const StepEnd& end) {
   const Target target = std::move(targets_.front());
   targets_.pop_front();
   auto commits = parse_commits(end.captured);
-  // The commit itself has a record in any case; its build says what is wrong with it.
+  if (target.is_tip && (!end.good || !commits)) {
+    // Nothing is marked as seen, or the commits before it would never be built.
+    return look_failed("list the commits of " + target.ref + ": " +
+                       (end.good ? commits.error().message() : end.why));
+  }
+  // What was told of has a record in any case; its build says what is wrong with it.
   if (!end.good || !commits || (commits->empty() && !target.is_tip)) {
     commits = std::vector<std::string>{target.commit};
   }
@@ -202,6 +207,7 @@ void RepositoryWatch::end_look() {
 
 void RepositoryWatch::look_failed(const std::string& why) {
   is_looking_ = false;
+  targets_.clear();
   workshop_.log().warning("builder.look_failed", {{"repository", name_}, {"why", why}});
   seen_.error = why;
   save_seen();

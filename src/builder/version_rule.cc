@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "builder/version_rule.h"
 
-#include <algorithm>
-#include <array>
-#include <cctype>
 #include <optional>
 #include <utility>
+
+#include "control/name.h"
 
 namespace segue::builder {
 namespace {
@@ -23,14 +22,6 @@ std::optional<std::string> value_of(std::string_view name, const CommitFacts& fa
   if (name == "time") return facts.time;
   if (name == "tag") return facts.tag;
   return std::nullopt;
-}
-
-bool is_version(std::string_view text) {
-  const auto alphanumeric = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
-  return !text.empty() && text.size() <= kMaxVersionBytes && alphanumeric(text.front()) &&
-         std::ranges::all_of(text, [&](char c) {
-           return alphanumeric(c) || std::string_view("._+-").find(c) != std::string_view::npos;
-         });
 }
 
 Result<std::string> expand(std::string_view rule, const CommitFacts& facts) {
@@ -67,19 +58,20 @@ Result<void> check_version_rule(std::string_view rule) {
   const CommitFacts shortest{
       .commit = "0", .commits = "1", .date = "20000101", .time = "000000", .tag = "1"};
   SEGUE_ASSIGN(const std::string version, expand(rule, shortest));
-  if (is_version(version)) return {};
-  return fail(ErrorCode::invalid_argument,
-              "version: '{}' makes no version: 1 to {} of letters, digits and ._+-, the first a "
-              "letter or a digit",
-              rule, kMaxVersionBytes);
+  if (auto fine = control::check_version(version); !fine) {
+    return fail(ErrorCode::invalid_argument, "version: '{}' makes no version: {}", rule,
+                fine.error().message());
+  }
+  return {};
 }
 
 Result<std::string> version_of(std::string_view rule, const CommitFacts& facts) {
   SEGUE_ASSIGN(std::string version, expand(rule, facts));
-  if (is_version(version)) return version;
-  return fail(ErrorCode::failed_precondition,
-              "commit {} makes '{}', which is no version: 1 to {} of letters, digits and ._+-",
-              facts.commit, version, kMaxVersionBytes);
+  if (auto fine = control::check_version(version); !fine) {
+    return fail(ErrorCode::failed_precondition, "commit {} makes '{}', which is no version: {}",
+                facts.commit, version, fine.error().message());
+  }
+  return version;
 }
 
 }  // namespace segue::builder

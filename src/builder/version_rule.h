@@ -10,8 +10,6 @@
 
 namespace segue::builder {
 
-inline constexpr std::size_t kMaxVersionBytes = 63;
-
 // What git knows about a commit.
 struct CommitFacts {
   std::string commit;   // 40 or 64 hexadecimal digits
@@ -24,8 +22,8 @@ struct CommitFacts {
 // A version with these in it: {commits}, {commit} (its first 12 digits), {date}, {time}, {tag}.
 base::Result<void> check_version_rule(std::string_view rule);
 
-// 1 to 63 of [A-Za-z0-9._+-], the first a letter or a digit. failed_precondition: {tag} is asked
-// for where there is none, or the tag does not make a version.
+// As control::check_version() wants it. failed_precondition: {tag} is asked for where there is
+// none, or the tag does not make a version.
 base::Result<std::string> version_of(std::string_view rule, const CommitFacts& facts);
 
 }  // namespace segue::builder
