@@ -230,11 +230,13 @@ TEST(Http, an_error_of_the_sink_is_the_outcome) {
   EXPECT_EQ(refused.error().code(), ErrorCode::data_loss);
 }
 
-TEST(Http, speaks_http_alone) {
-  const auto refused = HttpClient().get(
-      HttpRequest{.url = "file:///etc/passwd", .limits = {.max_bytes = 100'000}, .byte_count = {}});
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code(), ErrorCode::invalid_argument);
+TEST(Http, speaks_no_other_protocol) {
+  for (const std::string url : {"ftp://127.0.0.1/x", "FILE:///etc/passwd", "gopher://127.0.0.1/"}) {
+    const auto refused = HttpClient().get(
+        HttpRequest{.url = url, .limits = {.max_bytes = 100'000}, .byte_count = {}});
+    ASSERT_FALSE(refused) << url;
+    EXPECT_EQ(refused.error().code(), ErrorCode::invalid_argument) << url;
+  }
 }
 
 TEST(Http, a_server_that_is_not_there_is_unavailable) {
