@@ -100,8 +100,10 @@ void PlaceDecider::accept(const Plan& plan) {
   if (known != nullptr && known->phase != Phase::waiting) return;
   if (known == nullptr) {
     if (state_.plans.size() >= kMaxPlans) {
-      commands_.push_back(
-          Alarm{plan.id, fmt::format("is not kept: this host has {} plans already", kMaxPlans)});
+      commands_.push_back(Alarm{
+          plan.id, fmt::format("is not kept: this host has {} plans already; cancel one, or remove "
+                               "the files of those that are over",
+                               kMaxPlans)});
       return;
     }
     known = &state_.plans[plan.id];
