@@ -30,7 +30,7 @@ TEST(VersionRule, refuses_what_makes_no_version) {
   EXPECT_FALSE(check_version_rule(""));
   EXPECT_FALSE(check_version_rule("-1"));
   EXPECT_FALSE(check_version_rule("1/2"));
-  EXPECT_FALSE(check_version_rule(std::string(64, '1')));
+  EXPECT_FALSE(check_version_rule(std::string(101, '1')));
 }
 
 TEST(VersionRule, says_that_a_tag_is_missing_or_unusable) {
