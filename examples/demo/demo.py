@@ -8,16 +8,13 @@ v1 -> v2 -> v3 and taken back once. Ends within two minutes; exit code 0 only if
 """
 
 import pathlib
-import shutil
 import signal
 import socket
 import subprocess
-import sys
-import tempfile
 import threading
 import time
 
-from tools import Failure, Segue, free_port, say
+from tools import Failure, Segue, free_port, run_demo, say
 
 LIMIT_S = 110.0
 QUIET_S = 4.0          # of the control, before the first upgrade
@@ -227,21 +224,5 @@ class Demo:
         self.segue.call("stop", "demo", "--json", check=False)
 
 
-def main():
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    home = pathlib.Path(tempfile.mkdtemp(prefix="segue-demo-"))
-    demo = Demo(pathlib.Path(sys.argv[1]).resolve(), home)
-    try:
-        code = demo.run()
-    except Failure as failure:
-        say(f"demo: {failure}")
-        code = 1
-    finally:
-        demo.clean_up()
-        shutil.rmtree(home, ignore_errors=True)
-    sys.exit(code)
-
-
 if __name__ == "__main__":
-    main()
+    run_demo(__doc__, Demo)

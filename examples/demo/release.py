@@ -16,12 +16,10 @@ import selectors
 import shutil
 import socket
 import subprocess
-import sys
-import tempfile
 import threading
 import time
 
-from tools import Failure, Segue, free_port, say
+from tools import Failure, Segue, free_port, run_demo, say
 
 LIMIT_S = 110.0
 GO_LIVE_IN_S = 30
@@ -129,7 +127,7 @@ class Site:
                 f"--listen tcp:127.0.0.1:{self.port} --version $(cat {live}/VERSION)")
 
     def shell(self, text):
-        self.demo.run(["sh", "-c", text], self.demo.segue.environment)
+        self.demo.execute(["sh", "-c", text], self.demo.segue.environment)
 
     def start(self, version):
         """The first release, by hand."""
@@ -180,7 +178,7 @@ class Demo:
                            for name in self.processes)
             raise Failure(f"not within {LIMIT_S:.0f} s: {what}{logs}")
 
-    def run(self, words, environment=None, cwd=None):
+    def execute(self, words, environment=None, cwd=None):
         done = subprocess.run(list(map(str, words)), env=environment, cwd=cwd, text=True, timeout=60,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               check=False)
@@ -189,7 +187,7 @@ class Demo:
         return done.stdout.strip()
 
     def git(self, *words):
-        return self.run(["git", "-c", "user.name=dev", "-c", "user.email=dev@localhost", *words],
+        return self.execute(["git", "-c", "user.name=dev", "-c", "user.email=dev@localhost", *words],
                         cwd=self.home / "work")
 
     def spawn(self, name, *words):
@@ -226,24 +224,24 @@ class Demo:
     def set_up(self):
         keys = ("root", "targets", "echo", "snapshot", "timestamp")
         for key in keys:
-            self.run([self.segue.program, "key", "make", self.home / key])
+            self.execute([self.segue.program, "key", "make", self.home / key])
         roles = [word for role in ("root", "targets", "snapshot", "timestamp")
                  for word in ("--add-key", f"{role}={self.home / role}.pub")]
-        self.run([self.segue.program, "key", "root", self.home / "1.root.json", *roles, "--sign-with",
+        self.execute([self.segue.program, "key", "root", self.home / "1.root.json", *roles, "--sign-with",
                   self.home / "root"])
         signers = "".join(f", --sign-with, {role}={self.home / role}" for role in keys[1:])
         fill = {"home": self.home, "library": self.library, "port": self.port, "signers": signers}
         (self.home / "builder.yaml").write_text(BUILDER_YAML % fill)
         (self.home / "nginx.conf").write_text(NGINX % fill)
-        self.run(["git", "init", "-q", "--bare", "-b", "main", self.home / "forge.git"])
-        self.run([self.segue.program, "build", "hook", self.home / "forge.git", "--name", "echo", "--config",
+        self.execute(["git", "init", "-q", "--bare", "-b", "main", self.home / "forge.git"])
+        self.execute([self.segue.program, "build", "hook", self.home / "forge.git", "--name", "echo", "--config",
                   self.home / "builder.yaml"])
         self.write_application()
         self.spawn("builder", "build", "run", "--config", self.home / "builder.yaml")
 
     def write_application(self):
         tree = self.home / "work"
-        self.run(["git", "clone", "-q", self.home / "forge.git", tree])
+        self.execute(["git", "clone", "-q", self.home / "forge.git", tree])
         for name in ("echo.py", "segue_level1.py"):
             shutil.copy(LEVEL1 / name, tree)
         for name in BUNDLED:
@@ -261,7 +259,7 @@ class Demo:
         def published():
             if not (self.library / "metadata/timestamp.json").exists():
                 return False
-            listed = self.run([self.segue.program, "releases", "--json", "--library", self.library])
+            listed = self.execute([self.segue.program, "releases", "--json", "--library", self.library])
             return f'"{version}"' in listed
         self.wait_for(published, f"{version} is published")
 
@@ -279,7 +277,7 @@ class Demo:
         answer = self.segue.call("go-live", "--json", "--dry-run", site.place, version, check=False)
         return answer.get("exit") == 0
 
-    def run_all(self):
+    def run(self):
         say("making keys, a library and a repository")
         self.set_up()
         self.note(f"commit {self.commit('An echo service')} is pushed")
@@ -321,10 +319,10 @@ class Demo:
         return self.report(sent)
 
     def moment_of(self, plan):
-        found = re.search(r"\d{8}T\d{6}", plan["text"])  # in the plan's name
+        found = re.search(r"(\d{8}T\d{4})(\d\d)?Z", plan["text"])  # in its name, without seconds that are zero
         if not found:
             raise Failure(f"the plan names no moment: {plan}")
-        at = datetime.datetime.strptime(found.group(), "%Y%m%dT%H%M%S")
+        at = datetime.datetime.strptime(found[1] + (found[2] or "00"), "%Y%m%dT%H%M%S")
         return at.replace(tzinfo=datetime.timezone.utc)
 
     def bytes_sent(self):
@@ -360,22 +358,5 @@ class Demo:
             self.end(name)
 
 
-def main():
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    home = pathlib.Path(tempfile.mkdtemp(prefix="segue-demo-"))
-    home.chmod(0o755)  # nginx reads the library as a user of its own
-    demo = Demo(pathlib.Path(sys.argv[1]).resolve(), home)
-    try:
-        code = demo.run_all()
-    except Failure as failure:
-        say(f"demo: {failure}")
-        code = 1
-    finally:
-        demo.clean_up()
-        shutil.rmtree(home, ignore_errors=True)
-    sys.exit(code)
-
-
 if __name__ == "__main__":
-    main()
+    run_demo(__doc__, Demo)

@@ -3,9 +3,12 @@
 
 import json
 import os
+import pathlib
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 
 
 class Failure(Exception):
@@ -37,3 +40,21 @@ def free_port():
 
 def say(text):
     print(text, file=sys.stderr, flush=True)
+
+
+def run_demo(usage, demo_class):
+    """The main program of each demo: its run() in a folder of its own, then its clean_up()."""
+    if len(sys.argv) != 2:
+        sys.exit(usage)
+    home = pathlib.Path(tempfile.mkdtemp(prefix="segue-demo-"))
+    home.chmod(0o755)  # servers that it starts may read as users of their own
+    demo = demo_class(pathlib.Path(sys.argv[1]).resolve(), home)
+    try:
+        code = demo.run()
+    except Failure as failure:
+        say(f"demo: {failure}")
+        code = 1
+    finally:
+        demo.clean_up()
+        shutil.rmtree(home, ignore_errors=True)
+    sys.exit(code)
