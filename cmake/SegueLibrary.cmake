@@ -56,7 +56,7 @@ function(segue_test)
   target_link_libraries(${arg_NAME}_test PRIVATE ${arg_LIBS} GTest::gmock GTest::gtest_main)
   gtest_discover_tests(${arg_NAME}_test
     TEST_PREFIX ${arg_NAME}. DISCOVERY_MODE PRE_TEST
-    PROPERTIES LABELS "${arg_LABELS}" TIMEOUT 60)
+    PROPERTIES LABELS "${arg_LABELS}" TIMEOUT 300)
 endfunction()
 
 # Lets those who link `target` write #include "target/x.h": a folder of its own holds only a link to

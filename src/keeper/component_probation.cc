@@ -75,6 +75,10 @@ void Component::said_vote(const EventReceived& event) {
 
 void Component::enter_probation(std::uint64_t blackout_ns) {
   Attempt& attempt = *attempt_;
+  if (phase_ == Phase::aborting) {  // too late: what was to end it is no reason any more
+    attempt.why.clear();
+    attempt.refused = attempt.may_pass = false;
+  }
   attempt.activated = now_;
   attempt.blackout_ns = blackout_ns;
   attempt.next_health = now_;

@@ -330,8 +330,10 @@ TEST(Order, an_activation_wins_over_an_abort_that_was_too_late) {
   rig.to_attempting(options);
   rig.advance(seconds(1));
   ASSERT_EQ(rig.component.phase(), Phase::aborting);
+  ASSERT_FALSE(rig.attempt().why.empty());
   rig.activate(rig.attempt().successor);
   EXPECT_EQ(rig.component.phase(), Phase::probation);
+  EXPECT_EQ(rig.attempt().why, "") << "it is not what this upgrade came to";
 }
 
 TEST(Order, an_abort_that_nobody_answers_looks_at_the_page_before_it_kills) {

@@ -104,12 +104,20 @@ def send_signal(pid, number):
         pass
 
 
-def is_alive(pid):
+def state_of(pid):
+    """As in proc(5); "Z" also for one that is gone."""
     try:
-        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except OSError:
-        return False
-    return state != "Z"
+        return "Z"
+
+
+def is_alive(pid):
+    return state_of(pid) != "Z"
+
+
+def is_stopped(pid):
+    return state_of(pid) == "T"
 
 
 def kill_keeper(component):
