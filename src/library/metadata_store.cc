@@ -20,6 +20,7 @@ using base::fail;
 using base::Result;
 
 constexpr std::string_view kJson = ".json";
+constexpr std::uint64_t kMaxVersion = 1'000'000'000;  // beyond it, no publisher made the file
 constexpr std::size_t kMaxMetadataBytes = std::size_t{64} << 20;  // it is the publisher's own
 
 // Two digits of a role's name that is percent-encoded are put back.
@@ -99,7 +100,7 @@ Result<tuf::Repository> MetadataStore::read_under(std::uint64_t root) const {
   return tuf::Repository::open(root_bytes, timestamp, snapshot, role_bytes);
 }
 
-Result<tuf::Repository> MetadataStore::read() const {
+Result<tuf::Repository> MetadataStore::read_newest() const {
   if (!exists()) {
     return fail(
         ErrorCode::not_found,
@@ -118,6 +119,22 @@ Result<tuf::Repository> MetadataStore::read() const {
   }
   if (repository) return repository;
   return fail(std::move(repository).error().with(fmt::format("the metadata in {}", path_of(""))));
+}
+
+Result<tuf::Repository> MetadataStore::read() const {
+  SEGUE_ASSIGN(tuf::Repository repository, read_newest());
+  SEGUE_TRY(use_up_versions(repository));
+  return repository;
+}
+
+Result<void> MetadataStore::use_up_versions(tuf::Repository& repository) const {
+  SEGUE_ASSIGN(const auto names, list());
+  for (const auto& name : names) {
+    const auto file = parse_metadata_name(name);
+    const bool numbered = file && file->role != tuf::kRoot && file->role != tuf::kTimestamp;
+    if (numbered && file->version <= kMaxVersion) repository.use_up(file->role, file->version);
+  }
+  return {};
 }
 
 Result<void> MetadataStore::write(const Disk& disk,

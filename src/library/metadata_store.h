@@ -32,6 +32,9 @@ class MetadataStore {
   // The newest root, and what the timestamp leads to, with every signature checked; expired or not.
   // not_found: there is no library here. data_loss names a file that is damaged.
   [[nodiscard]] base::Result<tuf::Repository> read() const;
+  // Tells it which versions have files here, also those that a killed publisher left and no
+  // timestamp leads to: a cache may hold them, and they are signed. read() has done so.
+  base::Result<void> use_up_versions(tuf::Repository& repository) const;
   // In their order: all of them durable before the last one, the timestamp, has its name.
   base::Result<void> write(const Disk& disk, const std::vector<tuf::RepositoryFile>& files) const;
 
@@ -43,6 +46,7 @@ class MetadataStore {
  private:
   [[nodiscard]] base::Result<std::uint64_t> newest_root() const;
   [[nodiscard]] base::Result<tuf::Repository> read_under(std::uint64_t root) const;
+  [[nodiscard]] base::Result<tuf::Repository> read_newest() const;
 
   std::string library_;
 };

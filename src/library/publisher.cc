@@ -59,7 +59,9 @@ Result<void> take_root(tuf::Repository& repository, const MetadataStore& metadat
 Result<tuf::Repository> open_repository(const Publisher::Settings& settings) {
   const MetadataStore metadata(settings.directory);
   if (!metadata.exists() && !settings.root_bytes.empty()) {
-    return tuf::Repository::create(settings.root_bytes);
+    SEGUE_ASSIGN(tuf::Repository repository, tuf::Repository::create(settings.root_bytes));
+    SEGUE_TRY(metadata.use_up_versions(repository));
+    return repository;
   }
   SEGUE_ASSIGN(tuf::Repository repository, metadata.read());
   SEGUE_TRY(take_root(repository, metadata, settings.root_bytes));

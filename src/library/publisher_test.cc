@@ -11,6 +11,7 @@
 #include "library/pins.h"
 #include "library/release_diff.h"
 #include "library/test_library.h"
+#include "os/files.h"
 
 namespace segue::library {
 namespace {
@@ -231,9 +232,34 @@ TEST(Publisher, believes_nothing_of_its_caches) {
 
 TEST(Publisher, metadata_of_one_update_stays_small) {
   TestLibrary library;
+  library.commit = std::string(40, 'c');
   ASSERT_TRUE(library.publish("1.0.0", test_release(1)));
   const auto second = library.publish("1.1.0", test_release(2));
   EXPECT_LE(second->metadata_bytes, 2048U);
+}
+
+// Killed before the timestamp led to them: a cache may have them, and they are signed.
+TEST(Publisher, never_signs_two_files_of_one_version) {
+  TestLibrary library;
+  ASSERT_TRUE(library.publish("1.0", test_release(1)));
+  const auto read = [&](const std::string& name) {
+    return os::read_file(library.path() + "/metadata/" + name, 1 << 20);
+  };
+  const auto timestamp = read("timestamp.json");
+  ASSERT_TRUE(library.publish("2.0", test_release(2)));
+  const auto role = read("2.chat.json");
+  const auto snapshot = read("2.snapshot.json");
+  ASSERT_TRUE(timestamp && role && snapshot);
+  std::ofstream(library.path() + "/metadata/timestamp.json") << *timestamp;
+  EXPECT_EQ(library.versions(), std::vector<std::string>{"1.0"});
+
+  ASSERT_TRUE(library.publish("3.0", test_release(3)));
+  EXPECT_EQ(library.versions(), (std::vector<std::string>{"1.0", "3.0"}));
+  EXPECT_EQ(library.open()->repository().snapshot().version, 3U);
+  EXPECT_EQ(library.open()->repository().snapshot().meta.at("chat").version, 3U);
+  EXPECT_EQ(read("2.chat.json"), role);
+  EXPECT_EQ(read("2.snapshot.json"), snapshot);
+  expect_sound(library.path());
 }
 
 TEST(Publisher, renews_what_would_expire) {

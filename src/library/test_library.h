@@ -99,6 +99,7 @@ class TestLibrary {
     PublishRequest request;
     request.component = "chat";
     request.version = version;
+    request.commit = commit;
     return publisher.publish(request, tree.manifest(), source);
   }
 
@@ -119,6 +120,7 @@ class TestLibrary {
   // In memory where there is such a place: what is synced hundreds of times waits for no disk.
   os::TempDirectory directory{std::filesystem::is_directory("/dev/shm") ? "/dev/shm" : "/tmp"};
   std::string name = "library";
+  std::string commit;
   base::Duration max_wait = std::chrono::seconds(0);
   os::ManualClock clock;
   std::string root_bytes;

@@ -25,11 +25,19 @@ Result<Metadata> opened(std::string_view bytes, const Keys& keys, const RoleKeys
   return from_json<Metadata>(envelope.signed_part);
 }
 
-MetaFile describe(const std::string& bytes, std::uint64_t version) {
+// With the digest, whoever has stolen one role's key alone cannot put his file in place of this
+// one. The length would only say the same again: clients have limits of their own.
+MetaFile describe_role(const std::string& bytes, std::uint64_t version) {
   MetaFile file;
   file.version = version;
-  file.length = bytes.size();
   file.hashes["sha256"] = crypto::to_hex(crypto::digest_of(bytes));
+  return file;
+}
+
+// Every host reads it at every look, so it says no more than it has to.
+MetaFile describe_snapshot(std::uint64_t version) {
+  MetaFile file;
+  file.version = version;
   return file;
 }
 
@@ -154,6 +162,16 @@ void Repository::renew_snapshot() {
   changed_.emplace(kSnapshot);
 }
 
+void Repository::use_up(std::string_view role, std::uint64_t version) {
+  std::uint64_t& used = used_up_.try_emplace(std::string(role), 0).first->second;
+  used = std::max(used, version);
+}
+
+std::uint64_t Repository::version_after(std::string_view role, std::uint64_t version) const {
+  const auto used = used_up_.find(role);
+  return 1 + (used == used_up_.end() ? version : std::max(version, used->second));
+}
+
 Result<void> Repository::adopt_root(std::string_view root_bytes) {
   SEGUE_ASSIGN(const Envelope envelope, parse_envelope(root_bytes));
   SEGUE_ASSIGN(Root root, from_json<Root>(envelope.signed_part));
@@ -231,17 +249,17 @@ Result<std::vector<RepositoryFile>> Repository::publish(const Signers& signers, 
   for (const auto& name : changed_) {
     if (name == kSnapshot) continue;
     Targets& targets = next.roles_.find(name)->second;
-    ++targets.version;
+    targets.version = version_after(name, targets.version);
     targets.expires = now + lifetimes.targets;
     SEGUE_ASSIGN(std::string bytes, sign_as(name, to_json(targets), signers));
-    next.snapshot_.meta.insert_or_assign(name, describe(bytes, targets.version));
+    next.snapshot_.meta.insert_or_assign(name, describe_role(bytes, targets.version));
     files.push_back({versioned(name, targets.version), std::move(bytes)});
   }
   if (!changed_.empty() || !published_) {
-    next.snapshot_.version = published_ ? snapshot_.version + 1 : 1;
+    next.snapshot_.version = version_after(kSnapshot, published_ ? snapshot_.version : 0);
     next.snapshot_.expires = now + lifetimes.snapshot;
     SEGUE_ASSIGN(std::string bytes, sign_as(kSnapshot, to_json(next.snapshot_), signers));
-    next.timestamp_.snapshot = describe(bytes, next.snapshot_.version);
+    next.timestamp_.snapshot = describe_snapshot(next.snapshot_.version);
     files.push_back({versioned(kSnapshot, next.snapshot_.version), std::move(bytes)});
   }
   next.timestamp_.version = published_ ? timestamp_.version + 1 : 1;

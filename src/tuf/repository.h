@@ -94,6 +94,10 @@ class Repository {
   // The next publication has a new snapshot, whatever else was changed.
   void renew_snapshot();
 
+  // Somebody may have seen the version: what the role says next gets a higher one, so that a number
+  // never stands for two files. `role` is one of targets, or "snapshot".
+  void use_up(std::string_view role, std::uint64_t version);
+
   // The next root, complete with its signatures. Roles whose keys have changed are signed anew by
   // the next publication.
   base::Result<void> adopt_root(std::string_view root_bytes);
@@ -118,6 +122,7 @@ class Repository {
                                                   const Signers& signers) const;
   base::Result<void> read_roles(const std::map<std::string, std::string>& role_bytes);
   void mark_roles_with_new_keys(const Root& before);
+  [[nodiscard]] std::uint64_t version_after(std::string_view role, std::uint64_t version) const;
 
   Root root_;
   std::string root_bytes_;
@@ -125,6 +130,7 @@ class Repository {
   Snapshot snapshot_;
   std::map<std::string, Targets, std::less<>> roles_;
   std::set<std::string, std::less<>> changed_;  // roles of targets, and "snapshot"
+  std::map<std::string, std::uint64_t, std::less<>> used_up_;
   bool root_changed_ = false;
   bool published_ = false;  // timestamp_ and snapshot_ exist
 };

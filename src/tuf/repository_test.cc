@@ -91,6 +91,26 @@ TEST_F(Published, writes_what_others_point_to_first) {
               ElementsAre("2.targets.json", "2.snapshot.json", "timestamp.json"));
 }
 
+TEST_F(Published, names_the_snapshot_by_its_version_and_the_roles_by_their_digests_too) {
+  publish();
+  EXPECT_TRUE(repository_.timestamp().snapshot.hashes.empty());
+  EXPECT_FALSE(repository_.timestamp().snapshot.length);
+  const MetaFile& targets = repository_.snapshot().meta.at("targets");
+  EXPECT_TRUE(check_hashes(server_.files.at("1.targets.json"), targets.hashes));
+  EXPECT_FALSE(targets.length);
+}
+
+TEST_F(Published, takes_versions_that_are_not_used_up) {
+  repository_.use_up("targets", 3);
+  repository_.use_up("targets", 2);
+  repository_.use_up("snapshot", 7);
+  EXPECT_THAT(names(repository_.publish(signers(), kTestNow).value()),
+              ElementsAre("1.root.json", "4.targets.json", "8.snapshot.json", "timestamp.json"));
+  ASSERT_TRUE(repository_.edit());
+  EXPECT_THAT(names(repository_.publish(signers(), kTestNow).value()),
+              ElementsAre("5.targets.json", "9.snapshot.json", "timestamp.json"));
+}
+
 TEST_F(Published, needs_only_the_timestamps_key_to_stay_fresh) {
   publish();
   const auto files = repository_.publish({{"timestamp", {test_key(2)}}}, kTestNow);
