@@ -117,6 +117,7 @@ std::string Server::start(const char* listen, const char* directory) {
   options.version = "1";
   options.directory = directory;
   options.probation_ms = 20;
+  options.budget_us = 500'000;  // the lanes hold what clients ask meanwhile
   instance_ = std::make_unique<segue::Instance>(options, *this);
   if (!instance_->valid()) return instance_->error();
   class_ = instance_->connections("clients", segue::FormSpec{"ring.client", 1}, *this);

@@ -76,7 +76,7 @@ def test_old_and_new_have_to_fit_into_the_cgroup_together(segue):
 
 def test_further_attempts_wait_and_say_for_whom_and_each_has_its_turn(segue):
     components = start(segue, 4)
-    upgrades = [component.start_upgrade("2", "--probation-s", "2") for component in components[:2]]
+    upgrades = [component.start_upgrade("2", "--probation-s", "10") for component in components[:2]]
     for component in components[:2]:
         component.wait_for_phase("probation")
     late = components[2].start_upgrade("2", "--probation-s", "0")

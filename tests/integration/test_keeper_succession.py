@@ -171,7 +171,7 @@ def test_a_program_that_is_not_there_is_refused(component, segue):
 
 def test_during_an_upgrade_it_is_refused_and_the_upgrade_goes_on(component, next_keeper):
     component.run()
-    upgrade = component.start_upgrade("2", "--probation-s", "3")
+    upgrade = component.start_upgrade("2", "--probation-s", "10")
     component.wait_for_phase("probation")
     answer = upgrade_keeper(component, next_keeper)
     assert answer.exit == REFUSED and "upgrade 1 (v1 → v2) has been under way" in answer.text
@@ -396,7 +396,7 @@ def test_an_ejected_component_with_a_directory_is_found_by_its_successor(compone
 
 def test_during_an_upgrade_nothing_is_ejected(component, segue):
     component.run()
-    upgrade = component.start_upgrade("2", "--probation-s", "3")
+    upgrade = component.start_upgrade("2", "--probation-s", "10")
     component.wait_for_phase("probation")
     answer = segue.plain("eject", "--force", "--json", component.name)
     assert answer.exit == REFUSED and "under way" in answer.text

@@ -121,7 +121,7 @@ def test_a_log_that_cannot_be_written_stops_no_upgrade(segue):
 # ---- Refused
 
 def test_an_upgrade_while_one_runs_is_refused_or_waits(component):
-    first = component.start_upgrade("2", "--probation-s", "1.5")
+    first = component.start_upgrade("2", "--probation-s", "10")
     component.wait_for_phase("probation")
     refused = component.upgrade("3", *QUICK)
     assert refused.exit == REFUSED
@@ -248,7 +248,7 @@ def test_bad_health_hands_back(component, options, part):
 
 def test_good_health_is_looked_at_during_the_whole_probation(component, short_dir):
     marks = short_dir / "marks"
-    answer = component.upgrade("2", "--probation-s", "1.2", "--health-cmd",
+    answer = component.upgrade("2", "--probation-s", "5", "--health-cmd",
                                f"echo $SEGUE_NAME $SEGUE_PID >> {marks}", "--health-tcp",
                                f"localhost:{component.port}")
     assert answer.exit == DONE, answer
@@ -295,9 +295,12 @@ def test_status_watch_prints_a_line_for_each_change(component):
     watch = component.segue.start("status", "--watch", component.name)
     assert watch.stdout.readline().startswith("c serving v1")
     component.upgrade("2", "--probation-s", "1")
-    assert "c probation v2" in watch.stdout.readline()
-    while not watch.stdout.readline().startswith("c serving v2"):
-        assert watch.poll() is None
+    lines = []
+    while not lines or not lines[-1].startswith("c serving v2"):
+        lines.append(watch.stdout.readline())
+        assert lines[-1], "it ended"
+    assert any(line.startswith("c probation v2") for line in lines), lines
+    assert all(one != next_one for one, next_one in zip(lines, lines[1:])), lines
     component.segue("stop", component.name)
     _, err = watch.communicate(timeout=20)
     assert "does not run" in err

@@ -128,7 +128,7 @@ def test_nginx_replaces_its_binary_under_a_keeper_that_became_another(nginx, nex
 
 def test_during_an_upgrade_a_keeper_is_not_replaced_and_nothing_is_ejected(segue, lighttpd, next_keeper):
     lighttpd.run()
-    upgrade = segue.start("upgrade", "--json", "--probation-s", "3", *lighttpd.environment("2"), "lighttpd", "--",
+    upgrade = segue.start("upgrade", "--json", "--probation-s", "10", *lighttpd.environment("2"), "lighttpd", "--",
                           *lighttpd.command)
     wait_until(lambda: lighttpd.status().get("phase") == "probation", "the probation")
     for answer in (replace_keeper(lighttpd, next_keeper), segue.plain("eject", "--json", "lighttpd")):
