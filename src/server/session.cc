@@ -31,7 +31,12 @@ Session::Session(asio::ip::tcp::socket socket, const LibraryFiles& files, Sessio
       limits_(limits),
       figures_(figures),
       closed_(std::move(closed)),
-      buffer_(kMaxHeaderBytes) {}
+      buffer_(kMaxHeaderBytes) {
+  // A short answer goes out in two writes: the second one is not to wait for the way there and
+  // back.
+  beast::error_code ignored;
+  stream_.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
+}
 
 Session::~Session() {
   closed_();
