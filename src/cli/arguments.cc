@@ -11,6 +11,7 @@
 #include "cli/build_arguments.h"
 #include "cli/library_arguments.h"
 #include "cli/plan_arguments.h"
+#include "cli/relay_arguments.h"
 #include "cli/staging_arguments.h"
 #include "cli/trust_arguments.h"
 #include "config/near_names.h"
@@ -78,6 +79,7 @@ class Parser {
     add_agent_command(app_, arguments_, add);
     add_library_commands(arguments_, add);
     add_staging_commands(arguments_, add);
+    add_relay_commands(arguments_, add);
     add_build_commands(app_, arguments_, add);
     add_texts();
   }

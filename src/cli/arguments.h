@@ -14,6 +14,7 @@
 #include "control/build_options.h"
 #include "control/exit_code.h"
 #include "control/options.h"
+#include "control/relay_options.h"
 #include "control/server_options.h"
 
 namespace segue::cli {
@@ -61,6 +62,7 @@ enum class Command {
   serve_library,
   write_image,
   build,
+  relay,
 };
 
 // What the command line says.
@@ -93,6 +95,7 @@ struct Arguments {
   control::AgentOptions agent;
   LibraryOptions library;
   control::ServerOptions server;
+  control::RelayOptions relay;
   StagingOptions staging;
   control::BuildOptions build;
 };

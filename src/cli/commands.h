@@ -43,7 +43,8 @@ control::ExitCode pin_releases(const Context& context);                         
 control::ExitCode renew_metadata(const Context& context);                                // renew
 control::ExitCode write_image(const Context& context);                                   // image
 control::ExitCode serve_library(const Context& context, const control::RunServer& run);  // server
-control::ExitCode build(const Context& context, const control::RunBuild& run);           // build …
+control::ExitCode relay(const Context& context, const control::RunRelay& run);
+control::ExitCode build(const Context& context, const control::RunBuild& run);  // build …
 
 // The state of one component, for checks before a change.
 base::Result<Json> ask_status(const ComponentFolders& folders, const std::string& name);

@@ -89,6 +89,8 @@ ExitCode dispatch(const Context& context, const Services& services) {
       return serve_library(context, services.serve);
     case Command::build:
       return build(context, services.build);
+    case Command::relay:
+      return relay(context, services.relay);
   }
   return ExitCode::usage;
 }

@@ -3,6 +3,7 @@
 
 #include "control/agent_options.h"
 #include "control/build_options.h"
+#include "control/relay_options.h"
 #include "control/server_options.h"
 
 namespace segue::cli {
@@ -12,6 +13,7 @@ struct Services {
   control::RunAgent agent;
   control::RunBuild build;
   control::RunServer serve;
+  control::RunRelay relay;
 };
 
 // The whole of `segue`; returns its exit code.

@@ -3,46 +3,17 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
-
 #include "base/json_writer.h"
+#include "control/listen_address.h"
 #include "server/file_server.h"
 
 namespace segue::server {
-namespace {
 
-using base::ErrorCode;
-using base::fail;
 using base::Result;
-
-struct Endpoint {
-  std::string address;
-  std::uint16_t port = 0;
-};
-
-// ADDRESS:PORT, the address of IPv6 in brackets.
-Result<Endpoint> parse_endpoint(const std::string& text) {
-  const std::size_t colon = text.rfind(':');
-  Endpoint endpoint;
-  const char* end = text.data() + text.size();
-  const char* begin = colon == std::string::npos ? end : text.data() + colon + 1;
-  const auto [read, problem] = std::from_chars(begin, end, endpoint.port);
-  if (colon == std::string::npos || begin == end || problem != std::errc() || read != end) {
-    return fail(ErrorCode::invalid_argument,
-                "--listen {}: write ADDRESS:PORT, such as 0.0.0.0:8080 or [::]:8080", text);
-  }
-  endpoint.address = text.substr(0, colon);
-  if (endpoint.address.starts_with('[') && endpoint.address.ends_with(']')) {
-    endpoint.address = endpoint.address.substr(1, endpoint.address.size() - 2);
-  }
-  return endpoint;
-}
-
-}  // namespace
 
 Result<control::ServerEnd> run_command(const control::ServerOptions& options,
                                        const control::SayServer& say) {
-  SEGUE_ASSIGN(const Endpoint endpoint, parse_endpoint(options.listen));
+  SEGUE_ASSIGN(const auto endpoint, control::parse_listen_address("--listen", options.listen));
   ServerSettings settings;
   settings.library = options.library;
   settings.address = endpoint.address;

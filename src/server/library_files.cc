@@ -40,7 +40,7 @@ Result<LibraryFiles> LibraryFiles::open(const std::string& directory) {
   return LibraryFiles(std::move(fd));
 }
 
-Result<OpenFile> LibraryFiles::find(const ServedFile& file) const {
+Result<OpenFile> LibraryFiles::find(const fetch::ServedFile& file) const {
   OpenFile found;
   struct stat status{};
   found.fd = open_beneath(directory_.get(), file.path);

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "base/error.h"
+#include "fetch/served_file.h"
 #include "os/unique_fd.h"
-#include "server/served_file.h"
 
 namespace segue::server {
 
@@ -23,7 +23,7 @@ class LibraryFiles {
   static base::Result<LibraryFiles> open(const std::string& directory);
 
   // not_found: no such regular file; symlinks are not followed.
-  [[nodiscard]] base::Result<OpenFile> find(const ServedFile& file) const;
+  [[nodiscard]] base::Result<OpenFile> find(const fetch::ServedFile& file) const;
 
  private:
   explicit LibraryFiles(os::UniqueFd directory) : directory_(std::move(directory)) {}

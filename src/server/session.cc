@@ -70,22 +70,23 @@ void Session::answer(const Request& request) {
   if (request.method() != http::verb::get && request.method() != http::verb::head) {
     return refuse(request, Status::method_not_allowed);
   }
-  const auto name = parse_target(view_of(request.target()));
+  const auto name = fetch::parse_target(view_of(request.target()));
   if (!name) return refuse(request, Status::not_found);
   auto file = files_.find(*name);
   if (!file) return refuse(request, Status::not_found);
   answer_file(request, *name, *std::move(file));
 }
 
-void Session::answer_file(const Request& request, const ServedFile& name, OpenFile file) {
+void Session::answer_file(const Request& request, const fetch::ServedFile& name, OpenFile file) {
   const bool unchanged = view_of(request[http::field::if_none_match]) == file.tag;
-  RangeAnswer answer = parse_range(view_of(request[http::field::range]), file.size_bytes);
+  fetch::RangeAnswer answer =
+      fetch::parse_range(view_of(request[http::field::range]), file.size_bytes);
   // A range of another state of the file is of no use.
   const std::string_view condition = view_of(request[http::field::if_range]);
-  if (!condition.empty() && condition != file.tag) answer = parse_range("", file.size_bytes);
-  const bool unsatisfiable = answer.kind == RangeAnswer::Kind::unsatisfiable;
+  if (!condition.empty() && condition != file.tag) answer = fetch::parse_range("", file.size_bytes);
+  const bool unsatisfiable = answer.kind == fetch::RangeAnswer::Kind::unsatisfiable;
   Status status = Status::ok;
-  if (answer.kind == RangeAnswer::Kind::part) status = Status::partial_content;
+  if (answer.kind == fetch::RangeAnswer::Kind::part) status = Status::partial_content;
   if (unsatisfiable) status = Status::range_not_satisfiable;
   if (unchanged) status = Status::not_modified;
 

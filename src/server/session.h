@@ -41,7 +41,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   void read_request();
   void answer(const Request& request);
-  void answer_file(const Request& request, const ServedFile& name, OpenFile file);
+  void answer_file(const Request& request, const fetch::ServedFile& name, OpenFile file);
   // Without a body.
   void refuse(const Request& request, Status status);
   [[nodiscard]] static Header header_for(const Request& request, Status status,

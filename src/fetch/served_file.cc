@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "server/served_file.h"
+#include "fetch/served_file.h"
 
 #include <algorithm>
 #include <charconv>
 
-namespace segue::server {
+namespace segue::fetch {
 namespace {
 
 constexpr std::string_view kMetadata = "/metadata/";
@@ -79,4 +79,4 @@ RangeAnswer parse_range(std::string_view field, std::uint64_t file_bytes) {
   return {RangeAnswer::Kind::part, {*first, end - *first}};
 }
 
-}  // namespace segue::server
+}  // namespace segue::fetch

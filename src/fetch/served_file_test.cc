@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "server/served_file.h"
+#include "fetch/served_file.h"
 
 #include <gtest/gtest.h>
 
 #include <limits>
 
-namespace segue::server {
+namespace segue::fetch {
 namespace {
 
 using Kind = RangeAnswer::Kind;
@@ -72,4 +72,4 @@ TEST(ByteRanges, that_are_malformed_or_several_give_the_whole_file) {
 }
 
 }  // namespace
-}  // namespace segue::server
+}  // namespace segue::fetch

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace segue::server {
+namespace segue::fetch {
 
 // A file that may be served: metadata/NAME.json or objects/AA/HEX, and nothing else.
 struct ServedFile {
@@ -38,4 +38,4 @@ struct RangeAnswer {
 // `field` is the value of Range; empty: there is none.
 RangeAnswer parse_range(std::string_view field, std::uint64_t file_bytes);
 
-}  // namespace segue::server
+}  // namespace segue::fetch
