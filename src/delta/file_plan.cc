@@ -5,41 +5,13 @@
 #include <numeric>
 
 #include "delta/elf_regions.h"
+#include "delta/large_file.h"
 
 namespace segue::delta {
 
-namespace {
-
-// Pieces of the target against the part of the base around where the piece before ended.
-std::vector<Operation> windowed_operations(ByteView base, ByteView target) {
-  constexpr std::size_t kPieceBytes = std::size_t{32} << 20;
-  std::vector<Operation> operations;
-  std::int64_t shift = 0;
-  for (std::size_t at = 0; at < target.size(); at += kPieceBytes) {
-    const ByteView piece = target.subspan(at, std::min(kPieceBytes, target.size() - at));
-    const auto wanted = std::clamp<std::int64_t>(
-        static_cast<std::int64_t>(at) + shift - static_cast<std::int64_t>(kPieceBytes), 0,
-        static_cast<std::int64_t>(base.size()));
-    const auto begin = static_cast<std::size_t>(wanted);
-    const ByteView window = base.subspan(begin, std::min(kMaxMatchBytes, base.size() - begin));
-    std::size_t place = at;
-    for (Operation operation : find_operations(window, piece, {})) {
-      operation.base_at += begin;
-      operations.push_back(operation);
-      if (operation.copied > 4096) {
-        shift = static_cast<std::int64_t>(operation.base_at) - static_cast<std::int64_t>(place);
-      }
-      place += operation.copied + operation.literal;
-    }
-  }
-  return operations;
-}
-
-}  // namespace
-
 std::vector<Operation> operations_between(ByteView base, ByteView target) {
   if (base.size() > kMaxMatchBytes || target.size() > kMaxMatchBytes) {
-    return windowed_operations(base, target);
+    return operations_of_large(base, target);
   }
   return find_operations(base, target, {});
 }

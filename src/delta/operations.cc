@@ -10,8 +10,6 @@
 
 namespace segue::delta {
 
-namespace {
-
 std::size_t common_prefix(ByteView left, ByteView right) {
   const std::size_t end = std::min(left.size(), right.size());
   std::size_t i = 0;
@@ -19,6 +17,8 @@ std::size_t common_prefix(ByteView left, ByteView right) {
   while (i < end && left[i] == right[i]) ++i;
   return i;
 }
+
+namespace {
 
 struct Found {
   std::size_t base_at = 0;

@@ -19,6 +19,9 @@ struct Operation {
 
 inline constexpr std::size_t kMaxOperations = std::size_t{1} << 18;  // of one file
 
+// How many bytes both begin with.
+std::size_t common_prefix(ByteView left, ByteView right);
+
 struct MatchOptions {
   // A new alignment has to explain so many bytes more than the old one goes on to explain.
   std::size_t min_gain_bytes = 24;
