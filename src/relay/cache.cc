@@ -119,7 +119,8 @@ std::optional<Cache::Held> Cache::find(const std::string& digest) {
   auto file = std::make_shared<UniqueFd>(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
   struct stat status{};
   if (!*file || ::fstat(file->get(), &status) != 0 || status.st_size == 0) {
-    remove(digest);  // somebody else did
+    // Somebody else did. Or nothing of it has come yet: then whoever fetches it keeps it.
+    if (entry.users == 0) remove(digest);
     return std::nullopt;
   }
   const auto size = static_cast<std::uint64_t>(status.st_size);
