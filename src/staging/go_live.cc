@@ -48,10 +48,10 @@ Result<const PlacedTree*> choose(const Place& place, const std::string& componen
     if (chosen == nullptr) chosen = &tree;
   }
   if (chosen != nullptr) return chosen;
-  return fail(ErrorCode::not_found,
-              "{} does not wait in {} (what does: {}); run `segue stage` first",
-              version.empty() ? "no tree" : component + " " + version,
-              tree::shown(place.directory()), waiting_names(place));
+  return fail(
+      ErrorCode::not_found, "{} does not wait in {} (what does: {}); run `segue stage` first",
+      version.empty() ? "no tree" : (component.empty() ? "version" : component) + " " + version,
+      tree::shown(place.directory()), waiting_names(place));
 }
 
 Result<SwitchReport> make_live(Place& place, const PlacedTree& tree, const SwitchOptions& options) {

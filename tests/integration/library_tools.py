@@ -11,6 +11,8 @@ import subprocess
 import time
 import urllib.request
 
+from support import free_port
+
 DONE, FAILED, USAGE, REFUSED, UNKNOWN = 0, 1, 2, 4, 5
 ROLES = ("targets", "snapshot", "timestamp")
 
@@ -67,12 +69,6 @@ def write_tree(path, number):
     for i in range(20):
         (path / f"data-{i}").write_bytes(generator.randbytes(3000))
     return path
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager

@@ -8,8 +8,9 @@ import subprocess
 import time
 
 import pytest
-from library_tools import (DONE, REFUSED, UNKNOWN, USAGE, Publisher, fetch_release, free_port, get, nginx,
-                           running, write_tree)
+from library_tools import (DONE, REFUSED, UNKNOWN, USAGE, Publisher, fetch_release, get, nginx, running,
+                           write_tree)
+from support import free_port
 
 
 @pytest.fixture
