@@ -138,7 +138,7 @@ void Metadata::answered(const std::shared_ptr<Fetch>& fetch, Result<UpstreamAnsw
     return finish(fetch, last);
   }
   if (status == 403 || status == 404 || status == 410) {
-    fetch->call->cancel();
+    fetch->call->finish();  // without a body the connection serves again
     remember(*fetch, true);
     return finish(fetch, {.status = 404, .bytes = nullptr});
   }
