@@ -15,6 +15,7 @@ import sys
 sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
+from harness.lines_run import Lines
 from harness.npm_pairs import default_cache
 from harness.pair_run import Pairs
 from harness.process import BenchError
@@ -28,7 +29,7 @@ from harness.switch_run import Switch
 # Each is made with the arguments and has: prefix, that of its cases; steps(), a list of (case, seconds
 # expected); run(case, report, progress), which emits figures or raises BenchError; judge(report),
 # which adds checks; and print_tables(report). What it never ran it neither judges nor prints.
-GROUPS = (Pairs, Publish, Store, Switch)
+GROUPS = (Pairs, Publish, Store, Switch, Lines)
 
 
 def parse_arguments():

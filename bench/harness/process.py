@@ -111,8 +111,8 @@ class Departure:
 class Workplace:
     """A temporary directory and the processes started in it; both are gone at the end."""
 
-    def __init__(self, name):
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"segue-bench-{name}-"))
+    def __init__(self, name, parent=None):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"segue-bench-{name}-", dir=parent))
         self._processes = []
 
     def start(self, argv, **more):

@@ -8,12 +8,14 @@ UNITS = {"lost": "connections", "cut": "connections", "new_failed": "connections
          "reconnect_failed": "connections", "on_new_share": "share", "abort_share": "share",
          "over_budget": "handoffs", "handoffs": "handoffs", "taken_back": "freezes", "wrong": "answers",
          "writes_lost": "writes", "writes_acknowledged": "writes", "unanswered": "requests",
-         "overruns": "requests", "files": "files"}
+         "overruns": "requests", "files": "files", "tries": "tries"}
 
 
 def unit_of(metric):
     if metric in UNITS:
         return UNITS[metric]
+    if "_over_" in metric:
+        return "share"
     if metric == "bytes" or metric.endswith("_bytes"):
         return "B"
     if "_fds_" in metric:

@@ -18,8 +18,8 @@ AT_FDCWD = -100
 FILES_PER_FOLDER = 100
 FILES_PER_CHANGE = 100
 ROLES = ("root", "targets", "snapshot", "timestamp")
-FILES, QUICK_FILES = 50_000, 5_000
-COMMANDS = 20
+FILES, QUICK_FILES = 50_000, 2_000
+COMMANDS, QUICK_COMMANDS = 20, 6
 EXCHANGES = 400  # an even number: the same tree is live at the end
 MAX_P99_MS = 5
 COMMAND_TIMEOUT_S = 600
@@ -108,7 +108,7 @@ def exchange(place):
     return renamed, flushed
 
 
-def switch_often(place, on_round):
+def switch_often(place, rounds, on_round):
     """While somebody looks: by the command, which checks every file first, then the rename alone."""
     context = multiprocessing.get_context("fork")
     ready, stop, results = context.Event(), context.Event(), context.Queue()
@@ -117,7 +117,7 @@ def switch_often(place, on_round):
     ready.wait()
     commands = []
     try:
-        for number in range(COMMANDS):
+        for number in range(rounds):
             begin = time.monotonic_ns()
             run_segue("go-live", place, "2" if number == 0 else "--undo")
             commands.append(time.monotonic_ns() - begin)
@@ -134,7 +134,7 @@ class Switch:
     prefix = "switch/"
 
     def __init__(self, arguments):
-        self._files = QUICK_FILES if arguments.quick else FILES
+        self._files, self._commands = (QUICK_FILES, QUICK_COMMANDS) if arguments.quick else (FILES, COMMANDS)
         self._case = f"{self.prefix}{self._files}_files"
 
     def steps(self):
@@ -144,8 +144,8 @@ class Switch:
         with tempfile.TemporaryDirectory(prefix="segue-bench-switch-") as directory:
             place, seconds = make_place(pathlib.Path(directory), self._files)
             commands, renamed, flushed, (absent_ns, looks, look_p99) = switch_often(
-                place, lambda done: progress.within(case, done, COMMANDS))
-        if looks < COMMANDS:
+                place, self._commands, lambda done: progress.within(case, done, self._commands))
+        if looks < self._commands:
             raise BenchError(f"only {looks} looks at the live tree: nothing is known of its absence")
         report.emit(case, {"absent_ms": absent_ns / 1e6,
                            "p99_ms": percentile(renamed, 0.99) / 1e6,
