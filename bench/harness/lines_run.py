@@ -48,7 +48,8 @@ class Trial:
     def __init__(self, cache, pair, sites, hosts, progress):
         self._progress = progress
         self.places = Workplace("lines", memory_folder())
-        self.sites, self._relays = None, []
+        self.sites, self._relays, self._running = None, [], set()
+        self._is_over = False
         try:
             self.directory = self.places.directory
             self.old, self.new = unpack_trees(cache, pair, self.directory)
@@ -65,6 +66,7 @@ class Trial:
             raise
 
     def close(self):
+        self._stop()
         self.places.close()
         if self.sites is not None:
             self.sites.close()
@@ -125,7 +127,7 @@ class Trial:
                              [find_program("segue"), "stage", "app", "2", "--library",
                               f"http://127.0.0.1:{RELAY_PORT}", "--place", self._place(site, host), "--json"])
         for number in range(1, TRIES + 1):
-            run = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=RUN_TIMEOUT_S)
+            run = self._run(argv)
             if run.returncode == 0:
                 said = [json.loads(line) for line in run.stdout.splitlines()]
                 if not any(line.get("way") == "delta" for line in said):
@@ -150,7 +152,7 @@ class Trial:
         argv = Sites.command(self.sites.host_name(site, host),
                              [find_program("rsync"), "-azc", "--delete", f"rsync://{ORIGIN}:{RSYNC_PORT}/new/",
                               f"{self._copy(site, host)}/"])
-        run = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=RUN_TIMEOUT_S)
+        run = self._run(argv)
         if run.returncode != 0:
             raise BenchError(f"rsync to host {site}-{host}: {run.stderr}")
         return 1
@@ -187,19 +189,45 @@ class Trial:
     def cut_in_the_middle(self, line):
         """For CUT_S, once half of the delta has come."""
         half = self.sites.payload_bytes()[line] + self.delta_bytes // 2
-        wait_until(lambda: self.sites.payload_bytes()[line] >= half, RUN_TIMEOUT_S, "half of the delta")
+        wait_until(lambda: self.sites.payload_bytes()[line] >= half or self._is_over, RUN_TIMEOUT_S,
+                   "half of the delta")
         self.sites.lines.cut(line, True)
         sleep_until(time.monotonic() + CUT_S)
         self.sites.lines.cut(line, False)
 
     def _on_all(self, work):
         with ThreadPoolExecutor(len(self.hosts)) as pool:
-            return list(pool.map(lambda place: work(*place), self.hosts))
+            try:
+                return list(pool.map(lambda place: work(*place), self.hosts))
+            except BaseException:
+                self._stop()  # the pool waits for its threads, and they for their processes
+                raise
 
-    @staticmethod
-    def _segue(*words):
-        run = subprocess.run([find_program("segue"), *map(str, words)], capture_output=True, text=True, check=False,
-                             timeout=RUN_TIMEOUT_S)
+    def _stop(self):
+        self._is_over = True
+        for process in list(self._running):
+            process.kill()
+
+    def _run(self, argv):
+        """To its end, or that of the trial."""
+        if self._is_over:
+            raise BenchError("the trial was ended")
+        with subprocess.Popen(list(map(str, argv)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True) as process:
+            self._running.add(process)
+            if self._is_over:
+                process.kill()
+            try:
+                output, errors = process.communicate(timeout=RUN_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                output, errors = process.communicate()
+            finally:
+                self._running.discard(process)
+        return subprocess.CompletedProcess(argv, process.returncode, output, errors)
+
+    def _segue(self, *words):
+        run = self._run([find_program("segue"), *words])
         if run.returncode != 0:
             raise BenchError(f"segue {words[0]} ended with {run.returncode}: {run.stderr.strip()}")
 
@@ -240,7 +268,7 @@ class Lines:
             trial.check_copies()
 
     def _run_cut(self, trial, report):
-        cutter = threading.Thread(target=trial.cut_in_the_middle, args=(0,))
+        cutter = threading.Thread(target=trial.cut_in_the_middle, args=(0,), daemon=True)
         cutter.start()
         metrics = trial.run_all(trial.stage, self._cut_case)
         cutter.join()

@@ -127,7 +127,7 @@ class Sites:
     def _add_site(self, site):
         router = self._add(f"{site}-router", ["link add lan type bridge", f"addr add 10.81.{site}.1/24 dev lan",
                                               "link set lan up"])
-        ip("netns", "exec", router, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        ip("netns", "exec", router, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
 
     def _add_host(self, site, host):
         name = self._add(f"{site}-{host}", [])

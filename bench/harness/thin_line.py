@@ -9,6 +9,7 @@ import fcntl
 import multiprocessing
 import os
 import select
+import signal
 import struct
 import time
 
@@ -17,6 +18,7 @@ from harness.process import BenchError
 TUNSETIFF = 0x400454CA
 IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
 CLONE_NEWNET = 0x40000000
+PR_SET_PDEATHSIG = 1
 MTU = 1500
 IPPROTO_TCP = 6
 COUNTERS = ("packets", "line_bytes", "payload_bytes")  # of a line, both ways together
@@ -95,6 +97,7 @@ class ThinLines:
                 os.close(descriptor)
 
     def _carry(self):
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         try:  # the line is not slower for a busy host
             os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
         except OSError:
