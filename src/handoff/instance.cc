@@ -167,7 +167,10 @@ Status Instance::meet_alone(const std::string& directory) {
 void Instance::met(UniqueFd link, UniqueFd pidfd, const std::string& nonce) {
   Terms terms = terms_;
   terms.nonce = nonce;
-  if (me_ != kNobody) return begin_predecessor(std::move(link), std::move(pidfd), std::move(terms));
+  if (me_ != kNobody) {
+    if (predecessor_) forget_predecessor();  // it is over: this process serves
+    return begin_predecessor(std::move(link), std::move(pidfd), std::move(terms));
+  }
   begin_successor(std::move(link), std::move(pidfd), std::move(terms));
 }
 
@@ -309,9 +312,8 @@ void Instance::run_timers() {
 // Brings the watches, the timer and the finished sides in line with what just happened.
 void Instance::settle() {
   if (predecessor_ && predecessor_->over()) {
-    forget_side(predecessor_->link_fd(), predecessor_->pidfd());
-    predecessor_.reset();
-    serve_meeting_ = serve_meeting_ || serving();
+    forget_predecessor();
+    serve_meeting_ = serve_meeting_ || (meeting_ && meeting_->rests() && serving());
   }
   if (successor_ && successor_->over()) {
     forget_side(successor_->link_fd(), successor_->pidfd());
@@ -451,12 +453,13 @@ bool Instance::release() {
 
 void Instance::resume(segue_resume_reason reason, bool released) {
   inventory_.let_heaps_be_written(true);
-  callbacks_.resume(user_, reason, released ? 1 : 0);
-  inventory_.loops.give_all_back();
   if (reason == SEGUE_RESUME_RECLAIMED || reason == SEGUE_RESUME_REPLAYED ||
       reason == SEGUE_RESUME_FROM_ARENAS) {
-    serve_meeting_ = true;
+    // Who sees the service go on may start the next version at once, and has to find the new nonce.
+    serve_meeting_ = meeting_ && !meeting_->serve().ok();
   }
+  callbacks_.resume(user_, reason, released ? 1 : 0);
+  inventory_.loops.give_all_back();
 }
 
 bool Instance::check(std::string& why) {

@@ -139,6 +139,10 @@ class Instance : public Host, public KeeperOrders {
   template <typename Side>
   void watch_side(Side& side);
   void forget_side(int link_fd, int pidfd);
+  void forget_predecessor() {
+    forget_side(predecessor_->link_fd(), predecessor_->pidfd());
+    predecessor_.reset();
+  }
   void note(const std::string& text) { error = text; }
 
   segue_callbacks callbacks_;

@@ -37,6 +37,7 @@ class LoneMeeting {
   Status seek();
   // Refuses everybody until the next serve().
   void rest();
+  [[nodiscard]] bool rests() const { return resting_; }
 
   // A listening descriptor to watch for reading, or -1.
   [[nodiscard]] int listening_fd() const { return listener_.get(); }

@@ -2,6 +2,7 @@
 // From the offer to the commit: words that come too late or are not true, and what a predecessor
 // that is not to serve again leaves alone.
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include "handoff/test_process.h"
 #include "handoff/test_relay.h"
@@ -104,6 +105,26 @@ TEST_F(Probation, predecessor_that_is_not_to_serve_again_sets_nothing_going) {
   EXPECT_FALSE(first.has("resume"));
   EXPECT_EQ(counts.drains, 1);
   EXPECT_EQ(counts.goes_on, 0);
+}
+
+TEST_F(Probation, next_version_may_start_as_soon_as_the_service_goes_on) {
+  ServiceOptions o = options();
+  o.probation_ms = 60'000;
+  Service first(o);
+  ASSERT_EQ(first.start(), SEGUE_OK) << first.error();
+  ServiceProcess second({.options = o});
+  ASSERT_TRUE(run({&first}, [&] { return second.has("activate"); })) << first.error();
+  Service third(o);
+  first.on_event = [&](const std::string& event) {
+    if (!event.starts_with("resume")) return;
+    EXPECT_EQ(third.start(), SEGUE_OK) << third.error();
+    pollfd entry{segue_fd(third.instance.get()), POLLIN, 0};
+    EXPECT_EQ(poll(&entry, 1, 10'000), 1);
+    EXPECT_EQ(segue_dispatch(third.instance.get()), SEGUE_OK);  // it looks for the predecessor
+  };
+  second.kill();
+  ASSERT_TRUE(run({&first, &third}, [&] { return third.active() || third.ended(); }));
+  EXPECT_TRUE(third.active()) << third.error();
 }
 
 TEST_F(Probation, replay_over_an_arena_is_refused_at_the_start) {
