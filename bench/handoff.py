@@ -47,7 +47,7 @@ def parse_arguments():
     parser.add_argument("--only", default="", metavar="PREFIX",
                         help="only the cases whose name begins so, such as chain/100")
     parser.add_argument("--threads", type=int, default=4, metavar="N",
-                        help="respkv's event loops in the chains -tN (default: 4)")
+                        help="respkv's event loops in the cases -tN (default: 4)")
     return parser.parse_args()
 
 
@@ -133,7 +133,10 @@ class Bench:
                 respkv_class(), PROBATION_MS["chain"])
 
     def crash_cases(self):
-        yield f"crash/{self.crashes.connections}", self.crashes
+        """(case, its Crashes, makes the server)."""
+        for threads in (1,) if self.quick else (1, self._threads):
+            yield (f"crash/{self.crashes.connections}" + ("" if threads == 1 else f"-t{threads}"),
+                   self.crashes, functools.partial(RespkvCrashing, 600_000, threads))
 
     def steps(self):
         steps = [(f"{case} ({round_ + 1})", self.plan.seconds + 1)
@@ -143,7 +146,7 @@ class Bench:
                   for case, chain, _ in [*self.chain_cases(), *self.long_cases()]
                   if self._wanted(case)]
         steps += [(case, crashes.count * 0.4 + 2)
-                  for case, crashes in self.crash_cases() if self._wanted(case)]
+                  for case, crashes, _ in self.crash_cases() if self._wanted(case)]
         return steps
 
     def _wanted(self, case):
@@ -170,10 +173,10 @@ class Bench:
             if self._wanted(case):
                 progress.begin(case)
                 self._try(case, self._run_long, make(), chain, progress)
-        for case, crashes in self.crash_cases():
+        for case, crashes, make in self.crash_cases():
             if self._wanted(case):
                 progress.begin(case)
-                self._try(case, self._run_crashes, crashes, progress)
+                self._try(case, self._run_crashes, make(), crashes, progress)
         progress.end()
 
     def _try(self, case, function, *arguments):
@@ -204,8 +207,8 @@ class Bench:
                 self.failures.append(f"{case}: handoff {number} {handoff.outcome}: {handoff.why}")
         self._emit_chain(case, result)
 
-    def _run_crashes(self, case, crashes, progress):
-        result = run_crashes(RespkvCrashing(probation_ms=600_000), crashes,
+    def _run_crashes(self, case, service, crashes, progress):
+        result = run_crashes(service, crashes,
                              lambda done: progress.within(case, done, crashes.count))
         load = result.load
         metrics = {name: load[name] for name in
@@ -275,7 +278,7 @@ class Bench:
                 judge(report, case, report.value(case, "stall_ms_p999_before"))
                 judge_chain(report, case)
                 judge_holdings(report, case)
-        for case, _ in self.crash_cases():
+        for case, *_ in self.crash_cases():
             if report.has(case):
                 judge_crash(report, case)
         for layout in LAYOUTS:
