@@ -96,9 +96,12 @@ int EventLoop::timeout_ms() const {
 EventLoop::Due EventLoop::turn() {
   std::array<epoll_event, kEventsPerTurn> events;
   const int count = epoll_wait(epoll_, events.data(), kEventsPerTurn, timeout_ms());
-  const bool alone = !server_->several();
-  if (alone) server_->look_at_clock(Note::turn);
   Due due;
+  if (segue_turn_begin(server_->tables().handle) != SEGUE_OK) {
+    due.dispatch = true;
+    return due;
+  }
+  turn_at_ms_ = server_->begin_turn();
   const std::span ready(events.data(), static_cast<std::size_t>(std::max(count, 0)));
   for (const epoll_event& event : ready) handle_event(event.data.u64, event.events, due);
   if (handle_ == nullptr) server_->act_if_due();
@@ -106,24 +109,23 @@ EventLoop::Due EventLoop::turn() {
   attend();
   if (!unsettled_.empty()) settle_some_totals();
   closed_.clear();
-  if (alone) server_->tell_of_service_change();
+  if (!server_->several()) server_->tell_of_service_change();
+  segue_turn_end(server_->tables().handle);
   return due;
 }
 
 void EventLoop::do_due() {
-  if (!server_->several()) {
-    const std::uint64_t due_ms = server_->engine.next_due_ms();
-    if (due_ms == 0 || due_ms > server_->engine.keys.now_ms()) return;
-    segue_note(server_->tables().handle, static_cast<std::uint32_t>(Note::due), nullptr, 0, 0);
-    return end_due();
-  }
-  if (due_ms_ == 0 || due_ms_ > Server::now_ms()) return;
-  const Server::Batch batch(*server_, *this);
-  server_->engine.do_due();
+  const std::uint64_t due_ms = server_->several() ? due_ms_ : server_->engine.next_due_ms();
+  if (due_ms == 0 || due_ms > turn_at_ms_) return;
+  segue_note(server_->tables().handle, static_cast<std::uint32_t>(Note::due), nullptr, 0, 0);
+  end_due();
 }
 
 void EventLoop::end_due() {
-  server_->engine.do_due();
+  {
+    const Server::Batch batch(*server_, *this);
+    server_->engine.do_due();
+  }
   attend();
 }
 
@@ -161,6 +163,14 @@ void EventLoop::handle_output(Connection& connection) {
   flush(connection);
   if (connection.handle != nullptr) finish(connection);
   attend();
+}
+
+void EventLoop::catch_up(Connection& connection) {
+  {
+    const Server::Batch batch(*server_, *this);
+    fetch_output(connection);
+  }
+  handle_output(connection);
 }
 
 void EventLoop::accept_clients(int listener) {
@@ -245,20 +255,20 @@ void EventLoop::wake() {
   (void)!write(wake_, &one, sizeof one);
 }
 
-// Sessions that got output, may go on, or changed, by what this loop or another one did.
+// Sessions that got output, or changed, by what this loop or another one did.
 void EventLoop::attend() {
+  // A dead successor's loops did so in turns of their own: see catch_up().
+  if (segue_is_replaying(server_->tables().handle) != 0) return;
   const bool alone = !server_->several();
   if (!std::exchange(look_into_inbox_, false) && !alone) return;
   while (true) {
     {
       const Server::Batch batch(*server_, *this);
-      if (alone) server_->route_attention(*this);
       attended_.clear();
       attended_.swap(inbox_);
       if (!attended_.empty()) server_->service_changed = true;
       for (Connection* connection : attended_) {
         connection->in_inbox = false;
-        if (!connection->wait && !connection->input.empty()) execute_input(*connection);
         fetch_output(*connection);
         note_change(*connection);
       }

@@ -58,10 +58,13 @@ class EventLoop {
   // What its events lead to. Also called to do again what a dead successor did.
   void handle_input(Connection& connection);
   void handle_output(Connection& connection);
+  void catch_up(Connection& connection);  // with what other sessions left for it, too
   bool welcome(segue_conn* handle, int fd);
   void end_due();
 
-  // With Server's lock held; true if the loop has to be told.
+  // With Server's lock held: what waited behind a request that blocked; of any loop's client.
+  void execute_input(Connection& connection);
+  // Likewise; true if the loop has to be told.
   bool put_in_inbox(Connection& connection);
   void look_into_inbox() { look_into_inbox_ = true; }  // tells it, on its own thread
   void wake();                                         // from any other
@@ -84,7 +87,6 @@ class EventLoop {
   void receive(Connection& connection);
   // Executes what is complete in `bytes`; returns how many bytes that were.
   std::size_t execute_all(Connection& connection, std::string_view bytes);
-  void execute_input(Connection& connection);
   void note_change(Connection& connection);
   void fetch_output(Connection& connection);
   bool send_outgoing(Connection& connection);
@@ -99,8 +101,9 @@ class EventLoop {
   segue_loop* handle_ = nullptr;
   int epoll_ = -1;
   int wake_ = -1;
-  int reserve_ = -1;          // given up to accept, and refuse, a client when descriptors run out
-  std::uint64_t due_ms_ = 0;  // when the engine has something to do, as far as this loop knows
+  int reserve_ = -1;  // given up to accept, and refuse, a client when descriptors run out
+  std::uint64_t turn_at_ms_ = 0;  // when the turn began
+  std::uint64_t due_ms_ = 0;      // when the engine has something to do, as far as this loop knows
   std::vector<Connection*> inbox_;  // to be attended to; guarded by Server's lock
   std::size_t client_count_ = 0;    // likewise
   bool look_into_inbox_ = false;

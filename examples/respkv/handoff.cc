@@ -112,8 +112,7 @@ std::string Handoff::open() {
   settings.directory = options_.directory.empty() ? nullptr : options_.directory.c_str();
   settings.budget_us = options_.budget_us;
   settings.probation_ms = options_.probation_ms;
-  const bool replays = options_.on_crash == OnCrash::replay && options_.threads == 1;
-  settings.on_crash = replays                                 ? SEGUE_ON_CRASH_REPLAY
+  settings.on_crash = options_.on_crash == OnCrash::replay    ? SEGUE_ON_CRASH_REPLAY
                       : options_.on_crash == OnCrash::restart ? SEGUE_ON_CRASH_RESTART
                                                               : SEGUE_ON_CRASH_RESUME;
   settings.journal_bytes = options_.journal_bytes;

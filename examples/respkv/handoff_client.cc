@@ -210,16 +210,18 @@ Connection& connection_of(segue_conn* handle) {
   return *static_cast<Connection*>(segue_conn_data(handle));
 }
 
-void readable(void* user, segue_conn* handle) {
-  static_cast<Server*>(user)->first_loop().handle_input(connection_of(handle));
+void readable(void* /*user*/, segue_conn* handle) {
+  Connection& connection = connection_of(handle);
+  connection.home->handle_input(connection);
 }
 
-void writable(void* user, segue_conn* handle) {
-  static_cast<Server*>(user)->first_loop().handle_output(connection_of(handle));
+void writable(void* /*user*/, segue_conn* handle) {
+  Connection& connection = connection_of(handle);
+  connection.home->catch_up(connection);
 }
 
 int accepted(void* user, segue_conn* handle, int fd) {
-  return static_cast<Server*>(user)->first_loop().welcome(handle, fd) ? SEGUE_OK : SEGUE_SYSTEM;
+  return static_cast<Server*>(user)->welcome(handle, fd) ? SEGUE_OK : SEGUE_SYSTEM;
 }
 
 void drop(void* user, segue_conn* handle) {

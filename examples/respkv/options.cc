@@ -114,8 +114,8 @@ std::string usage() {
       "  --probation-ms  how long the predecessor waits, frozen, until it ends\n"
       "  --threads       event loops, each on a thread of its own; default: 1\n"
       "  --on-crash      if the next version crashes in probation: do again what it did (replay,\n"
-      "                  the default), go on from before and close what it used (resume, and\n"
-      "                  with several threads in place of replay), or start again (restart)\n"
+      "                  the default), go on from before and close what it used (resume), or\n"
+      "                  start again (restart)\n"
       "  --journal-bytes for the former, how much of it can be recorded\n"
       "  --break         for tests, version 2 only: fail on purpose: {}\n",
       kVersion, break_names());

@@ -107,7 +107,7 @@ void Server::start_serving() {
     auto& connection = *static_cast<Connection*>(segue_conn_data(handle));
     if (!connection.wait && !connection.input.empty()) engine.draw_attention(connection);
   }
-  if (several()) route_attention(*loops_[0]);
+  route_attention(*loops_[0]);
   loops_[0]->look_into_inbox();
   wake_others(std::exchange(to_be_woken_, 0));
 }
@@ -146,9 +146,14 @@ void Server::act_if_due() {
 
 // ---- Between the loops -------------------------------------------------------------------------
 
+std::uint64_t Server::begin_turn() {
+  const Exclusive exclusive(*this);
+  look_at_clock(Note::turn);
+  return engine.keys.now_ms();
+}
+
 void Server::begin_batch() {
   mutex_.lock();
-  engine.keys.set_now(now_ms());
 }
 
 void Server::end_batch(EventLoop& loop) {
@@ -166,21 +171,29 @@ void Server::wake_others(std::uint64_t loops) {
   }
 }
 
-void Server::route_attention(const EventLoop& from) {
+void Server::route_attention(EventLoop& from) {
   engine.take_attention(attention_);
-  for (Session* session : attention_) {
-    auto& connection = static_cast<Connection&>(*session);
-    EventLoop& home = *connection.home;
-    if (several()) {
-      connection.changed = false;
-      segue_conn_touch(connection.handle);
+  while (!attention_.empty()) {
+    for (Session* session : attention_) {
+      auto& connection = static_cast<Connection&>(*session);
+      if (!connection.wait && !connection.input.empty()) from.execute_input(connection);
+      pass_on(connection, from);
     }
-    if (!home.put_in_inbox(connection)) continue;
-    if (&home == &from) {
-      home.look_into_inbox();
-    } else {
-      to_be_woken_ |= std::uint64_t{1} << home.number();
-    }
+    engine.take_attention(attention_);
+  }
+}
+
+void Server::pass_on(Connection& connection, const EventLoop& from) {
+  EventLoop& home = *connection.home;
+  if (several()) {
+    connection.changed = false;
+    segue_conn_touch(connection.handle);
+  }
+  if (!home.put_in_inbox(connection)) return;
+  if (&home == &from) {
+    home.look_into_inbox();
+  } else {
+    to_be_woken_ |= std::uint64_t{1} << home.number();
   }
 }
 
@@ -233,6 +246,11 @@ void Server::look_at_clock(Note what) {
   engine.keys.set_now(now);
 }
 
+bool Server::welcome(segue_conn* handle, int fd) {
+  EventLoop& home = *loops_[next_home_++ % loops_.size()];
+  return segue_conn_bind(handle, home.handle()) == SEGUE_OK && home.welcome(handle, fd);
+}
+
 void Server::replay_note(std::uint32_t tag, const void* data, std::size_t size) {
   switch (static_cast<Note>(tag)) {
     case Note::turn: {
@@ -243,7 +261,7 @@ void Server::replay_note(std::uint32_t tag, const void* data, std::size_t size) 
       return;
     }
     case Note::due:
-      return first_loop().end_due();
+      return loops_[0]->end_due();
     default:
       return;  // asked for where it is needed, or a newer version's
   }
@@ -251,7 +269,7 @@ void Server::replay_note(std::uint32_t tag, const void* data, std::size_t size) 
 
 void Server::end_replay(std::uint64_t closed) {
   engine.statistics.closed_on_reclaim += closed;
-  first_loop().delete_closed();
+  for (const auto& loop : loops_) loop->delete_closed();
   for (const auto& [id, session] : engine.registry.sessions()) {
     auto& connection = static_cast<Connection&>(*session);
     connection.home->unsettle(connection);

@@ -58,12 +58,14 @@ class Server final : public Host {
   // The successor was active and is dead: closes the connections that it used, or may have used.
   void close_used_by_successor();
 
-  // What the dead successor did, done again: see segue/replay.h. With one event loop only.
-  [[nodiscard]] EventLoop& first_loop() { return *loops_[0]; }
+  // What the dead successor did, done again, on this thread while no loop runs: see segue/replay.h.
+  bool welcome(segue_conn* handle, int fd);
   void replay_note(std::uint32_t tag, const void* data, std::size_t size);
   void end_replay(std::uint64_t closed);
   // Tells the keyspace the time, as the successor saw it where its doings are done again.
   void look_at_clock(Note what);
+  // On any loop's thread; returns the time, which stays for all that happens in the turn.
+  std::uint64_t begin_turn();
 
   // A connection that came from the predecessor; its session is complete. Takes ownership.
   bool attach(std::unique_ptr<Connection> connection);
@@ -104,9 +106,7 @@ class Server final : public Host {
     Batch(Server& server, EventLoop& loop) : server_(&server), loop_(&loop) {
       if (server.several()) server.begin_batch();
     }
-    ~Batch() {
-      if (server_->several()) server_->end_batch(*loop_);
-    }
+    ~Batch() { server_->several() ? server_->end_batch(*loop_) : server_->route_attention(*loop_); }
     Batch(const Batch&) = delete;
     Batch& operator=(const Batch&) = delete;
 
@@ -116,8 +116,10 @@ class Server final : public Host {
   };
 
   [[nodiscard]] bool several() const { return loops_.size() > 1; }
-  // Gives the sessions that drew attention to their loops, and tells libsegue of their change.
-  void route_attention(const EventLoop& from);
+  // Sessions that drew attention go on where they can, whichever loop's they are, so that what
+  // comes of a request does not depend on when a loop has its turn. Then their loops attend to
+  // them, and libsegue is told of their change.
+  void route_attention(EventLoop& from);
   void tell_of_service_change();
 
   Engine engine;
@@ -136,6 +138,7 @@ class Server final : public Host {
   void key_erased(const std::string& key) override;
   void all_keys_erased() override;
 
+  void pass_on(Connection& connection, const EventLoop& from);
   void wake_others(std::uint64_t loops);
   void begin_batch();
   void end_batch(EventLoop& loop);

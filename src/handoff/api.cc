@@ -182,6 +182,7 @@ int segue_fd(const segue_instance* s) {
 }
 
 int segue_dispatch(segue_instance* s) {
+  if (s->inventory().loops.turns().mine()) return SEGUE_STATE;
   return s->dispatch();
 }
 
@@ -384,7 +385,8 @@ segue_conn* segue_conn_add(segue_class* cls, int fd, void* data) {
   if (fd < 0) return nullptr;
   segue::handoff::Inventory& inventory = *cls->inventory;
   segue_conn* conn = inventory.connections.add(cls, segue::handoff::kInstanceThread, fd, data);
-  if (conn != nullptr && inventory.traffic) inventory.traffic->opened(*conn);
+  segue::handoff::Traffic* traffic = inventory.traffic.get();
+  if (conn != nullptr && traffic != nullptr) traffic->opened(*conn);
   return conn;
 }
 
@@ -395,7 +397,7 @@ void segue_conn_touch(segue_conn* conn) {
 
 int segue_conn_close(segue_conn* conn, segue_close_how how) {
   segue::handoff::Inventory& inventory = *conn->cls->inventory;
-  if (inventory.traffic) inventory.traffic->closing(*conn, how);
+  if (segue::handoff::Traffic* traffic = inventory.traffic.get()) traffic->closing(*conn, how);
   segue::handoff::close_peer(conn->fd, how);
   inventory.connections.remove(conn);
   return SEGUE_OK;
@@ -438,8 +440,19 @@ size_t segue_note(segue_instance* s, uint32_t tag, void* data, size_t size, size
 }
 
 int segue_is_replaying(const segue_instance* s) {
-  const auto& traffic = const_cast<segue_instance*>(s)->inventory().traffic;
-  return traffic && traffic->replaying() ? 1 : 0;
+  const segue::handoff::Traffic* traffic =
+      const_cast<segue_instance*>(s)->inventory().traffic.get();
+  return traffic != nullptr && traffic->replaying() ? 1 : 0;
+}
+
+int segue_turn_begin(segue_instance* s) {
+  segue::handoff::Traffic* traffic = s->inventory().traffic.get();
+  return traffic == nullptr || traffic->begin_turn() ? SEGUE_OK : SEGUE_GONE;
+}
+
+void segue_turn_end(segue_instance* s) {
+  segue::handoff::Turns& turns = s->inventory().loops.turns();
+  if (turns.mine()) turns.end();
 }
 
 }  // extern "C"

@@ -33,6 +33,7 @@ int segue_loop_fd(const segue_loop* loop) {
 }
 
 int segue_loop_dispatch(segue_loop* loop) {
+  if (loop->loops->turns().mine()) return SEGUE_STATE;
   return loop->dispatch();
 }
 
@@ -45,7 +46,10 @@ int segue_table_bind(segue_table* table, segue_loop* loop) {
 
 segue_conn* segue_conn_add_to(segue_class* cls, segue_loop* loop, int fd, void* data) {
   if (fd < 0 || loop == nullptr || loop->loops != &cls->inventory->loops) return nullptr;
-  return cls->inventory->connections.add(cls, loop->number, fd, data);
+  segue_conn* conn = cls->inventory->connections.add(cls, loop->number, fd, data);
+  segue::handoff::Traffic* traffic = cls->inventory->traffic.get();
+  if (conn != nullptr && traffic != nullptr) traffic->opened(*conn);
+  return conn;
 }
 
 int segue_conn_bind(segue_conn* conn, segue_loop* loop) {

@@ -111,9 +111,8 @@ Instance::Instance(const segue_options& options, const segue_callbacks& callback
 Status Instance::check_on_crash() const {
   const bool replays = terms_.on_crash == SEGUE_ON_CRASH_REPLAY;
   if (!replays && terms_.on_crash != SEGUE_ON_CRASH_ARENAS) return Status::good();
-  if (inventory_.loops.count() > 0) {
-    return Status::bad(SEGUE_INVALID, replays ? "a replay is for services with one event loop"
-                                              : "going on from arenas is for one event loop");
+  if (!replays && inventory_.loops.count() > 0) {
+    return Status::bad(SEGUE_INVALID, "going on from arenas is for one event loop");
   }
   if (!replays && callbacks_.check_arenas == nullptr) {
     return Status::bad(SEGUE_INVALID, "going on from arenas needs the callback check_arenas");

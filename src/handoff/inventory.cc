@@ -40,6 +40,8 @@ void NamedFds::forget_changes() {
   for (Entry& entry : entries) entry.sent = false;
 }
 
+Inventory::~Inventory() = default;
+
 void Inventory::share() {
   connections.share();
   for (const auto& table : tables) table->dirty.share();

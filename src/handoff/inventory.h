@@ -154,6 +154,7 @@ class NamedFds {
 class Inventory {
  public:
   explicit Inventory(Loops::Patience patience = {}) : loops(patience) {}
+  ~Inventory();
 
   std::vector<std::unique_ptr<segue_table>> tables;
   std::vector<std::unique_ptr<segue_class>> classes;
@@ -182,7 +183,7 @@ class Inventory {
   bool successor_clears = false;
 
   // While the connections' traffic is recorded, or done again.
-  std::unique_ptr<Traffic> traffic;
+  TrafficSlot traffic;
 
   // Records and descriptors that a round would send now.
   [[nodiscard]] size_t changes() const;

@@ -18,8 +18,9 @@ inline constexpr size_t kJournalHeaderBytes = 4096;
 enum class JournalState : uint64_t {
   unused = 0,  // the successor keeps none: it is older, or does not want to
   kept = 1,
-  full = 2,     // something after the last entry is missing
-  given_up = 3  // likewise, for another reason: the successor handed over in its turn
+  full = 2,        // something after the last entry is missing
+  given_up = 3,    // likewise, for another reason: the successor handed over in its turn
+  out_of_turn = 4  // likewise: one of several loops did something outside its turns
 };
 
 enum class EntryKind : uint32_t {

@@ -109,6 +109,7 @@ Status Link::send(FrameType type, std::string_view payload, std::span<const int>
                                         std::to_string(payload.size()) +
                                         " bytes; the protocol allows 1 GiB");
   }
+  const Guarded guarded(*guard_);
   do {
     const std::string_view part = payload.substr(0, kMaxPartBytes);
     payload.remove_prefix(part.size());
@@ -140,6 +141,7 @@ Status Link::send(FrameType type, std::string_view payload, std::span<const int>
 }
 
 Status Link::flush() {
+  const Guarded guarded(*guard_);
   while (!queue_.empty()) {
     const Queued& front = queue_.front();
     int raw[kMaxFdsPerMessage];

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "handoff/frame.h"
+#include "handoff/guard.h"
 #include "handoff/status.h"
 #include "handoff/unique_fd.h"
 
@@ -43,13 +45,22 @@ class Link {
 
   [[nodiscard]] int fd() const { return fd_.get(); }
 
+  // Several threads will send, from now on; one receives.
+  void share() { guard_->enable(); }
+
   // Sends now or queues. `fds` stay the caller's; queued ones are duplicated. At most
   // kMaxFdsPerMessage.
   Status send(FrameType type, std::string_view payload, std::span<const int> fds = {});
   // Sends what is queued as far as the socket takes it.
   Status flush();
-  [[nodiscard]] bool congested() const { return !queue_.empty(); }
-  [[nodiscard]] uint64_t bytes_sent() const { return bytes_sent_; }
+  [[nodiscard]] bool congested() const {
+    const Guarded guarded(*guard_);
+    return !queue_.empty();
+  }
+  [[nodiscard]] uint64_t bytes_sent() const {
+    const Guarded guarded(*guard_);
+    return bytes_sent_;
+  }
   [[nodiscard]] uint64_t bytes_received() const { return bytes_received_; }
 
   enum class Got { message, nothing, ended, broken };
@@ -71,6 +82,7 @@ class Link {
 
   UniqueFd fd_;
   LinkLimits limits_;
+  std::unique_ptr<Guard> guard_ = std::make_unique<Guard>();  // of what is sent
   uint32_t next_out_ = 1;
   uint32_t next_in_ = 1;
   std::deque<Queued> queue_;

@@ -64,6 +64,7 @@ Status Loops::open(const std::string& name, segue_loop*& loop) {
   made->patience_ns = patience_.first_ns;
   loops_.push_back(std::move(made));
   loop = loops_.back().get();
+  turns_.enable();
   return Status::good();
 }
 

@@ -11,6 +11,7 @@
 
 #include "handoff/loop_word.h"
 #include "handoff/status.h"
+#include "handoff/turns.h"
 #include "handoff/unique_fd.h"
 
 namespace segue::handoff {
@@ -80,6 +81,8 @@ class Loops {
   // Each loop's next dispatch says that it is over.
   void end_all();
 
+  [[nodiscard]] Turns& turns() { return turns_; }
+
   // On a loop's thread.
   void announce_offer();
 
@@ -89,6 +92,7 @@ class Loops {
   bool take_all();
 
   Patience patience_;
+  Turns turns_;
   std::vector<std::unique_ptr<segue_loop>> loops_;
   UniqueFd offers_;
 };

@@ -16,6 +16,23 @@ constexpr uint32_t kGenerationsSkipped = 1U << 16;
 constexpr size_t kSpareDescriptors = 64;
 constexpr size_t kMostAccepted = size_t{1} << 16;
 
+std::string why_not_replayed(const JournalMemory& memory) {
+  if (!memory.valid()) return "there was no room for a record";
+  switch (JournalView(memory.bytes()).state()) {
+    case JournalState::unused:
+      return "the successor kept no record";
+    case JournalState::kept:
+      return "the record does not tell all, or this process has too few descriptors left";
+    case JournalState::full:
+      return "the record was full";
+    case JournalState::given_up:
+      return "the successor had begun to hand over in its turn";
+    case JournalState::out_of_turn:
+      return "a loop of the successor used connections outside segue_turn_begin()";
+  }
+  return "the record ends for a reason that this version does not know";
+}
+
 }  // namespace
 
 void Predecessor::offer_journal() {
@@ -97,7 +114,10 @@ void Predecessor::reclaim(bool waited) {
   if (arenas_asked) close_used_connections();
   const bool replay_asked = terms_.on_crash == SEGUE_ON_CRASH_REPLAY;
   const bool replayed = replay_asked && replay();
-  if (replay_asked && !replayed) host_.progress().closed_on_reclaim = accepted_by_successor();
+  if (replay_asked && !replayed) {
+    host_.progress().closed_on_reclaim = accepted_by_successor();
+    unusable = why_not_replayed(journal_);
+  }
   // Ids that the successor gave out meanwhile are not given out again.
   Connections& connections = host_.inventory().connections;
   connections.raise_generation(connections.generation() + kGenerationsSkipped);

@@ -35,24 +35,66 @@ ssize_t plain_write(int fd, const void* data, size_t size) {
   return count < 0 && errno == ENOTSOCK ? ::write(fd, data, size) : count;
 }
 
-Recorder::Recorder(What what, JournalMemory memory, Outlet outlet)
+Recorder::Recorder(What what, JournalMemory memory, Outlet outlet, Turns& turns)
     : what_(what),
       memory_(std::move(memory)),
       writer_(memory_.data(), memory_.size()),
-      outlet_(std::move(outlet)) {
+      outlet_(std::move(outlet)),
+      turns_(turns) {
   const JournalView view(memory_.bytes());
   key0_ = view.key0();
   key1_ = view.key1();
 }
 
+void Recorder::begin() {
+  writer_.begin();
+  ordered_ = true;
+}
+
 void Recorder::stop() {
+  const Turns::Held held(turns_);
   stopped_ = true;
   outlet_ = {};
 }
 
-void Recorder::give_up(JournalState why) {
-  if (writer_.keeps()) writer_.end(why);
+void Recorder::end() {
+  const Turns::Held held(turns_);
+  const std::lock_guard guarded(ending_);
+  ordered_ = false;
+  outlet_ = {};
+  sent_.clear();
+  accepted_.clear();
+  memory_ = {};
 }
+
+void Recorder::give_up(JournalState why) {
+  const std::lock_guard guarded(ending_);
+  if (ordered_.exchange(false)) writer_.end(why);
+}
+
+void Recorder::hand_on() {
+  give_up(JournalState::given_up);
+}
+
+// ---- Turns -----------------------------------------------------------------------------------
+
+// Once nothing is recorded, the loops need not wait for each other.
+bool Recorder::begin_turn() {
+  if (stopped_) return false;
+  if (!keeps() && !turns_.mine()) return true;
+  turns_.begin();
+  if (!stopped_) return true;
+  turns_.end();
+  return false;
+}
+
+bool Recorder::in_turn() {
+  if (!turns_.enabled() || turns_.mine()) return true;
+  if (keeps()) give_up(JournalState::out_of_turn);
+  return false;
+}
+
+// ---- Traffic ---------------------------------------------------------------------------------
 
 bool Recorder::keep(bool written) {
   if (!written) give_up(JournalState::full);
@@ -60,7 +102,7 @@ bool Recorder::keep(bool written) {
 }
 
 bool Recorder::meet(const segue_conn& conn) {
-  if (!writer_.keeps()) return false;
+  if (!keeps()) return false;
   const auto [known, is_new] = sent_.try_emplace(conn.id(), key0_, key1_);
   if (!is_new) return what_ == What::everything;
   KernelTotals totals;
@@ -78,7 +120,7 @@ ssize_t Recorder::read(segue_conn& conn, void* data, size_t size) {
     errno = EAGAIN;
     return -1;
   }
-  if (size == 0 || !meet(conn)) return plain_read(conn.fd, data, size);
+  if (size == 0 || !in_turn() || !meet(conn)) return plain_read(conn.fd, data, size);
   const size_t asked = std::min(size, kMostAtOnce);
   const size_t room = std::min(asked, writer_.room());
   if (!keep(room >= std::min(asked, kLeastInput))) return plain_read(conn.fd, data, size);
@@ -107,7 +149,7 @@ ssize_t Recorder::write(segue_conn& conn, const void* data, size_t size) {
     errno = EAGAIN;
     return -1;
   }
-  if (size == 0 || !meet(conn)) return plain_write(conn.fd, data, size);
+  if (size == 0 || !in_turn() || !meet(conn)) return plain_write(conn.fd, data, size);
   const size_t attempted = std::min(size, kMostAtOnce);
   SipStream& stream = sent_.at(conn.id());
   SipStream after = stream;
@@ -132,7 +174,7 @@ ssize_t Recorder::write(segue_conn& conn, const void* data, size_t size) {
 }
 
 size_t Recorder::note(uint32_t tag, void* data, size_t size, size_t /*capacity*/) {
-  if (what_ == What::everything && writer_.keeps() && !stopped_) {
+  if (what_ == What::everything && in_turn() && keeps() && !stopped_) {
     (void)keep(size <= writer_.room() &&
                writer_.append(
                    {EntryKind::note, static_cast<uint32_t>(size), 0, tag, 0, 0, view(data, size)}));
@@ -142,15 +184,15 @@ size_t Recorder::note(uint32_t tag, void* data, size_t size, size_t /*capacity*/
 
 // The descriptor goes first: an entry without it is a connection that cannot be repaired.
 void Recorder::opened(segue_conn& conn) {
-  if (!writer_.keeps() || stopped_) return;
+  if (stopped_ || !in_turn() || !keeps()) return;
   accepted_.insert(conn.id());
   if (outlet_.accepted) outlet_.accepted(conn);
   (void)keep(writer_.append({EntryKind::accepted, 0, conn.id(), conn.cls->number, 0, 0, {}}));
 }
 
 void Recorder::closing(segue_conn& conn, segue_close_how how) {
-  if (stopped_) return;
-  if (writer_.keeps()) {
+  if (stopped_ || !in_turn()) return;
+  if (keeps()) {
     (void)keep(
         writer_.append({EntryKind::closed, 0, conn.id(), static_cast<uint64_t>(how), 0, 0, {}}));
   }

@@ -48,6 +48,8 @@ class Replay final : public Traffic {
   void closing(segue_conn& conn, segue_close_how how) override;
   void hand_on() override {}
   [[nodiscard]] bool replaying() const override { return true; }
+  // All loops are held; the turns come back one after the other by themselves.
+  bool begin_turn() override { return true; }
 
  private:
   struct Progress {

@@ -100,8 +100,9 @@ class Replayed : public testing::Test {
     JournalMemory second;
     EXPECT_TRUE(
         JournalMemory::map(UniqueFd(dup(memory_.fd())), kSmallestJournalBytes, second).ok());
-    auto recorder = std::make_unique<Recorder>(Recorder::What::everything, std::move(second),
-                                               Recorder::Outlet{});
+    auto recorder =
+        std::make_unique<Recorder>(Recorder::What::everything, std::move(second),
+                                   Recorder::Outlet{}, successor_.inventory.loops.turns());
     recorder->begin();
     successor_.inventory.traffic = std::move(recorder);
     successor_.clock = 200;

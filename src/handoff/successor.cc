@@ -348,7 +348,11 @@ void Successor::become_active(bool first) {
   activated_ns_ = monotonic_ns();
   const uint64_t blackout = first ? 0 : activated_ns_ - freeze_ns_;
   if (!first) receiver_.heaps().activate();
-  host_.activate(first, epoch, blackout);
+  {
+    // The service may use connections in it already. Other loops begin when it has returned.
+    const Turns::Held held(host_.inventory().loops.turns());
+    host_.activate(first, epoch, blackout);
+  }
   const uint64_t measured = first ? 0 : monotonic_ns() - freeze_ns_;
   host_.progress().blackout_ns = measured;
   segue_writer out;

@@ -2,6 +2,7 @@
 // The successor's side of one handoff: a state machine driven by frames, time and death.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -101,7 +102,7 @@ class Successor {
   Receiver receiver_;
   State state_ = State::accept;
   uint64_t deadline_ = kNever;
-  bool predecessor_gone_ = false;
+  std::atomic<bool> predecessor_gone_ = false;
   bool link_closed_ = false;  // but it may live
   std::string why_;
 
@@ -128,9 +129,10 @@ class Successor {
 
   std::unique_ptr<Recorder> recorder_;  // until it is the inventory's traffic
   Recorder* recording_ = nullptr;       // then
-  uint64_t room_ = 0;                   // for descriptors, at the predecessor
-  std::unordered_set<uint64_t> told_;   // accepted connections that it has
-  std::vector<uint64_t> untold_;        // those that wait for room
+  // What follows is touched in turns of the service's loops only.
+  uint64_t room_ = 0;                  // for descriptors, at the predecessor
+  std::unordered_set<uint64_t> told_;  // accepted connections that it has
+  std::vector<uint64_t> untold_;       // those that wait for room
 };
 
 }  // namespace segue::handoff

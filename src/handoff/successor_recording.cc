@@ -27,11 +27,13 @@ void Successor::on_journal(Message& message) {
   recorder_ =
       std::make_unique<Recorder>(what, std::move(memory),
                                  Recorder::Outlet{[this](segue_conn& conn) { tell_accepted(conn); },
-                                                  [this](uint64_t id) { tell_closed(id); }});
+                                                  [this](uint64_t id) { tell_closed(id); }},
+                                 host_.inventory().loops.turns());
 }
 
 void Successor::begin_recording() {
   if (!recorder_) return;
+  if (host_.inventory().loops.count() > 0) link_.share();
   recording_ = recorder_.get();
   host_.inventory().traffic = std::move(recorder_);
 }
@@ -39,7 +41,7 @@ void Successor::begin_recording() {
 void Successor::end_recording() {
   recorder_.reset();
   if (recording_ == nullptr) return;
-  recording_ = nullptr;
+  std::exchange(recording_, nullptr)->end();
   host_.inventory().traffic.reset();
 }
 
@@ -70,6 +72,7 @@ void Successor::tell_closed(uint64_t id) {
 }
 
 void Successor::on_room(std::string_view payload) {
+  const Turns::Held held(host_.inventory().loops.turns());
   room_ += get_number(payload, 1, 0);
   std::vector<uint64_t> waiting;
   waiting.swap(untold_);

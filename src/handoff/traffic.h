@@ -5,8 +5,10 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "segue/segue.h"
 
@@ -26,6 +28,28 @@ class Traffic {
   // The service begins to be handed on.
   virtual void hand_on() = 0;
   [[nodiscard]] virtual bool replaying() const = 0;
+  // One of the service's loops begins a turn; it ends with Turns::end(). False: none is to begin
+  // any more.
+  virtual bool begin_turn() = 0;
+};
+
+// Set while no loop runs; emptied at any time.
+class TrafficSlot {
+ public:
+  TrafficSlot& operator=(std::unique_ptr<Traffic> traffic) {
+    current_.store(traffic.get(), std::memory_order_release);
+    kept_ = std::move(traffic);
+    return *this;
+  }
+  // Another thread may be inside: what was there goes when it is replaced.
+  void reset() { current_.store(nullptr, std::memory_order_release); }
+  [[nodiscard]] Traffic* get() const { return current_.load(std::memory_order_acquire); }
+  Traffic* operator->() const { return get(); }
+  explicit operator bool() const { return get() != nullptr; }
+
+ private:
+  std::unique_ptr<Traffic> kept_;
+  std::atomic<Traffic*> current_ = nullptr;
 };
 
 ssize_t plain_read(int fd, void* data, size_t size);

@@ -2,9 +2,9 @@
 """Clients that know what every answer has to be, whatever process gives it.
 
 Each keeps a model of the keys that it alone uses. Two requests are always under way on a connection,
-so that a process that dies has read some that it has not answered. A connection that is closed or
-falls silent is counted; the client goes on over a new one, and finds out which of the two requests
-were executed.
+so that a process that dies has read some that it has not answered. A connection that is closed
+(before its first answer: unborn; after it: broken) or falls silent is counted; the client goes on
+over a new one, and finds out which of the two requests were executed.
 """
 
 import random
@@ -27,7 +27,9 @@ class Client:
         self.port, self.number, self.lives = port, number, lives
         self.random = random.Random(seed * 10_000 + number)
         self.counter, self.list, self.set = 0, [], set()
+        self.shared = []  # what this client was answered of the counter that all have in common
         self.broken, self.silent, self.wrong, self.answers = 0, 0, [], 0
+        self.unborn = 0
         self.connections = 0
         self.requests = []  # (encoded, check), of which none is executed yet or their order is known
         self.connect()
@@ -48,8 +50,10 @@ class Client:
 
     def next_request(self):
         kind = self.random.random()
-        if kind < 0.45:
+        if kind < 0.25:
             return self.increment()
+        if kind < 0.45:
+            return self.increment_shared()
         if kind < 0.60:
             return self.append()
         if kind < 0.70:
@@ -69,6 +73,14 @@ class Client:
             self.counter += 1
             return answer == self.counter
         return RespClient.encode("INCR", self.key("count")), check
+
+    def increment_shared(self):
+        """What another client is answered, over whichever event loop, decides on this answer."""
+        def check(answer):
+            grows = isinstance(answer, int) and (not self.shared or answer > self.shared[-1])
+            self.shared.append(answer)
+            return grows
+        return RespClient.encode("INCR", "shared"), check
 
     def append(self):
         value = b"%d" % self.random.randrange(1 << 30)
@@ -239,7 +251,11 @@ class Load(threading.Thread):
         except (BlockingIOError, InterruptedError):
             pass
         except OSError:
-            client.broken += 1
+            # Of one that was just accepted libsegue may not have been told yet.
+            if client.answers_on_this > 0:
+                client.broken += 1
+            else:
+                client.unborn += 1
             client.reconnect()
 
     def total(self, name):

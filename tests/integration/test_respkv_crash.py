@@ -11,10 +11,11 @@ import time
 import pytest
 
 from crash_load import Load
-from support import DEADLINE_S, wait_until
+from support import DEADLINE_S, RespClient, wait_until
 
 # Room for what a slow machine lets happen between the activation and the kill.
 OPTIONS = ("--probation-ms", "60000", "--journal-bytes", str(64 << 20))
+ROUNDS = 40
 CRASHES = int(os.environ.get("SEGUE_CRASHES", "24"))
 
 
@@ -61,7 +62,12 @@ def test_successors_killed_at_random_moments_under_load_lose_nothing(respkv):
     assert load.wrong() == []
     assert load.total("silent") == 0
     assert load.total("broken") <= counted
+    assert load.total("unborn") <= counted + CRASHES
     assert counted <= CRASHES  # a rare one dies in the middle of what cannot be repaired
+    shared = [answer for each in load.clients for answer in each.shared]
+    assert len(set(shared)) == len(shared), "two clients had the same answer"
+    last = int(client("GET", "shared"))
+    assert last == len(shared) if load.total("broken") + load.total("unborn") == 0 else last >= len(shared)
     for each in load.clients:
         assert int(client("GET", each.key("count")) or 0) == each.counter
         assert client("LRANGE", each.key("list"), 0, -1) == each.list
@@ -88,6 +94,42 @@ def test_what_a_dead_successor_did_is_done_again(respkv, kind):
         assert client("MGET", "key", "other") == [b"new", b"new"]
     assert idle.info()["segue_closed_on_reclaim"] == "0"
     assert idle.info()["process_id"] == str(predecessor.pid)
+
+
+def test_what_clients_did_to_each_other_is_done_again_in_its_order(respkv):
+    """With several event loops they are served by different ones."""
+    predecessor = respkv.start(1, *OPTIONS)
+    clients = [respkv.client() for _ in range(16)]
+    waiting = [respkv.client() for _ in range(8)]
+    subscribers = [respkv.client() for _ in range(4)]
+    for client in subscribers:
+        client("SUBSCRIBE", "news")
+    for client in waiting:
+        client.send_bytes(RespClient.encode("BLPOP", "queue", "0") + RespClient.encode("INCR", "all"))
+    wait_until(lambda: clients[0].info()["blocked_clients"] == "8", "all are blocked")
+    successor = respkv.start(2, *OPTIONS)
+    seen = []
+    for number in range(ROUNDS):
+        for client in clients:
+            client.send_bytes(RespClient.encode("INCR", "all") * 5 +
+                              RespClient.encode("PUBLISH", "news", number))
+        for client in clients:
+            seen += [client.read() for _ in range(5)]
+            assert client.read() == len(subscribers)
+        if number < len(waiting):
+            clients[number]("RPUSH", "queue", number)
+    successor.kill()
+    predecessor.wait_for_log("reason=replayed")
+    for client in waiting:
+        client.read()
+        seen.append(client.read())
+    seen += [client("INCR", "all") for client in clients + waiting]
+    assert sorted(seen) == list(range(1, len(seen) + 1)), "each number is given once"
+    for client in subscribers:
+        messages = [client.read()[2] for _ in range(ROUNDS * len(clients))]
+        assert sorted(messages) == sorted(b"%d" % n for n in range(ROUNDS) for _ in clients)
+    assert clients[0].info()["segue_closed_on_reclaim"] == "0"
+    assert clients[0].info()["process_id"] == str(predecessor.pid)
 
 
 def test_a_full_journal_is_as_none(respkv):

@@ -16,16 +16,40 @@
  *   - its doings depend on nothing but its state, that input and its notes: the time, random
  *     numbers and whatever else another process would not get again go through segue_note();
  *   - each class has `readable`, `writable`, `accepted` and `drop`;
- *   - one event loop; what other threads do is not recorded;
+ *   - with several event loops, all of that happens in turns: see below; what threads beside them
+ *     do is not recorded;
  *   - no raw arena (segue_arena_open): both processes share its memory, where what the successor
  *     did stays and would be done twice. segue_start() refuses it. Heaps go back to the freeze.
  *
  * A connection is closed with a reset, after its recorded requests were executed, and counted
  * (segue_progress.closed_on_reclaim) if what the service writes now differs from what was sent; if
  * the successor died in the middle of an operation on a socket whose kernel does not count (any but
- * TCP); or if it was accepted by the successor and its descriptor had not arrived. Where there is
+ * TCP); or if it was accepted by the successor and its descriptor had not arrived. One that the
+ * kernel had accepted, and of which the library had not been told by segue_conn_add(), is known to
+ * nobody: it ends with the successor and is not counted. Where there is
  * no journal (an older peer, other options, more in it than journal_bytes, a successor that began a
  * handoff of its own) the predecessor goes on as with SEGUE_ON_CRASH_RESUME.
+ *
+ * Several event loops
+ *
+ * What a loop does between two looks at its poll is its turn, from segue_turn_begin() to
+ * segue_turn_end(). While a successor records, the turns of all loops go one after the other, first
+ * come, first served; so the journal is one row, as of one loop, and names no loop. Otherwise the
+ * two calls cost a branch, and turns overlap: the service's own locks stay. The predecessor does
+ * all of it again on the instance's thread while its loops wait, in the order of the journal. It
+ * may have more loops than the successor had, or fewer, or one. What a service has to keep to:
+ *   - accepting, segue_read(), segue_write(), segue_note(), segue_conn_add(), segue_conn_add_to(),
+ *     segue_conn_close(), and whatever is done to state that an answer may depend on, happen inside
+ *     turns, on any thread; or inside `activate`. If one of these calls comes from outside, the
+ *     record ends there, visibly, and the predecessor goes on as with SEGUE_ON_CRASH_RESUME;
+ *   - no answer depends on which loop gives it, or on how many there are;
+ *   - what one loop leaves to another (output for a connection of its, in an inbox) is only sent or
+ *     closed there. Everything else that follows from an input is done in the turn of that input,
+ * or begins with a note, which comes back through `replay_note` in its place;
+ *   - `readable` and `writable` do for the connection what its loop would do. While replaying, a
+ *     service leaves the inboxes alone: where the successor's loop sent something from its inbox,
+ *     `writable` is called;
+ *   - `accepted` gives the connection to a loop (segue_conn_bind()).
  *
  * Going on from arenas
  *
@@ -69,6 +93,16 @@ SEGUE_API ssize_t segue_write(segue_conn* conn, const void* data, size_t size);
  * stands before it in the journal goes to `replay_note`. */
 SEGUE_API size_t segue_note(segue_instance* s, uint32_t tag, void* data, size_t size,
                             size_t capacity);
+
+/* A turn of one of the service's event loops begins, and ends, on its thread; see "Several event
+ * loops" above. Begun right after the loop's poll has returned, ended before segue_loop_dispatch()
+ * or segue_dispatch(), which return SEGUE_STATE inside a turn. Waits for the turns of other loops
+ * while they are recorded: hold no lock, here and in segue_dispatch(), which may wait for the end
+ * of a turn. A turn within a turn is part of it. SEGUE_GONE: this process is about to end, and its
+ * connections go back to the predecessor; no turn began, handle no event, and dispatch. A service
+ * with one event loop need not call them. */
+SEGUE_API int segue_turn_begin(segue_instance* s);
+SEGUE_API void segue_turn_end(segue_instance* s);
 
 /* 1 inside the callbacks of a replay: nothing has to wait, and nobody but clients needs to be
  * told. */
