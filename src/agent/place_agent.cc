@@ -167,9 +167,12 @@ void PlaceAgent::execute(const plan::Stage& command) {
   parts_.log.info(
       "staging.begins",
       {{"component", place_.component}, {"plan", command.plan}, {"version", command.version}});
+  const auto planned = state().plans.find(command.plan);
+  const auto due =
+      planned == state().plans.end() ? std::nullopt : std::optional(planned->second.due);
   staging_ = std::make_unique<ChildRun>(
       parts_.loop, parts_.clock,
-      ChildRun::Settings{.argv = trees_.stage(command.version),
+      ChildRun::Settings{.argv = trees_.stage(command.version, due),
                          .env = parts_.environment,
                          .output = directory_ + "/staging.log",
                          .limit = kStagingLimit},

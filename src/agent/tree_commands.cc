@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/tree_commands.h"
 
+#include "tuf/metadata.h"
+
 namespace segue::agent {
 
-std::vector<std::string> TreeCommands::stage(const std::string& version) const {
+std::vector<std::string> TreeCommands::stage(const std::string& version,
+                                             std::optional<plan::Instant> go_live_at) const {
   std::vector<std::string> words = {segue_,    "stage",      place_.component,
                                     version,   "--library",  place_.library,
                                     "--place", place_.place, "--json"};
+  if (go_live_at) {
+    words.insert(words.end(), {"--go-live-at", tuf::to_string(*go_live_at)});
+  }
   words.insert(words.end(), place_.stage_options.begin(), place_.stage_options.end());
   return words;
 }

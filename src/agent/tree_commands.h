@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "control/agent_options.h"
+#include "plan/zones.h"
 
 namespace segue::agent {
 
@@ -17,7 +19,8 @@ class TreeCommands {
   TreeCommands(std::string segue, const control::PlaceOptions& place)
       : segue_(std::move(segue)), place_(place) {}
 
-  [[nodiscard]] std::vector<std::string> stage(const std::string& version) const;
+  [[nodiscard]] std::vector<std::string> stage(const std::string& version,
+                                               std::optional<plan::Instant> go_live_at) const;
   // Makes sure that it is live, also if it was before.
   [[nodiscard]] std::vector<std::string> go_live(const std::string& version) const;
   // Makes sure that `version` is not live, but what was before it.

@@ -117,7 +117,7 @@ class Parser {
       return parsed;
     }
     CLI::App* chosen = app_.get_subcommands().front();
-    if (!commands_.contains(chosen)) chosen = chosen->get_subcommands().front();
+    while (!chosen->get_subcommands().empty()) chosen = chosen->get_subcommands().front();
     arguments_.command = commands_.at(chosen);
     const auto problem = take_program(*chosen, marked, behind);
     if (!problem.empty()) {

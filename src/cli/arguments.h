@@ -63,6 +63,7 @@ enum class Command {
   write_image,
   build,
   relay,
+  relay_status,
 };
 
 // What the command line says.
@@ -96,6 +97,7 @@ struct Arguments {
   LibraryOptions library;
   control::ServerOptions server;
   control::RelayOptions relay;
+  std::string relay_url = "http://127.0.0.1:7411";
   StagingOptions staging;
   control::BuildOptions build;
 };

@@ -43,6 +43,7 @@ control::ExitCode pin_releases(const Context& context);                         
 control::ExitCode renew_metadata(const Context& context);                                // renew
 control::ExitCode write_image(const Context& context);                                   // image
 control::ExitCode serve_library(const Context& context, const control::RunServer& run);  // server
+control::ExitCode relay_status(const Context& context);
 control::ExitCode relay(const Context& context, const control::RunRelay& run);
 control::ExitCode build(const Context& context, const control::RunBuild& run);  // build …
 

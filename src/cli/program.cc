@@ -91,6 +91,8 @@ ExitCode dispatch(const Context& context, const Services& services) {
       return build(context, services.build);
     case Command::relay:
       return relay(context, services.relay);
+    case Command::relay_status:
+      return relay_status(context);
   }
   return ExitCode::usage;
 }

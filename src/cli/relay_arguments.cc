@@ -68,6 +68,8 @@ void add_relay_commands(Arguments& arguments, const AddCommand& add) {
   add_line(*app, options);
   add_bounds(*app, options);
   app->add_flag("--dry-run", arguments.dry_run, "Open the cache and the ports, and end");
+  add(Command::relay_status, "status", "How a site stands: its line, its relays, its hosts", app)
+      ->add_option("URL", arguments.relay_url, "Any relay of it (http://127.0.0.1:7411)");
 }
 
 }  // namespace segue::cli

@@ -1,10 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// segue relay.
+// segue relay, relay status.
+#include <fmt/format.h>
+
 #include "cli/commands.h"
+#include "cli/relay_text.h"
+#include "fetch/http.h"
+#include "fetch/metadata_updater.h"
 
 namespace segue::cli {
 
 using control::ExitCode;
+
+namespace {
+
+constexpr std::uint64_t kMaxStateBytes = std::uint64_t{1} << 20;
+
+}  // namespace
 
 ExitCode relay(const Context& context, const control::RunRelay& run) {
   Output& output = context.output;
@@ -16,6 +27,28 @@ ExitCode relay(const Context& context, const control::RunRelay& run) {
   });
   if (!end) return output.fail(end.error());
   return output.finish(end->exit, end->text);
+}
+
+ExitCode relay_status(const Context& context) {
+  Output& output = context.output;
+  fetch::HttpClient http;
+  fetch::HttpRequest request{.url = fetch::join_url(context.arguments.relay_url, "relay/state"),
+                             .limits = {},
+                             .byte_count = {},
+                             .fields = {}};
+  request.limits.max_bytes = kMaxStateBytes;
+  request.limits.total = std::chrono::seconds(10);
+  const auto body = http.get(request);
+  if (!body) return output.fail(body.error());
+  const Json state = Json::parse(*body, nullptr, false);
+  if (!state.is_object() || !state.contains("site")) {
+    return output.finish(ExitCode::refused,
+                         fmt::format("{} is no relay", context.arguments.relay_url));
+  }
+  output.print_json(state);
+  const auto lines = relay_lines(state);
+  for (const std::string& line : lines) output.print(line);
+  return ExitCode::done;
 }
 
 }  // namespace segue::cli

@@ -42,6 +42,9 @@ void add_stage(Arguments& arguments, const AddCommand& add) {
       ->check(CLI::IsMember({"hardlink", "reflink", "copy"}));
   app->add_option("--max-bytes-per-s", options.max_bytes_per_s, "Not faster than this")
       ->type_name("N");
+  app->add_option("--go-live-at", options.go_live_at,
+                  "When it is to go live: relays fetch first what goes live first")
+      ->type_name("TIME");
   add_wait(*app, options);
   add_dry_run(*app, arguments);
 }

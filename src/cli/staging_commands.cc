@@ -3,6 +3,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <climits>
 #include <filesystem>
 
 #include "cli/commands.h"
@@ -10,6 +14,8 @@
 #include "control/text.h"
 #include "os/clock.h"
 #include "os/files.h"
+#include "plan/time_expression.h"
+#include "plans/system_zones.h"
 #include "staging/go_live.h"
 #include "staging/stage.h"
 #include "tuf/client.h"
@@ -90,6 +96,30 @@ std::string text_of(const staging::StageReport& report, bool dry_run) {
   return name;
 }
 
+// What is not a host's plain name is not told.
+std::string own_host_name() {
+  std::array<char, HOST_NAME_MAX + 1> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0) return "";
+  const std::string text = name.data();
+  const bool is_plain = std::ranges::all_of(text, [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '.' || c == '_' || c == '-';
+  });
+  return is_plain ? text : "";
+}
+
+Result<void> tell_relays(const StagingOptions& options, const os::Clock& clock,
+                         staging::StageRequest& request) {
+  request.host = own_host_name();
+  if (options.go_live_at.empty()) return {};
+  const plans::SystemZones zones;
+  SEGUE_ASSIGN(const auto expression, plan::parse_time_expression(options.go_live_at));
+  SEGUE_ASSIGN(const std::string zone, plans::SystemZones::own_zone());
+  const auto now = std::chrono::floor<std::chrono::seconds>(clock.realtime_now());
+  SEGUE_ASSIGN(const auto resolved, plan::resolve(expression, zones, zone, now));
+  request.go_live_at = resolved.instant;
+  return {};
+}
+
 ExitCode show_differences(const Context& context, const std::vector<staging::TreeCheck>& checks) {
   Output& output = context.output;
   std::uint64_t differing = 0;
@@ -143,6 +173,8 @@ ExitCode stage_release(const Context& context) {
                                 .sharing = sharing_of(options.share),
                                 .writable = options.writable,
                                 .max_bytes_per_second = options.max_bytes_per_s,
+                                .go_live_at = {},
+                                .host = {},
                                 .dry_run = context.arguments.dry_run,
                                 .progress = {}};
   if (!options.root.empty()) {
@@ -151,6 +183,7 @@ ExitCode stage_release(const Context& context) {
     request.root_bytes = *std::move(root);
   }
   const os::SystemClock clock;
+  if (auto set = tell_relays(options, clock, request); !set) return output.fail(set.error());
   WorkDisplay display(output, clock);
   request.progress = [&](const staging::StageProgress& progress) {
     display.show(std::string(progress.doing), progress.bytes_done, progress.bytes);

@@ -15,6 +15,7 @@ struct StagingOptions {
   std::string library;                // a URL or a directory
   std::string root;                   // a file
   std::vector<std::string> writable;  // patterns
+  std::string go_live_at;             // a time expression
   std::string share = "hardlink";     // or reflink, copy
   std::string if_live;                // --undo: only if this version is
   std::string check = "changed";      // or all, none

@@ -124,7 +124,20 @@ long milliseconds(base::Duration duration) {
   return static_cast<long>(std::chrono::ceil<std::chrono::milliseconds>(duration).count());
 }
 
-void prepare(CURL* curl, const HttpRequest& request, Transfer& transfer) {
+using Fields = std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)>;
+
+Fields fields_of(const HttpRequest& request) {
+  Fields fields(nullptr, &curl_slist_free_all);
+  for (const std::string& field : request.fields) {
+    curl_slist* longer = curl_slist_append(fields.get(), field.c_str());
+    if (longer == nullptr) break;  // no memory: they are advice
+    static_cast<void>(fields.release());
+    fields.reset(longer);
+  }
+  return fields;
+}
+
+void prepare(CURL* curl, const HttpRequest& request, const curl_slist* fields, Transfer& transfer) {
   const HttpLimits& limits = request.limits;
   curl_easy_reset(curl);  // connections stay
   curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
@@ -144,6 +157,7 @@ void prepare(CURL* curl, const HttpRequest& request, Transfer& transfer) {
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
   curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
   curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, fields);
   if (request.first_byte == 0 && !request.byte_count) return;
   const std::string range =
       request.byte_count
@@ -241,11 +255,13 @@ Result<std::uint64_t> HttpClient::get(const HttpRequest& request, const HttpSink
   }
   CURL* curl = state_->curl.get();
   Transfer transfer{.curl = curl, .request = request, .sink = sink, .range_start = {}, .error = {}};
-  prepare(curl, request, transfer);
+  const Fields fields = fields_of(request);
+  prepare(curl, request, fields.get(), transfer);
   std::array<char, CURL_ERROR_SIZE> details{};
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, details.data());
   const CURLcode code = curl_easy_perform(curl);
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, nullptr);
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, nullptr);
   auto outcome = outcome_of(code, transfer, details.data());
   if (!outcome) return fail(std::move(outcome).error().with("cannot fetch " + request.url));
   return outcome;

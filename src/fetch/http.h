@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "base/time.h"
@@ -33,6 +34,7 @@ struct HttpRequest {
   std::uint64_t first_byte = 0;
   // With it only so many.
   std::optional<std::uint64_t> byte_count;
+  std::vector<std::string> fields;  // more of the header: "Name: value"
 };
 
 // Takes the body piece by piece; an error ends the transfer and is its outcome.

@@ -110,7 +110,8 @@ class Server {
 };
 
 HttpRequest ask(const Server& server, std::uint64_t max_bytes = 100) {
-  HttpRequest request{.url = server.url(), .limits = {.max_bytes = max_bytes}, .byte_count = {}};
+  HttpRequest request{
+      .url = server.url(), .limits = {.max_bytes = max_bytes}, .byte_count = {}, .fields = {}};
   request.limits.stall = std::chrono::seconds(1);
   return request;
 }
@@ -233,7 +234,7 @@ TEST(Http, an_error_of_the_sink_is_the_outcome) {
 TEST(Http, speaks_no_other_protocol) {
   for (const std::string url : {"ftp://127.0.0.1/x", "FILE:///etc/passwd", "gopher://127.0.0.1/"}) {
     const auto refused = HttpClient().get(
-        HttpRequest{.url = url, .limits = {.max_bytes = 100'000}, .byte_count = {}});
+        HttpRequest{.url = url, .limits = {.max_bytes = 100'000}, .byte_count = {}, .fields = {}});
     ASSERT_FALSE(refused) << url;
     EXPECT_EQ(refused.error().code(), ErrorCode::invalid_argument) << url;
   }
@@ -245,8 +246,8 @@ TEST(Http, a_server_that_is_not_there_is_unavailable) {
     const Server server({"", ""});
     url = server.url();
   }
-  const auto refused =
-      HttpClient().get(HttpRequest{.url = url, .limits = {.max_bytes = 9}, .byte_count = {}});
+  const auto refused = HttpClient().get(
+      HttpRequest{.url = url, .limits = {.max_bytes = 9}, .byte_count = {}, .fields = {}});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code(), ErrorCode::unavailable);
 }
@@ -255,7 +256,8 @@ TEST(FileUrl, is_read_under_the_same_bounds) {
   const os::TempDirectory directory;
   ASSERT_TRUE(os::write_file_atomically(directory.path("f"), "0123456789"));
   HttpClient client;
-  HttpRequest request{.url = "file://" + directory.path("f"), .limits = {}, .byte_count = {}};
+  HttpRequest request{
+      .url = "file://" + directory.path("f"), .limits = {}, .byte_count = {}, .fields = {}};
   request.limits.max_bytes = 10;
   EXPECT_EQ(client.get(request).value(), "0123456789");
   request.first_byte = 4;

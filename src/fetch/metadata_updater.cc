@@ -68,8 +68,10 @@ tuf::Event MetadataUpdater::load(const tuf::Load& load) const {
 }
 
 tuf::Event MetadataUpdater::fetch(const tuf::Fetch& fetch) {
-  HttpRequest request{
-      .url = join_url(settings_.url, fetch.file), .limits = settings_.limits, .byte_count = {}};
+  HttpRequest request{.url = join_url(settings_.url, fetch.file),
+                      .limits = settings_.limits,
+                      .byte_count = {},
+                      .fields = settings_.fields};
   request.limits.max_bytes = fetch.max_bytes;
   auto bytes = http_.get(request);
   if (bytes) return tuf::Bytes{*std::move(bytes)};
@@ -116,7 +118,7 @@ Result<bool> download_target(HttpClient& http, const tuf::FoundTarget& target,
   }
   limits.max_bytes = length;
   SEGUE_ASSIGN(const std::string bytes,
-               http.get(HttpRequest{.url = url, .limits = limits, .byte_count = {}}));
+               http.get(HttpRequest{.url = url, .limits = limits, .byte_count = {}, .fields = {}}));
   if (bytes.size() != length) {
     return fail(ErrorCode::data_loss, "{} came with {} bytes and not {}", target.path, bytes.size(),
                 length);

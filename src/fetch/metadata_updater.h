@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "fetch/http.h"
@@ -22,7 +23,8 @@ class MetadataUpdater {
     std::string url;        // of the metadata
     HttpLimits limits;      // max_bytes is set for each file
     tuf::ClientLimits client;
-    bool dry_run = false;  // writes nothing: what is new lives as long as this object
+    std::vector<std::string> fields;  // of each request (HttpRequest::fields)
+    bool dry_run = false;             // writes nothing: what is new lives as long as this object
   };
   // `http` outlives it.
   MetadataUpdater(Settings settings, HttpClient& http);

@@ -99,6 +99,9 @@ FetchCommand FetchDecider::on_ended(FetchEnd end, std::uint64_t got_bytes,
     case FetchEnd::not_leader:
       if (++not_leader_count_ >= kMaxNotLeader) bad_members_.insert(source.member);
       return Wait{kFirstWait};
+    case FetchEnd::withheld:
+      blame(source);
+      return Wait{base::Duration(0)};
   }
   return GiveUp{false};
 }

@@ -44,6 +44,7 @@ enum class FetchEnd : std::uint8_t {
   absent,      // 404
   wrong,       // more bytes than it may have, or an answer that is none
   not_leader,  // it says that another leads
+  withheld,    // it has more, or does not ask for it, and gives nothing
 };
 
 // ---- What to do next

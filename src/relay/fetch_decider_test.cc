@@ -126,6 +126,14 @@ TEST(FetchDecider, tries_the_line_again_for_ever_but_ever_more_seldom) {
             FetchDecider::kFirstWait);
 }
 
+TEST(FetchDecider, a_leader_that_gives_nothing_is_passed_by_and_what_is_here_stays) {
+  FetchDecider decider(0);
+  decider.next(kFollows, 0);
+  EXPECT_TRUE(is<Wait>(decider.on_ended(FetchEnd::withheld, 70, kStart)));
+  EXPECT_EQ(decider.blamed(), kLeader);
+  EXPECT_TRUE(is<AskMembers>(decider.next(kFollows, 70)));
+}
+
 TEST(FetchDecider, who_says_not_to_lead_is_asked_only_so_often) {
   FetchDecider decider(0);
   for (int i = 0; i < FetchDecider::kMaxNotLeader; ++i) {
@@ -180,8 +188,8 @@ TEST_P(Fetches, end_with_the_right_bytes_whatever_members_do) {
       const std::uint64_t got = held < kSize ? below(kSize - held + 1) : 0;
       if (!is_honest && below(3) == 0) {  // another answer than bytes
         constexpr FetchEnd kLies[] = {FetchEnd::absent, FetchEnd::not_leader, FetchEnd::broken,
-                                      FetchEnd::wrong, FetchEnd::no_range};
-        command = decider.on_ended(kLies[below(5)], 0, now);
+                                      FetchEnd::wrong,  FetchEnd::no_range,   FetchEnd::withheld};
+        command = decider.on_ended(kLies[below(6)], 0, now);
         continue;
       }
       if (!is_honest && got > 0 && below(2) == 0) is_good = false;

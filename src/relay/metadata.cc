@@ -52,8 +52,9 @@ Metadata::~Metadata() {
   }
 }
 
-bool Metadata::is_current(const Known& known, bool is_immutable) const {
+bool Metadata::is_current(const Known& known, bool is_immutable, bool is_fresh) const {
   const base::Duration age = clock_.monotonic_now() - known.at;
+  if (is_fresh) return known.is_sure && age < settings_.max_age;
   if (known.is_absent || !is_immutable) return age < settings_.max_age;
   return known.is_sure || age < kUnsureAge;
 }
@@ -69,7 +70,7 @@ void Metadata::get(const std::string& name, bool is_immutable, bool is_fresh, On
     asio::post(context_, [answer = std::move(answer), then = std::move(then)] { then(answer); });
   };
   const auto known = known_.find(name);
-  if (!is_fresh && known != known_.end() && is_current(known->second, is_immutable)) {
+  if (known != known_.end() && is_current(known->second, is_immutable, is_fresh)) {
     if (known->second.is_absent) return reply({.status = 404, .bytes = nullptr}, on_answer);
     Answer answer = from_disk(name);
     if (answer.status == 200) return reply(std::move(answer), std::move(on_answer));

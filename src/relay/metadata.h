@@ -66,7 +66,7 @@ class Metadata {
   };
   struct Fetch;
 
-  [[nodiscard]] bool is_current(const Known& known, bool is_immutable) const;
+  [[nodiscard]] bool is_current(const Known& known, bool is_immutable, bool is_fresh) const;
   void ask(const std::shared_ptr<Fetch>& fetch);
   void answered(const std::shared_ptr<Fetch>& fetch, base::Result<UpstreamAnswer> answer);
   void read(const std::shared_ptr<Fetch>& fetch);

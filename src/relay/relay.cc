@@ -63,21 +63,24 @@ struct Relay::State {
   }
 
   TransferParts transfer_parts() {
-    return {.context = context,
-            .clock = clock,
-            .log = log,
-            .upstreams = upstreams,
-            .line = line,
-            .cache = *cache,
-            .members = settings.members,
-            .origin = settings.origin,
-            .relay_field = settings.site + "/" + settings.name,
-            .max_object_bytes = settings.object_max_bytes,
-            .view = [this] { return site.view(); },
-            .on_blamed =
-                [this](const Source& source, const std::string& why) {
-                  if (source.kind != Source::Kind::origin) site.distrust(source.member, why);
-                }};
+    return {
+        .context = context,
+        .clock = clock,
+        .log = log,
+        .upstreams = upstreams,
+        .line = line,
+        .cache = *cache,
+        .members = settings.members,
+        .origin = settings.origin,
+        .relay_field = settings.site + "/" + settings.name,
+        .max_object_bytes = settings.object_max_bytes,
+        .view = [this] { return site.view(); },
+        .is_working = [this](std::size_t member, const std::string& digest,
+                             std::uint64_t held) { return site.is_working(member, digest, held); },
+        .on_blamed =
+            [this](const Source& source, const std::string& why) {
+              if (source.kind != Source::Kind::origin) site.distrust(source.member, why);
+            }};
   }
 
   Metadata::Settings metadata_settings() {

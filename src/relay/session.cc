@@ -292,6 +292,8 @@ void Session::transfer_changed() {
   }
   if (!has_header_) {
     if (!transfer.total_bytes()) return;
+    // Whoever is sent wrong bytes has to begin anew; so little is better checked first.
+    if (*transfer.total_bytes() <= kPieceBytes && state != Transfer::State::done) return;
     generation_ = transfer.generation();
     file_ = transfer.file();
     return begin_object(*transfer.total_bytes());

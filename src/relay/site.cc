@@ -162,6 +162,14 @@ std::vector<MemberState> Site::member_states() const {
   return all;
 }
 
+bool Site::is_working(std::size_t member, const std::string& object,
+                      std::uint64_t held_bytes) const {
+  const auto& state = peers_[member].state;
+  if (!state || !election_.is_alive(member, clock_.monotonic_now())) return true;
+  const auto found = std::ranges::find(state->transfers, object, &TransferState::object);
+  return found != state->transfers.end() && found->bytes <= held_bytes + 1;
+}
+
 std::vector<const RelayState*> Site::states() const {
   const auto now = clock_.monotonic_now();
   std::vector<const RelayState*> all;

@@ -42,6 +42,10 @@ class Site {
   [[nodiscard]] std::string leader_name() const;
   [[nodiscard]] const std::vector<Member>& members() const { return settings_.members; }
   [[nodiscard]] std::vector<MemberState> member_states() const;
+  // Whether it said that it is after an object, and has no more of it than `held_bytes`; also if
+  // it cannot be asked now.
+  [[nodiscard]] bool is_working(std::size_t member, const std::string& object,
+                                std::uint64_t held_bytes) const;
   // What the living ones said last.
   [[nodiscard]] std::vector<const RelayState*> states() const;
 

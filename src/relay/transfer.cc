@@ -89,7 +89,7 @@ void Transfer::act(const FetchCommand& command) {
   if (decider_->blamed()) {
     const Source source = *decider_->blamed();
     parts_.log.warning("source.is_wrong", {{"object", digest_}, {"source", name_of(source)}});
-    parts_.on_blamed(source, "it sent other bytes than " + digest_);
+    parts_.on_blamed(source, "it did not give " + digest_);
   }
   std::visit([this](const auto& typed) { do_command(typed); }, command);
 }
@@ -151,6 +151,7 @@ void Transfer::request() {
   if (source_->kind == Source::Kind::kept_by_member) {
     request.fields.emplace_back(kOnlyKeptField, "1");
   }
+  if (source_->kind == Source::Kind::leader) look_at_leader();
   if (is_from_line()) request.window_bytes = window_for(parts_.line.rate());
   call_ = parts_.upstreams.ask(
       std::move(request), [weak = weak_from_this(), turn = ++turn_](Result<UpstreamAnswer> answer) {
@@ -262,6 +263,23 @@ void Transfer::take(std::string_view bytes) {
   got_bytes_ += bytes.size();
   parts_.cache.grew(digest_, bytes.size());
   tell();
+}
+
+void Transfer::look_at_leader() {
+  timer_.expires_after(kLeaderLook);
+  timer_.async_wait([weak = weak_from_this(), had = held_bytes_,
+                     member = source_->member](const boost::system::error_code& problem) {
+    const auto self = weak.lock();
+    if (problem || !self || self->state_ != State::under_way) return;
+    const bool is_same = self->source_ && self->source_->kind == Source::Kind::leader &&
+                         self->source_->member == member && !self->is_pausing_;
+    if (!is_same) return;
+    const bool has_come = self->held_bytes_ != had;
+    if (has_come || self->parts_.is_working(member, self->digest_, had)) {
+      return self->look_at_leader();
+    }
+    self->ended(FetchEnd::withheld, "it gives nothing, and is not after it");
+  });
 }
 
 void Transfer::stop_source() {

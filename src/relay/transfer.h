@@ -34,6 +34,9 @@ struct TransferParts {
   std::string relay_field;  // SITE/NAME of this relay
   std::uint64_t max_object_bytes = 0;
   std::function<SiteView()> view;
+  // Whether the member says that it is after an object, and has no more of it than `held_bytes`.
+  std::function<bool(std::size_t member, const std::string& digest, std::uint64_t held_bytes)>
+      is_working;
   std::function<void(const Source& source, const std::string& why)> on_blamed;
 };
 
@@ -46,6 +49,9 @@ class Transfer : public std::enable_shared_from_this<Transfer> {
   static constexpr base::Duration kLineStall = std::chrono::seconds(10);
   static constexpr base::Duration kMemberStall = std::chrono::seconds(10);
   static constexpr base::Duration kLeaderStall = std::chrono::minutes(10);
+
+  // So often it is looked whether a leader that gives nothing works on it at all.
+  static constexpr base::Duration kLeaderLook = std::chrono::seconds(8);
 
   enum class State : std::uint8_t { under_way, done, absent, failed };
 
@@ -111,6 +117,7 @@ class Transfer : public std::enable_shared_from_this<Transfer> {
   void read(std::uint64_t given);
   void take(std::string_view bytes);
   void ended(FetchEnd end, const std::string& why);
+  void look_at_leader();
   void stop_source();
   void hash_more();
   void check();

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -64,11 +65,18 @@ bool is_object(const std::string& path, const library::ObjectRef& object) {
 
 Result<std::string> Downloads::fetch(const library::ObjectRef& object) {
   const std::string path = settings_.directory + "/" + object.sha256.hex();
-  if (is_object(path, object)) return path;
+  if (is_object(path, object)) {
+    expected_bytes_ -= std::min(expected_bytes_, object.length);
+    return path;
+  }
   ::unlink(path.c_str());
   const std::string part = path + ".part";
   Result<void> done = fetch_whole(object, part);
-  if (!done && done.error().code() == ErrorCode::data_loss) done = fetch_whole(object, part);
+  if (!done && done.error().code() == ErrorCode::data_loss) {
+    is_doubted_ = true;
+    done = fetch_whole(object, part);
+    is_doubted_ = false;
+  }
   if (!done) return fail(std::move(done).error());
   if (std::rename(part.c_str(), path.c_str()) != 0) {
     return fail(base::errno_error("rename " + part, errno));
@@ -102,7 +110,11 @@ Result<void> Downloads::fetch_rest(const library::ObjectRef& object, const std::
         .url = fetch::join_url(settings_.url, library::object_path(object.sha256)),
         .limits = {},
         .first_byte = size,
-        .byte_count = {}};
+        .byte_count = {},
+        .fields = settings_.fields};
+    const std::uint64_t left = std::max(expected_bytes_, object.length - size);
+    request.fields.push_back("Segue-Left: " + std::to_string(left));
+    if (is_doubted_) request.fields.emplace_back("Cache-Control: no-cache");
     request.limits.max_bytes = object.length - size;
     request.limits.max_bytes_per_second = settings_.max_bytes_per_second;
     request.limits.total =
@@ -112,6 +124,7 @@ Result<void> Downloads::fetch_rest(const library::ObjectRef& object, const std::
       hasher.add(delta::view_of(bytes));
       size += bytes.size();
       fetched_bytes_ += bytes.size();
+      expected_bytes_ -= std::min<std::uint64_t>(expected_bytes_, bytes.size());
       if (settings_.on_bytes) settings_.on_bytes(bytes.size());
       return {};
     };

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "fetch/http.h"
@@ -23,6 +24,7 @@ class Downloads {
     std::uint64_t max_bytes_per_second = 0;     // 0: as fast as it goes
     std::uint32_t min_bytes_per_second = 1024;  // over a whole object; slower is given up
     OnBytes on_bytes;
+    std::vector<std::string> fields;  // of each request, for relays (HttpRequest::fields)
   };
   // `http` outlives it.
   Downloads(Settings settings, fetch::HttpClient& http)
@@ -33,6 +35,9 @@ class Downloads {
   // name is something else; it was fetched twice, and nothing of it is kept.
   base::Result<std::string> fetch(const library::ObjectRef& object);
 
+  // So many are needed still: relays are told, so that people see how far a host is.
+  void expect(std::uint64_t bytes) { expected_bytes_ = bytes; }
+
   [[nodiscard]] std::uint64_t fetched_bytes() const { return fetched_bytes_; }
 
  private:
@@ -42,6 +47,8 @@ class Downloads {
   Settings settings_;
   fetch::HttpClient& http_;
   std::uint64_t fetched_bytes_ = 0;
+  std::uint64_t expected_bytes_ = 0;
+  bool is_doubted_ = false;  // what came was wrong: relays are to look again
 };
 
 }  // namespace segue::staging

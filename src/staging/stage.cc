@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "staging/stage.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -36,6 +37,30 @@ bool is_of_the_delta(const base::Error& error) {
   }
 }
 
+std::vector<std::string> fields_for_relays(const StageRequest& request) {
+  std::vector<std::string> fields = {
+      fmt::format("Segue-Task: {} {}", request.component, request.version)};
+  if (!request.host.empty()) fields.push_back("Segue-Host: " + request.host);
+  if (request.go_live_at) {
+    fields.push_back(
+        fmt::format("Segue-Go-Live: {}", request.go_live_at->time_since_epoch().count()));
+  }
+  return fields;
+}
+
+// Whether another look at the library may come to something else: what a relay on the way has kept
+// may be old or wrong, and it is asked to look again.
+bool may_be_of_a_relay(const base::Error& error) {
+  switch (error.code()) {
+    case ErrorCode::unavailable:
+    case ErrorCode::deadline_exceeded:
+    case ErrorCode::resource_exhausted:
+      return false;
+    default:
+      return true;
+  }
+}
+
 class Stager {
  public:
   Stager(Place& place, const StageRequest& request, const os::Clock& clock)
@@ -45,7 +70,8 @@ class Stager {
         downloads_({.directory = place.downloads_path(),
                     .url = request.url,
                     .max_bytes_per_second = request.max_bytes_per_second,
-                    .on_bytes = [this](std::uint64_t bytes) { advance(bytes); }},
+                    .on_bytes = [this](std::uint64_t bytes) { advance(bytes); },
+                    .fields = fields_for_relays(request)},
                    http_) {}
 
   Result<StageReport> run() {
@@ -75,11 +101,23 @@ class Stager {
     begin("asking the library", 0);
     const auto now = std::chrono::floor<std::chrono::seconds>(clock_.realtime_now());
     SEGUE_TRY(trust(now));
+    auto found = look_into_library(now, fields_for_relays(request_));
+    const bool is_remote = request_.url.starts_with("http");
+    if (!found && is_remote && may_be_of_a_relay(found.error())) {
+      auto fields = fields_for_relays(request_);
+      fields.emplace_back("Cache-Control: no-cache");
+      found = look_into_library(now, std::move(fields));
+    }
+    return found;
+  }
+
+  Result<void> look_into_library(tuf::Time now, std::vector<std::string> fields) {
     fetch::MetadataUpdater::Settings settings{
         .directory = place_.metadata_path(),
         .url = fetch::join_url(request_.url, library::kMetadataFolder),
         .limits = {},
         .client = {},
+        .fields = std::move(fields),
         .dry_run = request_.dry_run};
     settings.limits.total = kMetadataTotal;
     settings.limits.max_bytes_per_second = request_.max_bytes_per_second;
@@ -230,6 +268,7 @@ class Stager {
   Result<void> take_delta(const library::ReleaseDelta& delta, const PlacedTree& from) {
     SEGUE_ASSIGN(const Base base, base_of(from));
     begin("fetching", delta.object.length);
+    downloads_.expect(delta.object.length);
     SEGUE_ASSIGN(const std::string file, downloads_.fetch(delta.object));
     SEGUE_ASSIGN(const NewTree tree, new_tree());
     begin("rebuilding", 0);
@@ -250,6 +289,7 @@ class Stager {
   Result<void> take_chunks() {
     const library::ObjectRef& object = release_.contents;
     begin("fetching the list of chunks", object.length);
+    downloads_.expect(object.length);
     SEGUE_ASSIGN(const std::string file, downloads_.fetch(object));
     SEGUE_ASSIGN(const std::string stored, os::read_file(file, object.length));
     SEGUE_TRY(library::check_object(delta::view_of(stored), object));
@@ -260,6 +300,7 @@ class Stager {
     begin("looking for what is here", 0);
     SEGUE_ASSIGN(const ChunkPlan plan, plan_chunks(contents, base_used));
     begin("fetching", plan.fetch_bytes);
+    downloads_.expect(plan.fetch_bytes);
     for (const std::size_t chunk : plan.to_fetch) {
       SEGUE_TRY(downloads_.fetch(contents.chunks[chunk].object()));
     }

@@ -2,6 +2,7 @@
 // A release, from its library into a place, ready to go live.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -38,6 +39,9 @@ struct StageRequest {
   tree::Sharing sharing = tree::Sharing::hard_link;
   std::vector<std::string> writable;  // patterns of paths that are never shared (matches_path())
   std::uint64_t max_bytes_per_second = 0;  // 0: as fast as it goes
+  // For relays, which let what goes live first have the line, and say how far a host is.
+  std::optional<std::chrono::sys_seconds> go_live_at;
+  std::string host;
   bool dry_run = false;
   std::function<void(const StageProgress&)> progress;
 };

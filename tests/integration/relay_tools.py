@@ -3,6 +3,7 @@
 
 import contextlib
 import http.client
+import http.server
 import json
 import socket
 import threading
@@ -180,7 +181,47 @@ class Asker(threading.Thread):
         except (OSError, http.client.HTTPException) as error:  # closed in the middle
             self.status, self.body = 0, str(error).encode()
 
-    def answer(self):
-        self.join(support.DEADLINE_S)
+    def answer(self, deadline_s=support.DEADLINE_S):
+        self.join(deadline_s)
         assert not self.is_alive(), f"no answer from {self.url}"
         return self.status, self.body
+
+
+class Liar:
+    """A member of a site that answers as `lie` says: `lie(handler)` answers an object or metadata."""
+
+    def __init__(self, port, name, lie, state, site="berlin"):
+        self.asked = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):  # noqa: N802
+                if self.path == "/relay/state":
+                    said = {"site": site, "name": name, "leader": name, "leads": True, "busy": True, **state}
+                    return answer(self, json.dumps(said).encode())
+                liar.asked.append(self.path)
+                with contextlib.suppress(OSError):
+                    lie(self)
+
+            def do_HEAD(self):  # noqa: N802
+                self.send_error(404)
+
+            def log_message(self, *_):
+                pass
+
+        liar = self
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def answer(handler, body, length=None):
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(body) if length is None else length))
+    handler.end_headers()
+    handler.wfile.write(body)
