@@ -22,8 +22,12 @@ struct Connection : Session {
 
   std::string outgoing;  // fetched from the session's output; sent up to outgoing_sent
   std::size_t outgoing_sent = 0;
-  bool more_output = false;  // the session has some that could not be fetched yet
-  bool cut_off = false;      // it left too much unread
+  // How the session was when its output was fetched; meanwhile another loop may have gone on with
+  // it.
+  bool more_output = false;          // it has some that could not be fetched yet
+  bool is_over_when_sent = false;    // what was fetched is its last
+  std::size_t unexecuted_bytes = 0;  // of its input
+  bool cut_off = false;              // it left too much unread
 
   // Bytes received and sent since the connection was accepted, by whatever process. They change
   // with each command and would make each client's record change with it, so they do not travel: of

@@ -48,7 +48,7 @@ void EventLoop::receive(Connection& connection) {
     fetch_output(connection);
     note_change(connection);
   }
-  if (connection.input.size() > kMaxInputBytes) return close(connection, SEGUE_CLOSE_RST);
+  if (connection.unexecuted_bytes > kMaxInputBytes) return close(connection, SEGUE_CLOSE_RST);
   flush(connection);
 }
 
@@ -86,11 +86,13 @@ void EventLoop::note_change(Connection& connection) {
 
 // With the lock held: other loops may add to the session's output at any other time.
 void EventLoop::fetch_output(Connection& connection) {
+  connection.unexecuted_bytes = connection.input.size();
   if (connection.over_limit || connection.unsent() > connection.max_output()) {
     if (!std::exchange(connection.cut_off, true)) ++server_->engine.statistics.closed_over_limit;
     return;
   }
   connection.more_output = connection.outgoing_left() > 0 && !connection.output.empty();
+  connection.is_over_when_sent = connection.close_after_reply && !connection.more_output;
   if (connection.outgoing_left() > 0) return;
   connection.outgoing.swap(connection.output);
   connection.sending.set(connection.outgoing.size());
@@ -136,13 +138,13 @@ void EventLoop::flush(Connection& connection) {
     fetch_output(connection);
   }
   if (connection.cut_off) return close(connection, SEGUE_CLOSE_RST);
-  if (connection.close_after_reply) close(connection, SEGUE_CLOSE_FIN);
+  if (connection.is_over_when_sent) close(connection, SEGUE_CLOSE_FIN);
 }
 
 // What libsegue and epoll have to know when an event has been handled.
 void EventLoop::finish(Connection& connection) {
   if (!watch_events(connection)) return close(connection, SEGUE_CLOSE_RST);
-  const bool buffers = !connection.input.empty() || connection.outgoing_left() > 0;
+  const bool buffers = connection.unexecuted_bytes > 0 || connection.outgoing_left() > 0;
   if (!buffers && !connection.recorded_buffers) return;
   connection.recorded_buffers = buffers;
   segue_conn_touch(connection.handle);

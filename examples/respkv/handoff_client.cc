@@ -166,6 +166,8 @@ bool decode(const segue_record* record, Connection& connection) {
   session.input = get_text(record, kInput);
   connection.outgoing = get_text(record, kOutput);
   session.sending.set(connection.outgoing.size());
+  connection.is_over_when_sent = session.close_after_reply;
+  connection.unexecuted_bytes = session.input.size();
   connection.recorded_buffers = !session.input.empty() || !connection.outgoing.empty();
   if (kCountsTransactions) session.transactions = segue_get_u64(record, kTransactions, 0);
   if ((flags & kInTransaction) != 0) {
@@ -201,6 +203,8 @@ int update(void* user, segue_conn* handle, const segue_record* record) {
   static_cast<Session&>(connection) = std::move(static_cast<Session&>(fresh));
   connection.outgoing = std::move(fresh.outgoing);
   connection.outgoing_sent = 0;
+  connection.is_over_when_sent = fresh.is_over_when_sent;
+  connection.unexecuted_bytes = fresh.unexecuted_bytes;
   connection.recorded_buffers = fresh.recorded_buffers;
   server.engine.add(connection);
   return server.follow(connection) ? SEGUE_OK : SEGUE_SYSTEM;

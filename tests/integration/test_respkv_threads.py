@@ -54,6 +54,21 @@ def test_messages_and_wakeups_cross_loops(service):
     assert all(client.read() == b"behind" for client in waiting)
 
 
+def test_a_client_that_quits_while_another_loop_ends_its_wait_gets_all_replies(service):
+    """It may be told to close by the other loop just as its own has nothing left to send."""
+    pusher = spread_clients(service)[0]
+    for number in range(300):
+        client = service.client()
+        client.send("BLPOP", "queue", "0")
+        wait_until(lambda: pusher.info()["blocked_clients"] == "1", "it is blocked")
+        client.send("QUIT")
+        pusher("RPUSH", "queue", number)
+        assert client.read() == [b"queue", b"%d" % number]
+        assert client.read() == "OK"
+        with pytest.raises(ConnectionError):
+            client.read()
+
+
 def test_a_blocked_client_times_out_on_every_loop(service):
     clients = spread_clients(service)
     for client in clients:
