@@ -27,8 +27,9 @@ bool is_printable(std::string_view text) {
 
 std::optional<std::uint64_t> parse_count(std::string_view text) {
   std::uint64_t number = 0;
-  const char* end = text.data() + text.size();
-  const auto [read, problem] = std::from_chars(text.data(), end, number);
+  const char* begin = text.data();
+  const char* end = begin + text.size();
+  const auto [read, problem] = std::from_chars(begin, end, number);
   if (text.empty() || problem != std::errc() || read != end) return std::nullopt;
   return number;
 }

@@ -40,7 +40,7 @@ Result<SourceUrl> parse_source_url(std::string_view text) {
     return refuse("it is too long, or has characters that a URL cannot have");
   }
   if (!text.starts_with(kScheme)) return refuse("a relay speaks http only");
-  std::string_view rest = text.substr(kScheme.size());
+  const std::string_view rest = text.substr(kScheme.size());
   const std::size_t slash = std::min(rest.find('/'), rest.size());
   std::string_view authority = rest.substr(0, slash);
   SourceUrl url;

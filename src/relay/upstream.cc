@@ -192,7 +192,7 @@ void UpstreamCall::wait_for_bytes(base::Duration limit, std::function<void(bool 
   s.is_waiting = true;
   s.timer.expires_after(limit);
   s.timer.async_wait([self = shared_from_this()](const beast::error_code& problem) {
-    State& state = *self->state_;
+    const State& state = *self->state_;
     beast::error_code ignored;
     if (!problem && state.is_waiting && state.connection) {
       state.connection->stream.socket().cancel(ignored);
