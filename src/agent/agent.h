@@ -8,6 +8,7 @@
 
 #include "agent/outbox.h"
 #include "agent/place_agent.h"
+#include "agent/plan_feed.h"
 #include "base/log.h"
 #include "os/clock.h"
 #include "os/clock_changes.h"
@@ -23,7 +24,10 @@ class Agent {
 
   struct Settings {
     std::vector<control::PlaceOptions> places;
-    std::string plans;
+    std::string plans;           // a directory
+    bool fetches_plans = false;  // from the places' libraries too
+    base::Duration fetch_interval = std::chrono::seconds(60);
+    base::Duration plans_alarm_after = std::chrono::hours(1);
     std::string state;
     std::string report_command;
     std::string host;
@@ -47,8 +51,14 @@ class Agent {
  private:
   Agent(os::EpollLoop& loop, const os::Clock& clock, const base::Log& log, Settings settings,
         os::ClockChanges clock_changes);
+  base::Result<void> open_feeds();
   void read_plans();
-  void report_unreadable(const std::vector<plans::PlanFolder::Unreadable>& files);
+  // Adds to `plans` what there is, and to `complaint` what cannot be read.
+  static void gather(const std::string& directory,
+                     base::Result<plans::PlanFolder::Contents> contents,
+                     std::vector<plan::Plan>& plans, std::string& complaint);
+  void complain(const std::string& complaint);
+  void raise_alarm(const std::string& library, const std::string& text);
 
   os::EpollLoop& loop_;
   const os::Clock& clock_;
@@ -58,9 +68,10 @@ class Agent {
   plans::PlanFolder folder_;
   Outbox outbox_;
   std::vector<std::unique_ptr<PlaceAgent>> places_;
+  std::vector<std::unique_ptr<PlanFeed>> feeds_;
   std::optional<os::EpollLoop::TimerId> timer_;
-  std::vector<plan::Plan> known_;
-  std::string complaint_;  // about the plans, as it was logged last
+  std::vector<std::vector<plan::Plan>> known_;  // by place
+  std::string complaint_;                       // about the plans, as it was logged last
 };
 
 }  // namespace segue::agent

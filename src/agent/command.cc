@@ -59,6 +59,9 @@ Result<Agent::Settings> settings_of(const AgentOptions& options) {
   SEGUE_ASSIGN(settings.places, places_of(options));
   settings.plans = options.plans.empty() ? directories.state + "/plans" : options.plans;
   settings.state = options.state.empty() ? directories.state + "/agent" : options.state;
+  settings.fetches_plans = options.plans.empty();
+  settings.fetch_interval = std::chrono::seconds(options.fetch_plans_s);
+  settings.plans_alarm_after = std::chrono::seconds(options.plans_alarm_s);
   settings.report_command = options.report_command;
   settings.host = host_name();
   for (char** variable = environ; *variable != nullptr; ++variable) {
@@ -82,9 +85,15 @@ Result<os::FileLock> lock_state(const std::string& directory) {
 // What the places would do, from what is kept and what is planned.
 Result<void> describe(const Agent::Settings& settings, const plan::Zones& zones,
                       const control::PrintAnswer& print) {
-  SEGUE_ASSIGN(const auto contents, plans::PlanFolder(settings.plans).read());
+  SEGUE_ASSIGN(const auto own, plans::PlanFolder(settings.plans).read());
   for (const auto& place : settings.places) {
     std::size_t count = 0;
+    plans::PlanFolder::Contents contents;
+    if (settings.fetches_plans) {
+      const std::string fetched = PlanFeed::directory_of(settings.state, place.library);
+      SEGUE_ASSIGN(contents, plans::PlanFolder(fetched).read());
+    }
+    contents.plans.insert(contents.plans.end(), own.plans.begin(), own.plans.end());
     for (const auto& plan : contents.plans) {
       const plan::Site* site = plan.site(place.site);
       if (plan.component != place.component || site == nullptr || plan.cancelled) continue;

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "agent/answer_text.h"
 #include "control/exit_code.h"
 #include "os/files.h"
 #include "plans/plan_folder.h"
@@ -40,14 +41,6 @@ Result<plan::PlaceState> load_state(const std::string& path) {
   if (state) return state;
   return base::fail(std::move(state).error().with(
       fmt::format("cannot go on with {}: restore it, or move it away to begin anew", path)));
-}
-
-// What a command of `segue` said in the end, as a person reads it.
-std::string text_of(const ChildRun::Result& result) {
-  const auto last = nlohmann::json::parse(result.last_line, nullptr, false);
-  if (!last.is_object()) return result.text;
-  const auto text = last.find("text");
-  return text != last.end() && text->is_string() ? text->get<std::string>() : result.text;
 }
 
 }  // namespace

@@ -27,11 +27,12 @@ constexpr std::size_t kMaxTextBytes = 4'096;
 Result<PlaceOptions> read_place(Json json) {
   SEGUE_ASSIGN(Fields fields, Fields::of(std::move(json), "a place"));
   PlaceOptions place;
-  const std::array<std::pair<const char*, std::string*>, 10> texts = {
+  const std::array<std::pair<const char*, std::string*>, 11> texts = {
       {{"component", &place.component},
        {"place", &place.place},
        {"site", &place.site},
        {"library", &place.library},
+       {"root", &place.root},
        {"stop", &place.stop},
        {"start", &place.start},
        {"upgrade", &place.upgrade},
@@ -100,8 +101,11 @@ Result<void> check_place(const PlaceOptions& place) {
     return fail(ErrorCode::invalid_argument, "{} has no library to fetch releases from",
                 place.component);
   }
-  for (const auto* text : {&place.place, &place.library, &place.stop, &place.start, &place.upgrade,
-                           &place.health_command}) {
+  if (place.root.starts_with('-')) {
+    return fail(ErrorCode::invalid_argument, "the root of {} is not a file", place.component);
+  }
+  for (const auto* text : {&place.place, &place.library, &place.root, &place.stop, &place.start,
+                           &place.upgrade, &place.health_command}) {
     if (text->size() > kMaxTextBytes || text->find('\0') != std::string::npos) {
       return fail(ErrorCode::invalid_argument, "{} has a text that is too long, or has a zero byte",
                   place.component);

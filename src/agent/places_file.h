@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The places of this host, as its administrator writes them:
 //   {"segue_places": 1, "places": [{"component": …, "place": DIR, "site": …, "library": …,
-//     "stage_options": [OPTION, …],
+//     "root": FILE, "stage_options": [OPTION, …],
 //     "stop": …, "start": …, "upgrade": …, "health_command": …, "health_tcp": …, "health_http": …,
 //     "health_within_s": N, "health_good_in_row": N, "step_limit_s": N, "undo": true}, …]}
 // All but component, place and library may be missing.

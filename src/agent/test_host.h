@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "agent/agent.h"
@@ -24,6 +25,8 @@ class TestHost {
   static constexpr const char* kSegue = R"(#!/bin/sh
 set -e
 case $1 in
+  plan)
+    cp "$4"/plans/*.json "$6"/ 2>"$6/cp.log" || { echo '{"exit":4,"text":"no line"}'; exit 4; } ;;
   stage)
     [ -e "$5/$3" ] || { echo "{\"exit\":4,\"text\":\"no release $3\"}"; exit 4; }
     mkdir -p "$7/staged"; touch "$7/staged/$3" ;;
@@ -86,13 +89,14 @@ esac
     plan.sites = {{"default", "UTC", plan.created + std::chrono::seconds(in_s)}};
     return plan;
   }
-  void add(const plan::Plan& plan) const {
-    ASSERT_TRUE(plans::PlanFolder(path("plans")).add(plan));
+  void add(const plan::Plan& plan, const std::string& where = "plans") const {
+    ASSERT_TRUE(plans::PlanFolder(path(where)).add(plan));
   }
 
   [[nodiscard]] Agent::Settings settings() const {
     return {.places = {place},
             .plans = path("plans"),
+            .fetches_plans = fetches_plans,
             .state = path("state"),
             .report_command = "",
             .host = "host1",
@@ -133,6 +137,7 @@ esac
 
   control::PlaceOptions place;
   std::string fault;
+  bool fetches_plans = false;
 
  private:
   os::TempDirectory directory_;

@@ -13,6 +13,7 @@ std::vector<std::string> TreeCommands::stage(const std::string& version,
   if (go_live_at) {
     words.insert(words.end(), {"--go-live-at", tuf::to_string(*go_live_at)});
   }
+  if (!place_.root.empty()) words.insert(words.end(), {"--root", place_.root});
   words.insert(words.end(), place_.stage_options.begin(), place_.stage_options.end());
   return words;
 }

@@ -36,6 +36,21 @@ void add_health(CLI::App& app, control::PlaceOptions& place) {
       "Leave the new version live where starting it or the health check fails");
 }
 
+void add_plans(CLI::App& app, control::AgentOptions& options) {
+  app.add_option("--plans", options.plans,
+                 "Take plans from here alone (default: from the library, and from "
+                 "/var/lib/segue/plans of this host)")
+      ->type_name("DIR");
+  app.add_option("--fetch-plans-s", options.fetch_plans_s,
+                 "Ask the library for plans each so many seconds (60)")
+      ->check(CLI::Range(1, 86'400))
+      ->type_name("S");
+  app.add_option("--plans-alarm-s", options.plans_alarm_s,
+                 "Raise an alarm when that has failed for so long (3,600)")
+      ->check(CLI::Range(1, 31 * 86'400))
+      ->type_name("S");
+}
+
 }  // namespace
 
 void add_agent_command(CLI::App& program, Arguments& arguments, const AddCommand& add) {
@@ -52,8 +67,15 @@ void add_agent_command(CLI::App& program, Arguments& arguments, const AddCommand
   agent->add_option("--place", place.place, "Where its trees stand")->type_name("DIR");
   agent->add_option("--site", place.site, "The site in plans that this host belongs to (default)")
       ->type_name("NAME");
-  agent->add_option("--library", place.library, "Where releases come from: a URL or a directory")
+  agent
+      ->add_option("--library", place.library,
+                   "Where releases and plans come from: a URL or a directory")
       ->type_name("URL");
+  agent
+      ->add_option("--root", place.root,
+                   "The library's root.json to trust, from a source that you trust; needed the "
+                   "first time")
+      ->type_name("FILE");
   agent
       ->add_option("--stage-option", place.stage_options,
                    "One more option of `segue stage`, as --stage-option=--root=root.json")
@@ -61,8 +83,7 @@ void add_agent_command(CLI::App& program, Arguments& arguments, const AddCommand
       ->type_name("OPTION");
   add_commands(*agent, place);
   add_health(*agent, place);
-  agent->add_option("--plans", options.plans, "Where plans are kept (/var/lib/segue/plans)")
-      ->type_name("DIR");
+  add_plans(*agent, options);
   agent->add_option("--state", options.state, "What the agent keeps (/var/lib/segue/agent)")
       ->type_name("DIR");
   agent

@@ -52,6 +52,7 @@ enum class Command {
   plan_list,
   plan_show,
   plan_cancel,
+  plan_fetch,
   agent,
   publish,
   releases,

@@ -25,27 +25,6 @@ void add_number(CLI::App& app, const std::string& name, std::optional<std::uint3
       ->type_name("N");
 }
 
-void add_writing(CLI::App& app, Arguments& arguments) {
-  LibraryOptions& options = arguments.library;
-  add_number(app, "--wait-s", options.wait_s, 0, 86'400,
-             "How long to wait for another publisher (600)");
-  app.add_flag("--dry-run", arguments.dry_run, "Say what would be done, and change nothing");
-}
-
-void add_signing(CLI::App& app, LibraryOptions& options) {
-  app.add_option("--sign-with", options.signers,
-                 "A private key: for COMPONENT, targets, snapshot or timestamp")
-      ->allow_extra_args(false)
-      ->type_name("ROLE=FILE");
-  app.add_option("--passphrase-file", options.passphrase_file,
-                 "The first line of this file is the passphrase of the private keys")
-      ->type_name("FILE");
-  add_number(app, "--expires-days", options.expires_days, 1, 36'500,
-             "How long releases and snapshot are valid (365)");
-  add_number(app, "--timestamp-days", options.timestamp_days, 1, 36'500,
-             "How long the timestamp is valid (7)");
-}
-
 void add_publish(Arguments& arguments, const AddCommand& add) {
   LibraryOptions& options = arguments.library;
   CLI::App* app = add(Command::publish, "publish",
@@ -58,11 +37,10 @@ void add_publish(Arguments& arguments, const AddCommand& add) {
       ->required();
   app->add_option("--commit", options.commit, "What it was built from");
   app->add_option("--plans", options.plans,
-                  "Refuse while a plan of COMPONENT in this directory goes live")
+                  "Refuse while a plan of COMPONENT in this directory goes live, as while one in "
+                  "the library does")
       ->type_name("DIR");
-  app->add_option("--root", options.root,
-                  "The root of a new library, or the next root of an old one (N.root.json)")
-      ->type_name("FILE");
+  add_root(*app, options);
   add_number(*app, "--deltas", options.deltas, 0, 16,
              "Make deltas from so many of the releases before it (3)");
   app->add_flag("--delegate", options.delegate,
@@ -92,6 +70,33 @@ void add_server(Arguments& arguments, const AddCommand& add) {
 
 }  // namespace
 
+void add_writing(CLI::App& app, Arguments& arguments) {
+  LibraryOptions& options = arguments.library;
+  add_number(app, "--wait-s", options.wait_s, 0, 86'400,
+             "How long to wait for another publisher (600)");
+  app.add_flag("--dry-run", arguments.dry_run, "Say what would be done, and change nothing");
+}
+
+void add_signing(CLI::App& app, LibraryOptions& options) {
+  app.add_option("--sign-with", options.signers,
+                 "A private key: for COMPONENT, plans, targets, snapshot or timestamp")
+      ->allow_extra_args(false)
+      ->type_name("ROLE=FILE");
+  app.add_option("--passphrase-file", options.passphrase_file,
+                 "The first line of this file is the passphrase of the private keys")
+      ->type_name("FILE");
+  add_number(app, "--expires-days", options.expires_days, 1, 36'500,
+             "How long releases and snapshot are valid (365)");
+  add_number(app, "--timestamp-days", options.timestamp_days, 1, 36'500,
+             "How long the timestamp is valid (7)");
+}
+
+void add_root(CLI::App& app, LibraryOptions& options) {
+  app.add_option("--root", options.root,
+                 "The root of a new library, or the next root of an old one (N.root.json)")
+      ->type_name("FILE");
+}
+
 void add_library_commands(Arguments& arguments, const AddCommand& add) {
   LibraryOptions& options = arguments.library;
   add_publish(arguments, add);
@@ -115,6 +120,9 @@ void add_library_commands(Arguments& arguments, const AddCommand& add) {
              "Retire no release that is younger (without --keep: and all others but the newest)");
   add_number(*gc, "--grace-hours", options.grace_hours, 0, 87'600,
              "What was replaced stays so long, for who began to read before (24)");
+  gc->add_option("--plans", options.plans,
+                 "Keep what plans in this directory need, as what those in the library do")
+      ->type_name("DIR");
   add_library(*gc, options);
   add_signing(*gc, options);
   add_writing(*gc, arguments);

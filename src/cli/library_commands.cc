@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // segue publish, gc, pin, renew: what changes a release library.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <filesystem>
 
 #include "cli/commands.h"
-#include "cli/signing_keys.h"
+#include "cli/publisher_settings.h"
 #include "cli/work_display.h"
 #include "control/text.h"
 #include "library/disk_source.h"
@@ -14,8 +13,6 @@
 #include "library/publisher.h"
 #include "library/scratch_file.h"
 #include "os/clock.h"
-#include "os/files.h"
-#include "plans/plan_folder.h"
 #include "tree/scan.h"
 
 namespace segue::cli {
@@ -27,32 +24,6 @@ using control::bytes_text;
 using control::counted;
 using control::ExitCode;
 using library::Publisher;
-
-constexpr std::size_t kMaxRootBytes = std::size_t{512} << 10;
-
-// For others who wait for the library's lock.
-std::string this_publisher(const std::string& doing) {
-  return fmt::format("`segue {}`, process {}", doing, ::getpid());
-}
-
-Result<Publisher::Settings> settings_of(const LibraryOptions& options, const std::string& doing) {
-  Publisher::Settings settings;
-  settings.directory = options.library;
-  while (settings.directory.size() > 1 && settings.directory.ends_with('/')) {
-    settings.directory.pop_back();
-  }
-  if (!options.root.empty()) {
-    SEGUE_ASSIGN(settings.root_bytes, os::read_file(options.root, kMaxRootBytes));
-  }
-  SEGUE_ASSIGN(settings.signers, read_signers(options.signers, options.passphrase_file));
-  settings.lifetimes.targets = std::chrono::days(options.expires_days);
-  settings.lifetimes.snapshot = std::chrono::days(options.expires_days);
-  settings.lifetimes.timestamp = std::chrono::days(options.timestamp_days);
-  settings.holder = this_publisher(doing);
-  settings.max_wait = std::chrono::seconds(options.wait_s);
-  settings.threads = options.threads;
-  return settings;
-}
 
 Json json_of(const library::Release& release) {
   Json deltas = Json::array();
@@ -157,7 +128,7 @@ Result<library::PublishReport> rehearse(const Publisher::Settings& settings, con
 
 Result<library::PublishReport> publish_source(const LibraryOptions& options, bool dry_run,
                                               WorkDisplay& display, const os::Clock& clock) {
-  SEGUE_ASSIGN(Publisher::Settings settings, settings_of(options, "publish"));
+  SEGUE_ASSIGN(Publisher::Settings settings, publisher_settings(options, "publish"));
   SEGUE_ASSIGN(Source source, open_source(options.source, display));
   library::PublishRequest request = request_of(options);
   request.kind = source.kind;
@@ -178,6 +149,7 @@ Json json_of(const library::GcReport& report) {
   for (const auto& release : report.retired) retired.push_back(json_of(release));
   return {{"retired", retired},
           {"pinned", report.pinned},
+          {"planned", report.planned},
           {"removed_metadata_files", report.removed_metadata_files},
           {"removed_objects", report.removed_objects},
           {"removed_bytes", report.removed_bytes},
@@ -199,12 +171,6 @@ library::GcPolicy policy_of(const LibraryOptions& options, bool dry_run) {
 ExitCode publish(const Context& context) {
   Output& output = context.output;
   const os::SystemClock clock;
-  const LibraryOptions& options = context.arguments.library;
-  if (!options.plans.empty()) {
-    const auto now = std::chrono::floor<std::chrono::seconds>(clock.realtime_now());
-    const auto free = plans::PlanFolder(options.plans).check_publishing(options.component, now);
-    if (!free) return output.fail(free.error());
-  }
   WorkDisplay display(output, clock);
   const auto report =
       publish_source(context.arguments.library, context.arguments.dry_run, display, clock);
@@ -226,7 +192,7 @@ ExitCode collect_garbage(const Context& context) {
   const os::SystemClock clock;
   WorkDisplay display(output, clock);
   const auto report = [&]() -> Result<library::GcReport> {
-    SEGUE_ASSIGN(Publisher::Settings settings, settings_of(options, "gc"));
+    SEGUE_ASSIGN(Publisher::Settings settings, publisher_settings(options, "gc"));
     SEGUE_ASSIGN(Publisher publisher, Publisher::open(std::move(settings), clock));
     return publisher.gc(policy_of(options, dry_run), [&](const library::WorkProgress& progress) {
       display.show(progress.doing, progress.done_bytes, progress.total_bytes);
@@ -242,6 +208,7 @@ ExitCode collect_garbage(const Context& context) {
     output.print(fmt::format("{} {}", release.component, release.version));
   }
   if (report->pinned > 0) text += fmt::format("; {} pinned", counted(report->pinned, "release"));
+  if (report->planned > 0) text += fmt::format("; {} planned", counted(report->planned, "release"));
   Json json = json_of(*report);
   json.update(Json{{"done", true}, {"exit", 0}, {"text", text}});
   return output.finish(json);
@@ -255,7 +222,7 @@ ExitCode pin_releases(const Context& context) {
   }
   const os::SystemClock clock;
   const auto pinned = [&]() -> Result<void> {
-    SEGUE_ASSIGN(Publisher::Settings settings, settings_of(options, "pin"));
+    SEGUE_ASSIGN(Publisher::Settings settings, publisher_settings(options, "pin"));
     SEGUE_ASSIGN(Publisher publisher, Publisher::open(std::move(settings), clock));
     return publisher.pin(options.pin, options.releases, context.arguments.dry_run);
   }();
@@ -272,7 +239,8 @@ ExitCode renew_metadata(const Context& context) {
   Output& output = context.output;
   const os::SystemClock clock;
   const auto renewed = [&]() -> Result<tuf::Time> {
-    SEGUE_ASSIGN(Publisher::Settings settings, settings_of(context.arguments.library, "renew"));
+    SEGUE_ASSIGN(Publisher::Settings settings,
+                 publisher_settings(context.arguments.library, "renew"));
     SEGUE_ASSIGN(Publisher publisher, Publisher::open(std::move(settings), clock));
     SEGUE_TRY(publisher.renew(context.arguments.dry_run));
     return publisher.repository().timestamp().expires;

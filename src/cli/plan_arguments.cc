@@ -3,6 +3,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/library_arguments.h"
+
 namespace segue::cli {
 namespace {
 
@@ -13,8 +15,27 @@ void add_directory(CLI::App& app, PlanOptions& options) {
       ->type_name("DIR");
 }
 
-void add_dry_run(CLI::App& app, Arguments& arguments) {
-  app.add_flag("--dry-run", arguments.dry_run, "Say what would be done, and write nothing");
+// Where plans are read from, a directory or a library.
+void add_reading(CLI::App& app, Arguments& arguments) {
+  add_directory(app, arguments.plan);
+  LibraryOptions& options = arguments.library;
+  app.add_option("--library", options.library, "… in this release library instead")
+      ->type_name("URL|DIR");
+  app.add_option("--root", options.root,
+                 "The root.json to trust, from a source that you trust; for a URL, the first time")
+      ->type_name("FILE");
+}
+
+// … and written to.
+void add_changing(CLI::App& app, Arguments& arguments) {
+  add_directory(app, arguments.plan);
+  LibraryOptions& options = arguments.library;
+  app.add_option("--library", options.library,
+                 "… in this release library instead, signed, for every host that reads it")
+      ->type_name("DIR");
+  add_root(app, options);
+  add_signing(app, options);
+  add_writing(app, arguments);
 }
 
 void add_list(CLI::App& app, const std::string& name, std::vector<std::string>& place,
@@ -61,8 +82,29 @@ void add_create(CLI::App& plan, Arguments& arguments, const AddCommand& add) {
   add_span(*create, "--go-live-limit-s", options.go_live_limit_s,
            "An interrupted go-live older than this is undone (900)");
   create->add_option("--id", options.id, "The plan's name (default: component, version and time)");
-  add_directory(*create, options);
-  add_dry_run(*create, arguments);
+  create->add_flag("--delegate", arguments.library.delegate,
+                   "Plans get the keys of --sign-with plans=…, in place of those they have");
+  add_changing(*create, arguments);
+}
+
+void add_fetch(CLI::App& plan, Arguments& arguments, const AddCommand& add) {
+  PlanOptions& options = arguments.plan;
+  LibraryOptions& library = arguments.library;
+  CLI::App* fetch = add(Command::plan_fetch, "fetch",
+                        "Fetch the plans of a release library, verified, into a directory", &plan);
+  fetch->add_option("--library", library.library, "The release library")
+      ->required()
+      ->type_name("URL|DIR");
+  fetch->add_option("--into", options.into, "The directory, which holds nothing else")
+      ->required()
+      ->type_name("DIR");
+  fetch
+      ->add_option("--root", library.root,
+                   "The root.json to trust, from a source that you trust; needed the first time")
+      ->type_name("FILE");
+  add_list(*fetch, "--component", options.components, "C",
+           "Only its plans; may be repeated (default: those of all)");
+  fetch->add_flag("--dry-run", arguments.dry_run, "Say what would be done, and write no plan");
 }
 
 }  // namespace
@@ -75,19 +117,19 @@ void add_plan_commands(CLI::App& program, Arguments& arguments, const AddCommand
 
   CLI::App* list = add(Command::plan_list, "list", "The plans, in the order of their times", plan);
   list->add_option("--component", options.component, "Those of one component")->type_name("C");
-  add_directory(*list, options);
+  add_reading(*list, arguments);
 
   CLI::App* show =
       add(Command::plan_show, "show", "The steps of a plan, and what hosts told about it", plan);
   show->add_option("ID", options.id, "The plan")->required();
-  add_directory(*show, options);
+  add_reading(*show, arguments);
 
   CLI::App* cancel = add(Command::plan_cancel, "cancel",
                          "Call a plan off, at every host where it has not begun", plan);
   cancel->add_option("ID", options.id, "The plan")->required();
   cancel->add_option("--reason", options.reason, "Why, for whoever looks later")->type_name("TEXT");
-  add_directory(*cancel, options);
-  add_dry_run(*cancel, arguments);
+  add_changing(*cancel, arguments);
+  add_fetch(*plan, arguments, add);
 }
 
 }  // namespace segue::cli

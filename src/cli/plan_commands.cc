@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// segue plan create, list, show, cancel.
+// segue plan create, list, show, cancel, fetch.
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "cli/commands.h"
+#include "cli/plan_store.h"
 #include "cli/plan_text.h"
+#include "cli/publisher_settings.h"
 #include "control/text.h"
 #include "os/clock.h"
-#include "os/paths.h"
 #include "plan/schedule.h"
-#include "plans/plan_folder.h"
+#include "plans/plan_fetch.h"
 #include "plans/system_zones.h"
 #include "tuf/metadata.h"
 
@@ -26,12 +27,6 @@ using plan::seconds;
 
 Instant now() {
   return std::chrono::floor<seconds>(os::SystemClock().realtime_now());
-}
-
-Result<plans::PlanFolder> folder_of(const PlanOptions& options) {
-  if (!options.directory.empty()) return plans::PlanFolder(options.directory);
-  SEGUE_ASSIGN(const os::Directories directories, os::directories());
-  return plans::PlanFolder(directories.state + "/plans");
 }
 
 Result<plan::Site> read_site(const std::string& text) {
@@ -125,28 +120,25 @@ void print(Output& output, const Plan& plan, const PlanText& text) {
   for (const auto& note : text.notes) output.print("note: " + note);
 }
 
-ExitCode create(const Context& context, const plans::PlanFolder& folder) {
+ExitCode create(const Context& context, PlanStore& store) {
   Output& output = context.output;
   const plans::SystemZones zones;
   const auto plan = plan_of(context.arguments.plan, zones, now());
   if (!plan) return output.fail(plan.error());
   auto text = describe_plan(*plan, zones, plan->created);
   if (!text) return output.fail(text.error());
-  if (!context.arguments.dry_run) {
-    if (const auto added = folder.add(*plan); !added) return output.fail(added.error());
-  }
-  text->json["created"] = !context.arguments.dry_run;
+  const bool dry_run = context.arguments.dry_run;
+  if (const auto added = store.add(*plan, dry_run); !added) return output.fail(added.error());
+  text->json["created"] = !dry_run;
   print(output, *plan, *text);
   output.print_json(text->json);
-  return output.finish(
-      ExitCode::done, context.arguments.dry_run
-                          ? fmt::format("plan {} would be kept in {}", plan->id, folder.directory())
-                          : fmt::format("plan {} is kept in {}", plan->id, folder.directory()));
+  return output.finish(ExitCode::done, fmt::format("plan {} {} kept in {}", plan->id,
+                                                   dry_run ? "would be" : "is", store.where()));
 }
 
-ExitCode list(const Context& context, const plans::PlanFolder& folder) {
+ExitCode list(const Context& context, PlanStore& store) {
   Output& output = context.output;
-  const auto contents = folder.read();
+  const auto contents = store.read();
   if (!contents) return output.fail(contents.error());
   const std::string& component = context.arguments.plan.component;
   std::size_t shown = 0;
@@ -167,21 +159,21 @@ ExitCode list(const Context& context, const plans::PlanFolder& folder) {
                            {"publishing_frozen", freeze.has_value()}});
   }
   for (const auto& [file, error] : contents->unreadable) {
-    output.note(fmt::format("{}/{}: {}", folder.directory(), file, error.message()));
+    output.note(fmt::format("{}/{}: {}", store.where(), file, error.message()));
     output.print_json(Json{{"file", file}, {"error", error.message()}});
   }
   return output.finish(contents->unreadable.empty() ? ExitCode::done : ExitCode::failed,
                        control::counted(shown, "plan"));
 }
 
-ExitCode show(const Context& context, const plans::PlanFolder& folder) {
+ExitCode show(const Context& context, PlanStore& store) {
   Output& output = context.output;
   const plans::SystemZones zones;
-  const auto plan = folder.read(context.arguments.plan.id);
+  const auto plan = store.read(context.arguments.plan.id);
   if (!plan) return output.fail(plan.error());
   auto text = describe_plan(*plan, zones, now());
   if (!text) return output.fail(text.error());
-  const auto reports = folder.reports(plan->id);
+  const auto reports = store.reports(plan->id);
   if (!reports) return output.fail(reports.error());
   print(output, *plan, *text);
   text->json["reports"] = Json::array();
@@ -200,19 +192,11 @@ ExitCode show(const Context& context, const plans::PlanFolder& folder) {
   return ExitCode::done;
 }
 
-ExitCode cancel(const Context& context, const plans::PlanFolder& folder) {
+ExitCode cancel(const Context& context, PlanStore& store) {
   Output& output = context.output;
-  auto plan = folder.read(context.arguments.plan.id);
+  const auto plan = store.cancel(context.arguments.plan.id, {now(), context.arguments.plan.reason},
+                                 context.arguments.dry_run);
   if (!plan) return output.fail(plan.error());
-  if (plan->cancelled) {
-    return output.finish(ExitCode::refused, fmt::format("plan {} was cancelled {}", plan->id,
-                                                        utc_text(plan->cancelled->at)));
-  }
-  plan->cancelled = plan::Cancellation{now(), context.arguments.plan.reason};
-  if (const auto fine = plan::check(*plan); !fine) return output.fail(fine.error());
-  if (!context.arguments.dry_run) {
-    if (const auto kept = folder.replace(*plan); !kept) return output.fail(kept.error());
-  }
   const auto begun = std::count_if(plan->sites.begin(), plan->sites.end(), [&](const auto& site) {
     return site.at <= plan->cancelled->at;
   });
@@ -225,20 +209,55 @@ ExitCode cancel(const Context& context, const plans::PlanFolder& folder) {
                                     control::counted(static_cast<std::uint64_t>(begun), "site"))));
 }
 
+ExitCode fetch(const Context& context) {
+  Output& output = context.output;
+  const LibraryOptions& options = context.arguments.library;
+  const auto report = [&]() -> Result<plans::FetchReport> {
+    SEGUE_ASSIGN(const auto root, root_bytes_of(options));
+    return plans::fetch_plans({.directory = context.arguments.plan.into,
+                               .url = library_url(options.library),
+                               .root_bytes = root,
+                               .components = context.arguments.plan.components,
+                               .dry_run = context.arguments.dry_run},
+                              os::SystemClock());
+  }();
+  if (!report) return output.fail(report.error());
+  Json problems = Json::array();
+  for (const auto& problem : report->problems) {
+    problems.push_back(problem.to_string());
+    output.note("segue: " + problem.to_string());
+  }
+  const auto exit = report->problems.empty() ? ExitCode::done : ExitCode::failed;
+  const std::string text =
+      report->problems.empty()
+          ? fmt::format("{} in {}, {} of them changed", control::counted(report->plans, "plan"),
+                        context.arguments.plan.into, report->changed)
+          : fmt::format("{}; what was here before stays", report->problems.front().to_string());
+  return output.finish(Json{{"done", true},
+                            {"exit", static_cast<int>(exit)},
+                            {"text", text},
+                            {"plans", report->plans},
+                            {"changed", report->changed},
+                            {"removed", report->removed},
+                            {"role_version", report->role_version},
+                            {"problems", problems}});
+}
+
 }  // namespace
 
 ExitCode manage_plans(const Context& context) {
-  const auto folder = folder_of(context.arguments.plan);
-  if (!folder) return context.output.fail(folder.error());
+  if (context.arguments.command == Command::plan_fetch) return fetch(context);
+  const auto store = open_plan_store(context.arguments);
+  if (!store) return context.output.fail(store.error());
   switch (context.arguments.command) {
     case Command::plan_create:
-      return create(context, *folder);
+      return create(context, **store);
     case Command::plan_list:
-      return list(context, *folder);
+      return list(context, **store);
     case Command::plan_show:
-      return show(context, *folder);
+      return show(context, **store);
     default:
-      return cancel(context, *folder);
+      return cancel(context, **store);
   }
 }
 

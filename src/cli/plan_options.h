@@ -23,6 +23,8 @@ struct PlanOptions {
   std::uint32_t publishing_freeze_s = 600;
   std::uint32_t go_live_limit_s = 900;
   std::string reason;
+  std::string into;                     // fetch: a directory
+  std::vector<std::string> components;  // …
 };
 
 }  // namespace segue::cli

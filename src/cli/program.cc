@@ -68,6 +68,7 @@ ExitCode dispatch(const Context& context, const Services& services) {
     case Command::plan_list:
     case Command::plan_show:
     case Command::plan_cancel:
+    case Command::plan_fetch:
       return manage_plans(context);
     case Command::agent:
       return agent(context, services.agent);

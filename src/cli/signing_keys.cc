@@ -41,7 +41,7 @@ Result<tuf::Signers> read_signers(const std::vector<std::string>& words,
     if (equals == std::string::npos || role.empty() || equals + 1 == word.size() ||
         role == tuf::kRoot) {
       return fail(ErrorCode::invalid_argument,
-                  "--sign-with {}: write ROLE=FILE, the role being the component, targets, "
+                  "--sign-with {}: write ROLE=FILE, the role being the component, plans, targets, "
                   "snapshot or timestamp",
                   word);
     }

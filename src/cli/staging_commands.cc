@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "cli/commands.h"
+#include "cli/publisher_settings.h"
 #include "cli/work_display.h"
 #include "control/text.h"
 #include "os/clock.h"
@@ -37,13 +38,6 @@ Result<Place> open_place(const StagingOptions& options, std::string_view command
 
 void say_notes(const Output& output, const std::vector<std::string>& notes) {
   for (const std::string& note : notes) output.note(note);
-}
-
-// A directory of this host is a library too.
-std::string url_of(const std::string& library) {
-  if (library.find("://") != std::string::npos) return library;
-  std::error_code problem;
-  return "file://" + std::filesystem::absolute(library, problem).string();
 }
 
 Check check_of(const std::string& name) {
@@ -166,7 +160,7 @@ ExitCode show_differences(const Context& context, const std::vector<staging::Tre
 ExitCode stage_release(const Context& context) {
   Output& output = context.output;
   const StagingOptions& options = context.arguments.staging;
-  staging::StageRequest request{.url = url_of(options.library),
+  staging::StageRequest request{.url = library_url(options.library),
                                 .component = options.component,
                                 .version = options.version,
                                 .root_bytes = {},

@@ -18,6 +18,7 @@ struct PlaceOptions {
   std::string place;
   std::string site = "default";
   std::string library;                     // a URL or a directory
+  std::string root;                        // a file to trust at first; empty: none
   std::vector<std::string> stage_options;  // more options of `segue stage`
   std::string stop;                        // shell commands: closes what runs;
   std::string start;                       // … starts what is live;
@@ -36,10 +37,12 @@ struct PlaceOptions {
 struct AgentOptions {
   std::string places;  // a file; empty: `place` is the only one
   PlaceOptions place;
-  std::string plans;  // directories; empty: those of this user
-  std::string state;
+  std::string plans;           // a directory; empty: that of this user, and those of the libraries
+  std::string state;           // a directory; empty: that of this user
   std::string report_command;  // empty: reports go to the plans directory
-  std::string unsafe_fault;    // STEP:before or STEP:after, where it kills itself; for tests
+  std::uint32_t fetch_plans_s = 60;
+  std::uint32_t plans_alarm_s = 3'600;  // without having had all plans of a library
+  std::string unsafe_fault;  // STEP:before or STEP:after, where it kills itself; for tests
   bool dry_run = false;
 };
 

@@ -42,6 +42,18 @@ Result<tuf::FoundTarget> MetadataUpdater::find(const std::string& target_path) {
   return *client_.found();
 }
 
+Result<std::optional<tuf::Targets>> MetadataUpdater::find_role(const std::string& target_path) {
+  // That a server has not got the role's file says nothing about whether there is such a role.
+  const auto& delegations = client_.targets().delegations;
+  const bool is_delegated =
+      delegations && std::ranges::any_of(delegations->roles, [&](const tuf::DelegatedRole& role) {
+        return role.covers(target_path);
+      });
+  if (!is_delegated) return std::nullopt;
+  SEGUE_TRY(run(client_.find_role(target_path)));
+  return client_.found_role();
+}
+
 Result<void> MetadataUpdater::run(tuf::Command command) {
   while (!tuf::is_last(command)) command = client_.on(carry_out(command));
   if (auto* failed = std::get_if<tuf::Failed>(&command)) return fail(std::move(failed->error));

@@ -33,6 +33,9 @@ class MetadataUpdater {
   base::Result<void> refresh(tuf::Time now);
   base::Result<tuf::FoundTarget> find(const std::string& target_path);
 
+  // All of the first delegated role that is trusted with the path; nothing: there is none.
+  base::Result<std::optional<tuf::Targets>> find_role(const std::string& target_path);
+
   [[nodiscard]] const tuf::Client& client() const { return client_; }
 
  private:

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <set>
 
+#include "library/delegation.h"
 #include "library/pins.h"
 #include "library/publisher.h"
 #include "tuf/client.h"
@@ -80,12 +81,20 @@ class Needed {
     SEGUE_ASSIGN(const std::string bytes, metadata_.read_file(name));
     SEGUE_ASSIGN(const tuf::Envelope envelope, tuf::parse_envelope(bytes));
     SEGUE_ASSIGN(const auto role, tuf::from_json<tuf::Targets>(envelope.signed_part));
+    if (file.role == kPlansRole) return add_plans(role);
     const ReleaseList list = releases_of(file.role, role);
     if (!list.refused.empty()) return fail(base::Error(list.refused.front()));
     for (const Release& release : list.releases) {
       for (const auto& delta : release.deltas) objects_needed_.insert(delta.object.sha256);
       SEGUE_TRY(add_contents(release));
     }
+    return {};
+  }
+
+  Result<void> add_plans(const tuf::Targets& role) {
+    const PlanTargets plans = plan_targets_of(role);
+    if (!plans.refused.empty()) return fail(base::Error(plans.refused.front()));
+    for (const auto& plan : plans.plans) objects_needed_.insert(plan.document.sha256);
     return {};
   }
 
@@ -137,13 +146,16 @@ Result<GcReport> Publisher::gc(const GcPolicy& policy, const WorkSink& progress)
 Result<void> Publisher::retire(const GcPolicy& policy, GcReport& report) {
   if (!policy.keep_releases && !policy.keep_younger) return {};
   SEGUE_ASSIGN(const auto pinned, pinned_targets(settings_.directory));
+  SEGUE_ASSIGN(const auto plans, all_plans());
+  const std::set<std::string> planned = planned_targets(plans);
   tuf::Repository next = repository_;
   tuf::Signers signers = settings_.signers;
   for (const auto& [component, list] : components_of(repository_)) {
     std::set<std::string> versions;
     for (Release& release : beyond_policy(list, policy, now())) {
-      if (pinned.contains(target_path(component, release.version))) {
-        ++report.pinned;
+      const std::string path = target_path(component, release.version);
+      if (pinned.contains(path) || planned.contains(path)) {
+        ++(pinned.contains(path) ? report.pinned : report.planned);
         continue;
       }
       versions.insert(release.version);

@@ -6,8 +6,10 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "library/delegation.h"
 #include "library/parallel.h"
 #include "library/pins.h"
+#include "plan/schedule.h"
 #include "tuf/client.h"
 #include "tuf/envelope.h"
 
@@ -72,45 +74,18 @@ tuf::Time seconds_of(const os::Clock& clock) {
   return std::chrono::floor<std::chrono::seconds>(clock.realtime_now());
 }
 
-const tuf::DelegatedRole* delegation_to(const tuf::Repository& repository,
-                                        const std::string& component) {
-  const tuf::Targets* targets = repository.role();
-  if (targets == nullptr || !targets->delegations) return nullptr;
-  const auto& roles = targets->delegations->roles;
-  const auto found = std::ranges::find(roles, component, &tuf::DelegatedRole::name);
-  return found == roles.end() ? nullptr : &*found;
-}
-
-Result<void> delegate(tuf::Repository& repository, const std::string& component,
-                      const tuf::Signers& signers) {
-  const auto own = signers.find(component);
-  if (own == signers.end() || own->second.empty()) {
-    return fail(ErrorCode::failed_precondition,
-                "there is no key for '{}': sign with a key of '{}' or of 'targets'", component,
-                component);
-  }
-  std::vector<tuf::Key> keys;
-  for (const auto& key : own->second) keys.push_back(tuf::Key::of(key.public_key()));
-  tuf::DelegatedRole role;
-  role.name = component;
-  role.terminating = true;
-  role.paths = {component + "/*"};
-  return repository.delegate(tuf::kTargets, std::move(role), keys);
-}
-
-// The next state of the metadata, with the release in it.
+// The next state of the metadata, with the release in it. `wanted`: targets that hosts are going to
+// fetch besides the newest.
 Result<tuf::Repository> announced(const tuf::Repository& repository,
                                   const Publisher::Settings& settings,
-                                  const PublishRequest& request, const Release& release) {
+                                  const PublishRequest& request, const Release& release,
+                                  const std::set<std::string>& wanted) {
   tuf::Repository next = repository;
-  if (delegation_to(next, request.component) == nullptr || request.delegate_anew) {
-    SEGUE_TRY(delegate(next, request.component, signers_for(settings.signers, request.component)));
-  }
-  SEGUE_ASSIGN(const auto pinned, pinned_targets(settings.directory));
+  SEGUE_TRY(delegate_if_new(next, request.component, settings.signers, request.delegate_anew));
   SEGUE_ASSIGN(tuf::Targets* const role, next.edit(request.component));
   // Hosts read the role at every update: only what somebody is going to fetch keeps its deltas.
   for (auto& [path, target] : role->targets) {
-    if (!pinned.contains(path) && target.custom.is_object()) target.custom.erase("deltas");
+    if (!wanted.contains(path) && target.custom.is_object()) target.custom.erase("deltas");
   }
   role->targets[target_path(release.component, release.version)] = to_target(release);
   return next;
@@ -118,6 +93,7 @@ Result<tuf::Repository> announced(const tuf::Repository& repository,
 
 Result<std::optional<Release>> check_release(tuf::Repository repository,
                                              const Publisher::Settings& settings, tuf::Time now,
+                                             const std::vector<plan::Plan>& plans,
                                              const PublishRequest& request, const Digest& root) {
   SEGUE_TRY(check_component(request.component));
   SEGUE_TRY(check_version(request.version));
@@ -132,27 +108,19 @@ Result<std::optional<Release>> check_release(tuf::Repository repository,
                   target_path(request.component, request.version), there->root.hex(), root.hex());
     }
   }
+  SEGUE_TRY(plan::check_publishing(plans, request.component, now));
   // Whether the keys suffice, before minutes of work.
   Release release;
   release.component = request.component;
   release.version = request.version;
   release.contents.length = 1;
-  SEGUE_ASSIGN(tuf::Repository next, announced(repository, settings, request, release));
+  SEGUE_ASSIGN(tuf::Repository next, announced(repository, settings, request, release, {}));
   SEGUE_TRY(
       next.publish(signers_for(settings.signers, request.component), now, settings.lifetimes));
   return std::nullopt;
 }
 
 }  // namespace
-
-tuf::Signers signers_for(tuf::Signers signers, const std::string& component) {
-  const auto targets = signers.find(std::string(tuf::kTargets));
-  if (!signers.contains(component) && targets != signers.end()) {
-    const auto keys = targets->second;
-    signers.emplace(component, keys);
-  }
-  return signers;
-}
 
 Publisher::Publisher(Settings settings, const os::Clock& clock, os::FileLock lock,
                      std::unique_ptr<Disk> disk, tuf::Repository repository)
@@ -194,14 +162,24 @@ std::string Publisher::incoming() const {
 
 Result<std::optional<Release>> Publisher::check(const PublishRequest& request,
                                                 const Digest& root) const {
-  return check_release(repository_, settings_, now(), request, root);
+  SEGUE_ASSIGN(const auto plans, all_plans());
+  return check_release(repository_, settings_, now(), plans, request, root);
 }
 
 Result<std::optional<Release>> Publisher::rehearse(const Settings& settings, const os::Clock& clock,
                                                    const PublishRequest& request,
                                                    const Digest& root) {
   SEGUE_ASSIGN(const tuf::Repository repository, open_repository(settings));
-  return check_release(repository, settings, seconds_of(clock), request, root);
+  std::vector<plan::Plan> plans;
+  if (settings.more_plans) {
+    SEGUE_ASSIGN(plans, settings.more_plans());
+  }
+  if (repository.role(kPlansRole) != nullptr) {
+    SEGUE_ASSIGN(const Disk disk, Disk::open(settings.directory));
+    SEGUE_ASSIGN(const auto own, plans_of(repository, ObjectStore(disk)));
+    plans.insert(plans.end(), own.begin(), own.end());
+  }
+  return check_release(repository, settings, seconds_of(clock), plans, request, root);
 }
 
 Result<PublishReport> Publisher::publish(const PublishRequest& request,
@@ -250,7 +228,12 @@ Result<PublishReport> Publisher::publish_whole(const PublishRequest& request,
     release.published = std::max(release.published,
                                  found->second.releases.back().published + std::chrono::seconds(1));
   }
-  SEGUE_ASSIGN(tuf::Repository next, announced(repository_, settings_, request, release));
+  // A plan's time may have come meanwhile.
+  SEGUE_ASSIGN(const auto plans, all_plans());
+  SEGUE_TRY(plan::check_publishing(plans, request.component, now()));
+  SEGUE_ASSIGN(std::set<std::string> wanted, pinned_targets(settings_.directory));
+  wanted.merge(planned_targets(plans));
+  SEGUE_ASSIGN(tuf::Repository next, announced(repository_, settings_, request, release, wanted));
   SEGUE_ASSIGN(report.metadata_bytes,
                write_metadata(std::move(next), signers_for(settings_.signers, request.component)));
   report.added_bytes = objects_.added_bytes();

@@ -15,6 +15,7 @@
 #include "library/chunk_cache.h"
 #include "library/delta_cache.h"
 #include "library/library.h"
+#include "library/plan_target.h"
 #include "os/clock.h"
 #include "os/file_lock.h"
 #include "tuf/repository.h"
@@ -53,8 +54,8 @@ struct PublishReport {
 };
 
 struct GcPolicy {
-  // Releases of each component that stay: so many of the newest, those younger than so long, and
-  // those that are pinned. Nothing: all stay, and no key is needed.
+  // Releases of each component that stay: so many of the newest, those younger than so long, those
+  // that are pinned, and those that plans need. Nothing: all stay, and no key is needed.
   std::optional<std::size_t> keep_releases;
   std::optional<std::chrono::seconds> keep_younger;
   // Who began to read before may finish: what was replaced stays so long.
@@ -64,16 +65,14 @@ struct GcPolicy {
 
 struct GcReport {
   std::vector<Release> retired;
-  std::uint64_t pinned = 0;  // that would have been retired
+  std::uint64_t pinned = 0;   // that would have been retired
+  std::uint64_t planned = 0;  // … and that plans need
   std::uint64_t removed_metadata_files = 0;
   std::uint64_t removed_objects = 0;
   std::uint64_t removed_bytes = 0;
   std::uint64_t kept_objects = 0;
   std::uint64_t kept_bytes = 0;
 };
-
-// With the keys of targets for a component that has none of its own.
-tuf::Signers signers_for(tuf::Signers signers, const std::string& component);
 
 // Holds the library's lock. One thread at a time; uses several itself.
 class Publisher {
@@ -90,6 +89,8 @@ class Publisher {
     // Threads that compress and compute deltas; each delta holds at most about 500 MiB besides the
     // two trees, which are mapped files. 0: as many as there are processors.
     unsigned threads = 0;
+    // Plans that are kept elsewhere and count like those of the library; asked for when needed.
+    std::function<base::Result<std::vector<plan::Plan>>()> more_plans;
     Disk::Watch watch;  // for tests
   };
   // Makes the library if `root_bytes` was given and there is none. failed_precondition: its roots
@@ -99,8 +100,8 @@ class Publisher {
 
   // What publish() would find before it reads a file: nothing, or the release that is there with
   // the same tree; already_exists: with another one, and releases never change;
-  // failed_precondition: a key is missing, or the root does not allow it. Takes no lock and changes
-  // nothing; the library may be missing still.
+  // failed_precondition: a key is missing, the root does not allow it, or a plan goes live. Takes
+  // no lock and changes nothing; the library may be missing still.
   static base::Result<std::optional<Release>> rehearse(const Settings& settings,
                                                        const os::Clock& clock,
                                                        const PublishRequest& request,
@@ -120,6 +121,14 @@ class Publisher {
   // Retires releases by policy, then removes old metadata and whatever no metadata that is left
   // names. data_loss, and nothing is removed: it cannot be told what is needed.
   base::Result<GcReport> gc(const GcPolicy& policy, const WorkSink& progress = {});
+
+  // already_exists: another has its id. resource_exhausted: there are kMaxLibraryPlans. Plans that
+  // were over long ago leave the library.
+  base::Result<void> add_plan(const plan::Plan& plan, bool delegate_anew, bool dry_run = false);
+  // failed_precondition: it is cancelled already. The plan as it is then.
+  base::Result<plan::Plan> cancel_plan(const std::string& id,
+                                       const plan::Cancellation& cancellation,
+                                       bool dry_run = false);
 
   // Replaces the pin `name`; no targets: removes it. not_found: there is no such release.
   base::Result<void> pin(const std::string& name, const std::vector<std::string>& targets,
@@ -153,6 +162,11 @@ class Publisher {
   base::Result<std::optional<Release>> check(const PublishRequest& request,
                                              const delta::Digest& root) const;
   base::Result<std::uint64_t> write_metadata(tuf::Repository next, const tuf::Signers& signers);
+
+  [[nodiscard]] base::Result<std::vector<plan::Plan>> all_plans() const;
+  // What those plans name or have named last at a site, and what the deltas to it come from.
+  [[nodiscard]] std::set<std::string> planned_targets(const std::vector<plan::Plan>& plans) const;
+  base::Result<void> put_plan(tuf::Repository next, const plan::Plan& plan, bool dry_run);
 
   base::Result<void> retire(const GcPolicy& policy, GcReport& report);
   // Names of files whose successor is older than the grace time.

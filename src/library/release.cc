@@ -141,9 +141,9 @@ Result<void> check_commit(std::string_view commit) {
 
 Result<void> check_component(std::string_view component) {
   SEGUE_TRY(control::check_name(component));
-  if (!tuf::is_top_level(component)) return {};
+  if (!tuf::is_top_level(component) && component != kPlansRole) return {};
   return fail(ErrorCode::invalid_argument,
-              "'{}' cannot name a component of a release library: it is one of TUF's own roles",
+              "'{}' cannot name a component of a release library: it is a role of its own",
               component);
 }
 

@@ -71,7 +71,9 @@ inline constexpr std::size_t kMaxDeltas = 16;  // of one release
 
 // 1 to 128 printable ASCII characters without spaces.
 base::Result<void> check_commit(std::string_view commit);
-// A name that control::check_name() takes, and none of TUF's own roles.
+// The role of plans (plan_target.h).
+inline constexpr std::string_view kPlansRole = "plans";
+// A name that control::check_name() takes, and none of TUF's own roles nor that of plans.
 base::Result<void> check_component(std::string_view component);
 
 // The target's path in the role COMPONENT.

@@ -140,4 +140,45 @@ std::optional<PublishingFreeze> publishing_freeze(const std::vector<Plan>& plans
   return longest;
 }
 
+Result<void> check_publishing(const std::vector<Plan>& plans, const std::string& component,
+                              Instant now) {
+  const auto freeze = publishing_freeze(plans, component, now);
+  if (!freeze) return {};
+  const LocalTime until(freeze->to.time_since_epoch());
+  return fail(ErrorCode::failed_precondition,
+              "publishing of {} is frozen until {}Z, while plan {} goes live: publish after it, or "
+              "cancel the plan",
+              component, to_string(until), freeze->plan);
+}
+
+Instant over_from(const Plan& plan) {
+  const Instant in_time = publishing_freeze_of(plan).to;
+  return plan.missed == MissedPolicy::skip ? in_time : in_time + kLongestOutage;
+}
+
+std::map<std::string, std::set<std::string>> needed_versions(const std::vector<Plan>& plans,
+                                                             Instant now) {
+  constexpr std::size_t kPast = 2;
+  std::map<std::string, std::set<std::string>> needed;
+  // By component and site, the versions of what is over, the last one last.
+  std::map<std::pair<std::string, std::string>, std::multimap<Instant, std::string>> past;
+  for (const auto& plan : plans) {
+    if (plan.cancelled || plan.sites.empty()) continue;
+    if (now < over_from(plan)) {
+      needed[plan.component].insert(plan.version);
+      continue;
+    }
+    for (const auto& site : plan.sites) {
+      past[{plan.component, site.name}].emplace(site.at, plan.version);
+    }
+  }
+  for (const auto& [where, versions] : past) {
+    auto last = versions.rbegin();
+    for (std::size_t i = 0; i < kPast && last != versions.rend(); ++i, ++last) {
+      needed[where.first].insert(last->second);
+    }
+  }
+  return needed;
+}
+
 }  // namespace segue::plan

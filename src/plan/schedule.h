@@ -2,7 +2,9 @@
 // When a plan may go live at a site, given its windows and freezes. Pure.
 #pragma once
 
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -48,5 +50,17 @@ PublishingFreeze publishing_freeze_of(const Plan& plan);
 // The one among all plans that forbids it now, if any.
 std::optional<PublishingFreeze> publishing_freeze(const std::vector<Plan>& plans,
                                                   const std::string& component, Instant now);
+// The same as an error: failed_precondition, with the plan's name.
+base::Result<void> check_publishing(const std::vector<Plan>& plans, const std::string& component,
+                                    Instant now);
+
+// From then on no host begins it any more, unless it was down for longer than any is taken to be.
+Instant over_from(const Plan& plan);
+inline constexpr seconds kLongestOutage = std::chrono::days(30);
+
+// By component, the versions that hosts need for plans: those that plans name which are not over,
+// and of each site's past plans those of the last two: what runs there, and what was before it.
+std::map<std::string, std::set<std::string>> needed_versions(const std::vector<Plan>& plans,
+                                                             Instant now);
 
 }  // namespace segue::plan

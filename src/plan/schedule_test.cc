@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plan/schedule.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -135,9 +136,36 @@ TEST_F(ScheduleTest, publishing_is_frozen_from_before_the_first_site_to_after_th
   EXPECT_EQ(freeze->plan, "p");
   EXPECT_EQ(freeze->to, utc("2026-12-01T03:25:00Z"));
   EXPECT_FALSE(publishing_freeze(plans, "other", utc("2026-12-01T02:00:00Z")));
+  EXPECT_TRUE(check_publishing(plans, "other", utc("2026-12-01T02:00:00Z")));
+  const auto frozen = check_publishing(plans, "chat", utc("2026-12-01T02:00:00Z"));
+  ASSERT_FALSE(frozen);
+  EXPECT_EQ(frozen.error().message(),
+            "publishing of chat is frozen until 2026-12-01 03:25Z, while plan p goes live: publish "
+            "after it, or cancel the plan");
   EXPECT_FALSE(publishing_freeze(plans, "chat", utc("2026-12-01T03:25:00Z")));
   plan_.cancelled = Cancellation{utc("2026-12-01T00:00:00Z"), "no"};
   EXPECT_FALSE(publishing_freeze({plan_}, "chat", utc("2026-12-01T02:00:00Z")));
+}
+
+TEST_F(ScheduleTest, hosts_need_what_is_planned_what_went_live_last_and_what_was_before_it) {
+  std::vector<Plan> plans;
+  for (const char* day : {"01", "02", "03", "04", "05"}) {
+    plan_.id = plan_.version = day;
+    plan_.sites[0].at = utc(fmt::format("2026-12-{}T02:00:00Z", day));
+    plans.push_back(plan_);
+  }
+  plans[4].cancelled = Cancellation{utc("2026-12-01T00:00:00Z"), "no"};
+  using Versions = std::map<std::string, std::set<std::string>>;
+  EXPECT_EQ(needed_versions(plans, utc("2026-12-03T12:00:00Z")),
+            (Versions{{"chat", {"02", "03", "04"}}}));
+  plans[0].missed = MissedPolicy::at_once;  // some host may come with it
+  EXPECT_EQ(needed_versions(plans, utc("2026-12-04T12:00:00Z")),
+            (Versions{{"chat", {"01", "03", "04"}}}));
+  EXPECT_EQ(needed_versions(plans, utc("2027-12-04T12:00:00Z")),
+            (Versions{{"chat", {"03", "04"}}}));
+  plans[2].sites[0].name = "tokyo";
+  EXPECT_EQ(needed_versions(plans, utc("2027-12-04T12:00:00Z")),
+            (Versions{{"chat", {"02", "03", "04"}}}));
 }
 
 }  // namespace

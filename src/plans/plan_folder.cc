@@ -10,7 +10,6 @@
 
 #include "os/files.h"
 #include "plan/plan_document.h"
-#include "plan/schedule.h"
 
 namespace segue::plans {
 namespace {
@@ -77,10 +76,14 @@ Result<PlanFolder::Contents> PlanFolder::read() const {
       contents.unreadable.push_back({name, std::move(plan).error()});
     }
   }
-  std::sort(contents.plans.begin(), contents.plans.end(), [](const Plan& a, const Plan& b) {
-    return std::pair(first_time(a), a.id) < std::pair(first_time(b), b.id);
-  });
+  sort_by_time(contents.plans);
   return contents;
+}
+
+Result<std::vector<std::string>> PlanFolder::ids() const {
+  SEGUE_ASSIGN(auto names, names_in(directory_, kMaxPlanFiles));
+  for (auto& name : names) name.resize(name.size() - kEnding.size());
+  return names;
 }
 
 Result<Plan> PlanFolder::read(const std::string& id) const {
@@ -116,24 +119,6 @@ Result<void> PlanFolder::replace(const Plan& plan) const {
   return os::write_file_atomically(path_of(plan.id), plan::write_plan(plan));
 }
 
-Result<void> PlanFolder::check_publishing(const std::string& component, plan::Instant now) const {
-  SEGUE_ASSIGN(const Contents contents, read());
-  if (!contents.unreadable.empty()) {
-    const auto& [file, error] = contents.unreadable.front();
-    return fail(
-        ErrorCode::failed_precondition,
-        "{}/{} cannot be read ({}), and may be a plan that goes live: mend it or move it away",
-        directory_, file, error.message());
-  }
-  const auto freeze = plan::publishing_freeze(contents.plans, component, now);
-  if (!freeze) return {};
-  const plan::LocalTime until(freeze->to.time_since_epoch());
-  return fail(ErrorCode::failed_precondition,
-              "publishing of {} is frozen until {}Z, while plan {} goes live: publish after it, or "
-              "cancel the plan",
-              component, plan::to_string(until), freeze->plan);
-}
-
 Result<std::vector<std::string>> PlanFolder::reports(const std::string& id) const {
   SEGUE_ASSIGN(const auto names, names_in(report_directory(), kMaxReports * 100));
   std::vector<std::string> reports;
@@ -144,6 +129,12 @@ Result<std::vector<std::string>> PlanFolder::reports(const std::string& id) cons
     reports.push_back(std::move(report));
   }
   return reports;
+}
+
+void sort_by_time(std::vector<Plan>& plans) {
+  std::sort(plans.begin(), plans.end(), [](const Plan& a, const Plan& b) {
+    return std::pair(first_time(a), a.id) < std::pair(first_time(b), b.id);
+  });
 }
 
 std::string report_file_name(const std::string& plan, const std::string& site,

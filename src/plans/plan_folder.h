@@ -28,16 +28,13 @@ class PlanFolder {
   // Everything that there is; a directory that is missing is empty. One file that cannot be read
   // does not hide the others.
   [[nodiscard]] base::Result<Contents> read() const;
+  // Of all files there, whatever they hold.
+  [[nodiscard]] base::Result<std::vector<std::string>> ids() const;
   // not_found names plans with similar beginnings, if there are any.
   [[nodiscard]] base::Result<plan::Plan> read(const std::string& id) const;
   // already_exists: another has its id.
   [[nodiscard]] base::Result<void> add(const plan::Plan& plan) const;
   [[nodiscard]] base::Result<void> replace(const plan::Plan& plan) const;
-
-  // Refuses (failed_precondition, with the plan's name) while a plan of the component goes live,
-  // and where a file cannot be read, as it may be such a plan.
-  [[nodiscard]] base::Result<void> check_publishing(const std::string& component,
-                                                    plan::Instant now) const;
 
   // What hosts told about a plan: whole documents, in the order of their files' names.
   [[nodiscard]] base::Result<std::vector<std::string>> reports(const std::string& id) const;
@@ -50,6 +47,9 @@ class PlanFolder {
 
   std::string directory_;
 };
+
+// By their first sites' times.
+void sort_by_time(std::vector<plan::Plan>& plans);
 
 // PLAN,SITE,HOST.json: no name holds a comma, nor is one so long that three are too long for a
 // file.

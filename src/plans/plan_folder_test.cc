@@ -79,23 +79,6 @@ TEST_F(PlanFolderTest, knows_a_plan_by_its_whole_id_only) {
   EXPECT_FALSE(folder_.read("../plans/chat-2"));
 }
 
-TEST_F(PlanFolderTest, forbids_publishing_while_a_plan_goes_live_or_may_do_so) {
-  const plan::Plan plan = plan_named("a", 9);
-  ASSERT_TRUE(folder_.add(plan));
-  const plan::Instant at = plan.sites[0].at;
-  EXPECT_TRUE(folder_.check_publishing("chat", at - std::chrono::hours(1)));
-  EXPECT_TRUE(folder_.check_publishing("other", at));
-  const auto frozen = folder_.check_publishing("chat", at);
-  ASSERT_FALSE(frozen);
-  EXPECT_EQ(frozen.error().message(),
-            "publishing of chat is frozen until 2026-12-09 00:25Z, while plan a goes live: publish "
-            "after it, or cancel the plan");
-  ASSERT_TRUE(os::write_file_atomically(directory_.path("plans/broken.json"), "{"));
-  const auto unsure = folder_.check_publishing("other", at);
-  ASSERT_FALSE(unsure);
-  EXPECT_THAT(unsure.error().message(), HasSubstr("broken.json"));
-}
-
 TEST_F(PlanFolderTest, shows_the_reports_of_a_plan_and_of_no_other) {
   ASSERT_TRUE(os::ensure_private_directory(folder_.report_directory()));
   for (const std::string plan : {"a", "ab"}) {

@@ -88,6 +88,18 @@ Command Client::find(const std::string& target_path) {
   SEGUE_ASSERT(step_ == Step::idle && fresh_);
   found_.reset();
   target_path_ = target_path;
+  wants_role_ = false;
+  to_visit_.clear();
+  visited_ = {std::string(kTargets)};
+  visit_ = {};
+  return search(targets_);
+}
+
+Command Client::find_role(const std::string& target_path) {
+  SEGUE_ASSERT(step_ == Step::idle && fresh_);
+  found_.reset();
+  target_path_ = target_path;
+  wants_role_ = true;
   to_visit_.clear();
   visited_ = {std::string(kTargets)};
   visit_ = {};
@@ -286,7 +298,12 @@ Command Client::accept_role(Targets targets) {
 }
 
 Command Client::search(const Targets& targets) {
-  if (const auto file = targets.targets.find(target_path_); file != targets.targets.end()) {
+  if (wants_role_ && visit_.delegator != nullptr) {
+    found_role_ = targets;
+    return ask(Step::idle, Done{});
+  }
+  const auto file = wants_role_ ? targets.targets.end() : targets.targets.find(target_path_);
+  if (file != targets.targets.end()) {
     found_ = FoundTarget{target_path_, file->second, visit_.role};
     found_role_ = targets;
     return ask(Step::idle, Done{});

@@ -98,6 +98,9 @@ class Client {
   Command refresh(Time now);
   // After a refresh that is Done, any number of times.
   Command find(const std::string& target_path);
+  // Likewise, but all of the first delegated role that is trusted with the path, whether that
+  // describes it or not: found_role(); found() holds nothing.
+  Command find_role(const std::string& target_path);
   // The answer to the last command.
   Command on(Event event);
 
@@ -172,6 +175,7 @@ class Client {
 
   // One search
   std::string target_path_;
+  bool wants_role_ = false;
   Visit visit_;
   std::vector<Visit> to_visit_;  // the last comes first
   std::set<std::string> visited_;

@@ -231,6 +231,24 @@ TEST(Search, lets_no_delegation_take_the_name_of_a_top_level_role) {
   EXPECT_EQ(client.version("targets"), 0U);
 }
 
+TEST(Search, finds_a_role_by_what_it_is_trusted_with_though_it_has_nothing_like_it) {
+  TestRepository repository;
+  build(repository,
+        {{"targets", "other", true, {"other/*"}}, {"targets", "wanted", true, {"dir/*"}}});
+  add_target(repository, "wanted", "dir/a");
+  repository.publish("wanted", false);
+  repository.publish_all();
+  TestClient client(repository);
+  ASSERT_TRUE(client.refresh());
+  const auto role = client.find_role("dir/missing");
+  ASSERT_TRUE(role) << role.error().to_string();
+  EXPECT_TRUE(role->targets.contains("dir/a"));
+  EXPECT_THAT(client.fetched, ElementsAre("1.wanted.json"));
+  EXPECT_FALSE(client.find_role("nobody/a"));
+  EXPECT_TRUE(client.find("dir/a"));
+  EXPECT_FALSE(client.find("dir/missing"));
+}
+
 TEST(Location, has_the_digest_before_the_name) {
   FoundTarget target;
   target.path = "dir/with space/a.txt";

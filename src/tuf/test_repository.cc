@@ -124,6 +124,12 @@ Result<FoundTarget> TestClient::find(const std::string& path) {
   return *client_.found();
 }
 
+Result<Targets> TestClient::find_role(const std::string& path) {
+  fetched.clear();
+  SEGUE_TRY(run(client_.find_role(path)));
+  return client_.found_role();
+}
+
 std::uint64_t TestClient::version(const std::string& role) const {
   const auto kept = disk.find(role);
   if (kept == disk.end()) return 0;

@@ -59,6 +59,7 @@ class TestClient {
 
   base::Result<void> refresh(Time now = kTestNow);
   base::Result<FoundTarget> find(const std::string& path);
+  base::Result<Targets> find_role(const std::string& path);
 
   [[nodiscard]] std::uint64_t version(const std::string& role) const;  // 0: nothing is kept
 
