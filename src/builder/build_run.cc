@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "builder/git.h"
 #include "os/files.h"
+#include "tuf/metadata.h"
 
 namespace segue::builder {
 namespace {
@@ -77,6 +78,7 @@ void BuildRun::begin(const Record& record, Stage stage) {
     case Stage::confirming:
       return confirm();
     case Stage::queued:
+    case Stage::held:
     case Stage::ended:
       break;
   }
@@ -99,7 +101,9 @@ void BuildRun::start_step(StepOptions options, void (BuildRun::*on_step_end)(con
 }
 
 void BuildRun::end(StageResult result) {
-  if (!result.good) write_log("segue: " + result.why);
+  if (!result.frozen_until_s) held_outputs_.erase(record_.id);
+  // A build that is held is asked for again and again.
+  if (!result.good && result.why != record_.why) write_log("segue: " + result.why);
   on_end_(result);
 }
 
@@ -152,6 +156,7 @@ void BuildRun::prepared(const StepEnd& end_of_step) {
   const auto version = version_of(file->version, checkout->facts);
   if (!version) return end({.why = version.error().message()});
   file_ = *std::move(file);
+  prepared_ = record_.id;
   file_.limits = within(file_.limits, workshop_.config.limits);
   end({.good = true, .why = "", .component = file_.component, .version = *version});
 }
@@ -194,16 +199,18 @@ void BuildRun::command_ended(const StepEnd& end_of_step) {
 }
 
 // Whatever links the build has made, the tree is inside the working copy.
-Result<std::string> BuildRun::output_tree() const {
+Result<std::string> BuildRun::output_tree() {
+  if (prepared_ == record_.id) held_outputs_[record_.id] = file_.output;
+  const std::string folder = held_outputs_[record_.id];
   std::error_code error;
   const fs::path root = fs::canonical(tree(), error);
-  const fs::path output = fs::canonical(root / file_.output, error);
+  const fs::path output = fs::canonical(root / folder, error);
   if (error || !fs::is_directory(output)) {
-    return fail(ErrorCode::failed_precondition, "the build made no folder '{}'", file_.output);
+    return fail(ErrorCode::failed_precondition, "the build made no folder '{}'", folder);
   }
   const auto [end_of_root, rest] = std::mismatch(root.begin(), root.end(), output.begin());
   if (end_of_root != root.end()) {
-    return fail(ErrorCode::failed_precondition, "'{}' leads out of the working copy", file_.output);
+    return fail(ErrorCode::failed_precondition, "'{}' leads out of the working copy", folder);
   }
   return output.string();
 }
@@ -211,21 +218,33 @@ Result<std::string> BuildRun::output_tree() const {
 void BuildRun::publish() {
   const auto output = output_tree();
   if (!output) return end_later({.why = output.error().message()});
-  std::vector<std::string> argv = {workshop_.publisher, "publish",         *output,
-                                   "--component",       record_.component, "--version",
-                                   record_.version,     "--commit",        record_.commit};
+  std::vector<std::string> argv = {workshop_.publisher, "publish",   *output,         "--component",
+                                   record_.component,   "--version", record_.version, "--commit",
+                                   record_.commit,      "--json"};
   argv.insert(argv.end(), workshop_.config.publish.begin(), workshop_.config.publish.end());
   argv.insert(argv.end(), repository().publish.begin(), repository().publish.end());
-  write_log("segue: publishes " + record_.component + " " + record_.version);
+  if (record_.why.empty()) {
+    write_log("segue: publishes " + record_.component + " " + record_.version);
+  }
   start_step({.argv = std::move(argv),
               .env = workshop_.environment,
               .cwd = "/",
-              .limits = workshop_.config.limits},
+              .limits = workshop_.config.limits,
+              .capture_bytes = kMaxReleasesBytes},
              &BuildRun::published);
 }
 
 void BuildRun::published(const StepEnd& end_of_step) {
-  end({.good = end_of_step.good, .why = end_of_step.good ? "" : reason(end_of_step)});
+  const PublishAnswer answer = read_publish_answer(end_of_step.captured);
+  if (end_of_step.good) {
+    if (!answer.text.empty()) write_log("segue: " + answer.text);
+    return end({.good = true, .why = ""});
+  }
+  if (answer.frozen_until_s) {
+    return end({.why = answer.text, .frozen_until_s = answer.frozen_until_s});
+  }
+  end({.why = answer.text.empty() ? reason(end_of_step)
+                                  : fmt::format("{}: {}", end_of_step.why, answer.text)});
 }
 
 void BuildRun::confirm() {
@@ -249,6 +268,26 @@ void BuildRun::confirmed(const StepEnd& end_of_step) {
       end_of_step.good && names_release(end_of_step.captured, record_.version, record_.commit);
   write_log(published ? "segue: it did" : "segue: it did not");
   end({.good = true, .published = published});
+}
+
+PublishAnswer read_publish_answer(const std::string& printed) {
+  PublishAnswer answer;
+  std::istringstream lines(printed);
+  Json last;
+  for (std::string line; std::getline(lines, line);) {
+    Json value = Json::parse(line, nullptr, false);
+    if (value.is_object()) last = std::move(value);
+  }
+  if (!last.is_object()) return answer;
+  const auto text_of = [&](const char* name) {
+    const auto found = last.find(name);
+    return found != last.end() && found->is_string() ? found->get<std::string>() : "";
+  };
+  answer.text = text_of("text");
+  if (const auto until = tuf::parse_time(text_of("frozen_until"))) {
+    answer.frozen_until_s = until->time_since_epoch().count();
+  }
+  return answer;
 }
 
 bool names_release(const std::string& releases, const std::string& version,

@@ -259,7 +259,14 @@ void Builder::stage_ended(const StageResult& result) {
   const Record& record = *decider_.find(id);
   const RepositoryConfig* repository = config_of(record.repository);
   const bool may_publish = repository != nullptr && is_published(*repository, record.ref);
+  const std::string why_before = record.why;
   Commands commands = decider_.end_stage(result, may_publish, workshop_.now_s());
+  if (record.stage == Stage::held && record.why != why_before) {
+    workshop_.log().info("build.held", {{"build", id},
+                                        {"repository", record.repository},
+                                        {"commit", record.commit},
+                                        {"why", record.why}});
+  }
   if (record.stage != Stage::ended) return execute(std::move(commands));
   ++summary_.ended;
   const bool failed = record.verdict == Verdict::failed;
@@ -376,13 +383,15 @@ void Builder::show_progress() {
   } else {
     screen_.live(fmt::format("watches {} repositories", watches_.size()));
   }
+  if (decider_.held() > 0) execute({});  // the time of one of them may have come
   const auto timer =
       loop_.call_at(clock_.monotonic_now() + kProgressInterval, [this] { show_progress(); });
   if (!timer) give_up(timer.error());
 }
 
 bool Builder::is_idle() const {
-  return !decider_.under_way() && decider_.waiting() == 0 && sender_->pending() == 0 &&
+  return !decider_.under_way() && decider_.waiting() == 0 && decider_.held() == 0 &&
+         sender_->pending() == 0 &&
          std::ranges::all_of(watches_, [](const auto& entry) { return entry.second->is_idle(); });
 }
 

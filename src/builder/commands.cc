@@ -180,7 +180,9 @@ Result<std::vector<Record>> read_records(const Store& store) {
 std::string line_of(const Record& record, std::int64_t now_s) {
   std::string text = describe(record);
   if (record.stage == Stage::queued) text = record.why;
-  if (record.stage != Stage::queued && record.stage != Stage::ended) {
+  const bool is_running =
+      record.stage != Stage::queued && record.stage != Stage::held && record.stage != Stage::ended;
+  if (is_running) {
     text =
         fmt::format("{} {}, {} s so far", record.component, record.version, now_s - record.began_s);
   }

@@ -28,6 +28,7 @@ std::string_view name_of_failed(Stage stage) {
     case Stage::confirming:
       return "whether it was published could not be found out";
     case Stage::queued:
+    case Stage::held:
     case Stage::ended:
       break;
   }
@@ -76,6 +77,13 @@ Commands Decider::resume(Record& record) {
       record.stage = Stage::confirming;
       queue_.insert(record.id);
       return {Save{record}};
+    case Stage::held:
+      // What it had built is gone; that the builder ended meanwhile is no fault of the build.
+      record.stage = Stage::queued;
+      record.why.clear();
+      if (record.attempts > 0) --record.attempts;
+      queue_.insert(record.id);
+      return {Save{record}};
     case Stage::ended:
       return {};
   }
@@ -83,7 +91,7 @@ Commands Decider::resume(Record& record) {
 }
 
 std::size_t Decider::room() const {
-  return settings_.max_waiting - std::min(settings_.max_waiting, queue_.size());
+  return settings_.max_waiting - std::min(settings_.max_waiting, queue_.size() + held_.size());
 }
 
 Decider::Accounted Decider::account_for(const Sighting& sighting, std::int64_t now_s) {
@@ -109,15 +117,39 @@ Decider::Accounted Decider::account_for(const Sighting& sighting, std::int64_t n
 }
 
 Commands Decider::begin_next(std::int64_t now_s) {
-  if (under_way_ || queue_.empty()) return {};
-  const std::uint64_t id = *queue_.begin();
-  queue_.erase(queue_.begin());
+  if (under_way_) return {};
+  for (const auto& [id, again_s] : held_) {
+    if (again_s <= now_s) return publish_again(id);
+  }
+  // Its successors wait with a build that is held, so that they are published in their order.
+  std::set<std::string> waiting;
+  for (const auto& [id, again_s] : held_) waiting.insert(records_.at(id).repository);
+  const auto next = std::ranges::find_if(
+      queue_, [&](std::uint64_t id) { return !waiting.contains(records_.at(id).repository); });
+  if (next == queue_.end()) return {};
+  const std::uint64_t id = *next;
+  queue_.erase(next);
   under_way_ = id;
   Record& record = records_.at(id);
   record.began_s = now_s;
   if (record.stage == Stage::confirming) return {Save{record}, RunStage{id, Stage::confirming}};
   ++record.attempts;
   return move_to(record, Stage::preparing);
+}
+
+Commands Decider::publish_again(std::uint64_t id) {
+  held_.erase(id);
+  under_way_ = id;
+  return move_to(records_.at(id), Stage::publishing);
+}
+
+// Asked again now and then, as the plan may be cancelled.
+Commands Decider::hold(Record& record, const StageResult& result, std::int64_t now_s) {
+  record.stage = Stage::held;
+  record.why = result.why;
+  under_way_.reset();
+  held_[record.id] = std::clamp(*result.frozen_until_s, now_s + 1, now_s + kAskAgainS);
+  return {Save{record}};
 }
 
 Commands Decider::move_to(Record& record, Stage stage) {
@@ -137,6 +169,9 @@ Commands Decider::end(Record& record, Verdict verdict, std::string why, std::int
 Commands Decider::end_stage(const StageResult& result, bool may_publish, std::int64_t now_s) {
   SEGUE_ASSERT(under_way_);
   Record& record = records_.at(*under_way_);
+  if (result.frozen_until_s && record.stage == Stage::publishing) {
+    return hold(record, result, now_s);
+  }
   if (!result.good) {
     return end(record, Verdict::failed,
                fmt::format("{}: {}", name_of_failed(record.stage), result.why), now_s);
@@ -165,6 +200,7 @@ Commands Decider::end_stage(const StageResult& result, bool may_publish, std::in
       ++record.attempts;
       return move_to(record, Stage::preparing);
     case Stage::queued:
+    case Stage::held:
     case Stage::ended:
       break;
   }

@@ -20,6 +20,7 @@
 
 namespace segue::builder {
 
+inline constexpr std::int64_t kAskAgainS = 20;    // whether a build that is held may be published
 inline constexpr std::uint32_t kMaxAttempts = 3;  // more often a build does not outlive its builder
 
 // Write the record, durably, before the next command.
@@ -45,6 +46,8 @@ using Commands = std::vector<Command>;
 struct StageResult {
   bool good = false;
   std::string why;  // of a failure
+  // publishing: refused until then, seconds since 1970. It is tried again with what was built.
+  std::optional<std::int64_t> frozen_until_s;
   // preparing: what segue.yaml says of the commit.
   std::string component;
   std::string version;
@@ -61,7 +64,7 @@ struct Sighting {
 class Decider {
  public:
   struct Settings {
-    std::size_t max_waiting = 64;  // records that are queued
+    std::size_t max_waiting = 64;  // records that are queued or held
   };
 
   explicit Decider(Settings settings) : settings_(settings) {}
@@ -79,7 +82,8 @@ class Decider {
   Accounted account_for(const Sighting& sighting, std::int64_t now_s);
   [[nodiscard]] std::size_t room() const;
 
-  // Begins the next build where none is under way; nothing to do gives no commands.
+  // Begins the next build where none is under way, or publishes one that was held and may be
+  // asked for again; nothing to do gives no commands.
   Commands begin_next(std::int64_t now_s);
   // The stage of the build under way has ended. `may_publish`: whether this ref is published.
   Commands end_stage(const StageResult& result, bool may_publish, std::int64_t now_s);
@@ -95,11 +99,15 @@ class Decider {
   [[nodiscard]] const Record* find(const std::string& repository, const std::string& commit) const;
   [[nodiscard]] std::optional<std::uint64_t> under_way() const { return under_way_; }
   [[nodiscard]] std::size_t waiting() const { return queue_.size(); }
+  // At most one of each repository.
+  [[nodiscard]] std::size_t held() const { return held_.size(); }
   // The oldest ended builds beyond `keep`; they are forgotten.
   std::vector<std::uint64_t> forget_beyond(std::size_t keep);
 
  private:
   Commands end(Record& record, Verdict verdict, std::string why, std::int64_t now_s);
+  Commands publish_again(std::uint64_t id);
+  Commands hold(Record& record, const StageResult& result, std::int64_t now_s);
   Commands move_to(Record& record, Stage stage);
   Commands resume(Record& record);
 
@@ -107,6 +115,7 @@ class Decider {
   std::map<std::uint64_t, Record> records_;
   std::map<std::pair<std::string, std::string>, std::uint64_t> ids_;  // by repository and commit
   std::set<std::uint64_t> queue_;
+  std::map<std::uint64_t, std::int64_t> held_;  // when each is tried again
   std::optional<std::uint64_t> under_way_;
   std::uint64_t next_id_ = 1;
 };

@@ -43,8 +43,9 @@ class World {
     apply(decider_->restore(std::move(records)));
   }
 
-  std::size_t see(std::vector<std::string> commits, const std::string& ref = "refs/heads/main") {
-    auto accounted = decider_->account_for({"chat", ref, std::move(commits)}, 10);
+  std::size_t see(std::vector<std::string> commits, const std::string& ref = "refs/heads/main",
+                  const std::string& repository = "chat") {
+    auto accounted = decider_->account_for({repository, ref, std::move(commits)}, 10);
     apply(std::move(accounted.commands));
     return accounted.count;
   }
@@ -53,11 +54,11 @@ class World {
   bool step() {
     if (is_dead_) return false;
     if (!stage_) {
-      apply(decider_->begin_next(20));
+      apply(decider_->begin_next(now_s_));
       return stage_.has_value();
     }
     const Stage stage = *std::exchange(stage_, std::nullopt);
-    apply(decider_->end_stage(outcome(stage), true, 30));
+    apply(decider_->end_stage(outcome(stage), true, now_s_));
     return true;
   }
 
@@ -70,6 +71,8 @@ class World {
 
   void fail_in(Stage stage) { failing_ = stage; }
 
+  std::int64_t now_s_ = 20;
+  std::int64_t frozen_until_s_ = 0;
   std::map<std::uint64_t, Record> disk_;
   std::vector<std::string> published_;
   std::size_t max_published_of_one_ = 0;
@@ -80,6 +83,9 @@ class World {
   StageResult outcome(Stage stage) {
     const Record& record = *decider_->find(*decider_->under_way());
     if (stage == failing_) return {.why = "it has to"};
+    if (stage == Stage::publishing && frozen_until_s_ > now_s_) {
+      return {.why = "frozen", .frozen_until_s = frozen_until_s_};
+    }
     StageResult result = good(stage);
     const auto count = std::ranges::count(published_, record.commit);
     if (stage == Stage::confirming) result.published = count > 0;
@@ -100,7 +106,8 @@ class World {
       } else if (const auto* run = std::get_if<RunStage>(&command)) {
         EXPECT_EQ(disk_.at(run->id).stage, run->stage) << "done before it was saved";
         stage_ = run->stage;
-        if (run->stage == Stage::publishing && failing_ != Stage::publishing) {
+        if (run->stage == Stage::publishing && failing_ != Stage::publishing &&
+            frozen_until_s_ <= now_s_) {
           // It takes effect at once: the builder may die with it done.
           published_.push_back(disk_.at(run->id).commit);
         }
@@ -131,6 +138,48 @@ TEST(Decider, builds_tests_and_publishes_each_commit_in_the_order_it_was_seen) {
     EXPECT_EQ(record.attempts, 1U);
   }
   EXPECT_EQ(world.told_.size(), 3U);
+}
+
+TEST(Decider, holds_what_it_may_not_publish_and_its_successors_and_builds_for_others) {
+  World world;
+  world.frozen_until_s_ = 10'000;
+  world.see({commit(1), commit(2)});
+  world.see({commit(3)}, "refs/heads/main", "mail");
+  world.run();
+  EXPECT_EQ(world.disk_.at(1).stage, Stage::held);
+  EXPECT_EQ(describe(world.disk_.at(1)), "held: frozen");
+  EXPECT_EQ(status_of(world.disk_.at(1)), Status::pending);
+  EXPECT_EQ(world.disk_.at(2).stage, Stage::queued);
+  EXPECT_EQ(world.disk_.at(3).stage, Stage::held);
+  EXPECT_EQ(world.decider_->held(), 2U);
+  world.now_s_ += kAskAgainS;  // the plan may have been cancelled; it was not
+  ASSERT_TRUE(world.step());
+  world.run();
+  EXPECT_THAT(world.published_, IsEmpty());
+  EXPECT_EQ(world.decider_->held(), 2U);
+  world.now_s_ = 10'000;
+  world.run();
+  EXPECT_THAT(world.published_, ElementsAre(commit(1), commit(3), commit(2)));
+  for (const auto& [id, record] : world.disk_) {
+    EXPECT_EQ(record.verdict, Verdict::published);
+    EXPECT_EQ(record.attempts, 1U);
+    EXPECT_EQ(record.why, "");
+  }
+}
+
+TEST(Decider, killed_while_it_holds_it_builds_again_and_loses_nothing) {
+  World world;
+  world.frozen_until_s_ = 10'000;
+  world.see({commit(1), commit(2)});
+  for (std::uint32_t i = 0; i < 2 * kMaxAttempts; ++i) {
+    world.run();
+    ASSERT_EQ(world.disk_.at(1).stage, Stage::held);
+    world.start();
+  }
+  world.now_s_ = 10'000;
+  world.run();
+  EXPECT_THAT(world.published_, ElementsAre(commit(1), commit(2)));
+  EXPECT_EQ(world.disk_.at(1).attempts, 1U);
 }
 
 TEST(Decider, publishes_nothing_after_a_failure_and_says_what_failed) {

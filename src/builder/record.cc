@@ -19,13 +19,14 @@ using base::fail;
 using base::Result;
 using Json = nlohmann::json;
 
-constexpr std::array<std::pair<Stage, std::string_view>, 7> kStages = {{
+constexpr std::array<std::pair<Stage, std::string_view>, 8> kStages = {{
     {Stage::queued, "queued"},
     {Stage::preparing, "preparing"},
     {Stage::building, "building"},
     {Stage::testing, "testing"},
     {Stage::publishing, "publishing"},
     {Stage::confirming, "confirming"},
+    {Stage::held, "held"},
     {Stage::ended, "ended"},
 }};
 constexpr std::array<std::pair<Verdict, std::string_view>, 4> kVerdicts = {{
@@ -97,6 +98,7 @@ Status status_of(const Record& record) {
 }
 
 std::string describe(const Record& record) {
+  if (record.stage == Stage::held) return fmt::format("held: {}", record.why);
   if (record.stage != Stage::ended) return std::string(to_string(record.stage));
   switch (record.verdict) {
     case Verdict::published:

@@ -21,6 +21,7 @@ enum class Stage {
   testing,
   publishing,
   confirming,  // the builder was killed while it published: did it?
+  held,        // built and tested; a plan goes live, and it is published after that
   ended,
 };
 
@@ -47,7 +48,7 @@ struct Record {
   std::string version;
   Stage stage = Stage::queued;
   Verdict verdict = Verdict::none;
-  std::string why;             // of a failure, for a person
+  std::string why;             // of a failure, or of being held, for a person
   std::uint32_t attempts = 0;  // how often it was begun
   std::int64_t queued_s = 0;   // seconds since 1970
   std::int64_t began_s = 0;    // the last attempt

@@ -144,6 +144,21 @@ Result<library::PublishReport> publish_source(const LibraryOptions& options, boo
       });
 }
 
+Result<std::optional<plan::PublishingFreeze>> freeze_of(const LibraryOptions& options,
+                                                        const os::Clock& clock) {
+  SEGUE_ASSIGN(const Publisher::Settings settings, publisher_settings(options, "publish"));
+  return Publisher::freeze_of(settings, clock, options.component, options.version);
+}
+
+ExitCode finish_frozen(Output& output, const LibraryOptions& options,
+                       const plan::PublishingFreeze& freeze) {
+  return output.finish(Json{{"done", true},
+                            {"exit", static_cast<int>(ExitCode::refused)},
+                            {"text", plan::frozen_text(options.component, freeze)},
+                            {"frozen_by", freeze.plan},
+                            {"frozen_until", tuf::to_string(freeze.to)}});
+}
+
 Json json_of(const library::GcReport& report) {
   Json retired = Json::array();
   for (const auto& release : report.retired) retired.push_back(json_of(release));
@@ -171,10 +186,19 @@ library::GcPolicy policy_of(const LibraryOptions& options, bool dry_run) {
 ExitCode publish(const Context& context) {
   Output& output = context.output;
   const os::SystemClock clock;
+  const LibraryOptions& options = context.arguments.library;
+  // Before the tree is read.
+  if (const auto frozen = freeze_of(options, clock); !frozen || *frozen) {
+    return frozen ? finish_frozen(output, options, **frozen) : output.fail(frozen.error());
+  }
   WorkDisplay display(output, clock);
-  const auto report =
-      publish_source(context.arguments.library, context.arguments.dry_run, display, clock);
-  if (!report) return output.fail(report.error());
+  const auto report = publish_source(options, context.arguments.dry_run, display, clock);
+  if (!report) {
+    // A plan's time may have come meanwhile.
+    const auto frozen = freeze_of(options, clock);
+    if (frozen && *frozen) return finish_frozen(output, options, **frozen);
+    return output.fail(report.error());
+  }
   if (!context.arguments.dry_run || report->was_there) return finish_published(context, *report);
   return output.finish(
       Json{{"done", true},

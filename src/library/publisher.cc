@@ -9,7 +9,6 @@
 #include "library/delegation.h"
 #include "library/parallel.h"
 #include "library/pins.h"
-#include "plan/schedule.h"
 #include "tuf/client.h"
 #include "tuf/envelope.h"
 
@@ -68,6 +67,20 @@ Result<tuf::Repository> open_repository(const Publisher::Settings& settings) {
   SEGUE_ASSIGN(tuf::Repository repository, metadata.read());
   SEGUE_TRY(take_root(repository, metadata, settings.root_bytes));
   return repository;
+}
+
+// Those of the library, and those that are kept elsewhere.
+Result<std::vector<plan::Plan>> plans_for(const tuf::Repository& repository,
+                                          const Publisher::Settings& settings) {
+  std::vector<plan::Plan> plans;
+  if (repository.role(kPlansRole) != nullptr) {
+    SEGUE_ASSIGN(const Disk disk, Disk::open(settings.directory));
+    SEGUE_ASSIGN(plans, plans_of(repository, ObjectStore(disk)));
+  }
+  if (!settings.more_plans) return plans;
+  SEGUE_ASSIGN(const auto more, settings.more_plans());
+  plans.insert(plans.end(), more.begin(), more.end());
+  return plans;
 }
 
 tuf::Time seconds_of(const os::Clock& clock) {
@@ -162,7 +175,7 @@ std::string Publisher::incoming() const {
 
 Result<std::optional<Release>> Publisher::check(const PublishRequest& request,
                                                 const Digest& root) const {
-  SEGUE_ASSIGN(const auto plans, all_plans());
+  SEGUE_ASSIGN(const auto plans, plans_for(repository_, settings_));
   return check_release(repository_, settings_, now(), plans, request, root);
 }
 
@@ -170,16 +183,21 @@ Result<std::optional<Release>> Publisher::rehearse(const Settings& settings, con
                                                    const PublishRequest& request,
                                                    const Digest& root) {
   SEGUE_ASSIGN(const tuf::Repository repository, open_repository(settings));
-  std::vector<plan::Plan> plans;
-  if (settings.more_plans) {
-    SEGUE_ASSIGN(plans, settings.more_plans());
-  }
-  if (repository.role(kPlansRole) != nullptr) {
-    SEGUE_ASSIGN(const Disk disk, Disk::open(settings.directory));
-    SEGUE_ASSIGN(const auto own, plans_of(repository, ObjectStore(disk)));
-    plans.insert(plans.end(), own.begin(), own.end());
-  }
+  SEGUE_ASSIGN(const auto plans, plans_for(repository, settings));
   return check_release(repository, settings, seconds_of(clock), plans, request, root);
+}
+
+Result<std::optional<plan::PublishingFreeze>> Publisher::freeze_of(const Settings& settings,
+                                                                   const os::Clock& clock,
+                                                                   const std::string& component,
+                                                                   const std::string& version) {
+  SEGUE_ASSIGN(const tuf::Repository repository, open_repository(settings));
+  const tuf::Targets* role = repository.role(component);
+  if (role != nullptr && role->targets.contains(target_path(component, version))) {
+    return std::nullopt;
+  }
+  SEGUE_ASSIGN(const auto plans, plans_for(repository, settings));
+  return plan::publishing_freeze(plans, component, seconds_of(clock));
 }
 
 Result<PublishReport> Publisher::publish(const PublishRequest& request,

@@ -18,6 +18,7 @@
 #include "library/plan_target.h"
 #include "os/clock.h"
 #include "os/file_lock.h"
+#include "plan/schedule.h"
 #include "tuf/repository.h"
 
 namespace segue::library {
@@ -106,6 +107,12 @@ class Publisher {
                                                        const os::Clock& clock,
                                                        const PublishRequest& request,
                                                        const delta::Digest& root);
+
+  // The plan that keeps this version from being published now, if one does; nothing for a version
+  // that is there. Takes no lock, reads no tree; the library may be missing still.
+  static base::Result<std::optional<plan::PublishingFreeze>> freeze_of(
+      const Settings& settings, const os::Clock& clock, const std::string& component,
+      const std::string& version);
 
   // Stores the tree, computes the deltas, signs. On an error, and when it is killed, the library is
   // as it was, or (unknown_outcome) as it shall be. aborted names a file that is not what

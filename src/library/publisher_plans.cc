@@ -5,7 +5,6 @@
 #include "library/delegation.h"
 #include "library/publisher.h"
 #include "plan/plan_document.h"
-#include "plan/schedule.h"
 
 namespace segue::library {
 

@@ -140,15 +140,19 @@ std::optional<PublishingFreeze> publishing_freeze(const std::vector<Plan>& plans
   return longest;
 }
 
+std::string frozen_text(const std::string& component, const PublishingFreeze& freeze) {
+  const LocalTime until(freeze.to.time_since_epoch());
+  return fmt::format(
+      "publishing of {} is frozen until {}Z, while plan {} goes live: publish after it, or cancel "
+      "the plan",
+      component, to_string(until), freeze.plan);
+}
+
 Result<void> check_publishing(const std::vector<Plan>& plans, const std::string& component,
                               Instant now) {
   const auto freeze = publishing_freeze(plans, component, now);
   if (!freeze) return {};
-  const LocalTime until(freeze->to.time_since_epoch());
-  return fail(ErrorCode::failed_precondition,
-              "publishing of {} is frozen until {}Z, while plan {} goes live: publish after it, or "
-              "cancel the plan",
-              component, to_string(until), freeze->plan);
+  return fail(ErrorCode::failed_precondition, "{}", frozen_text(component, *freeze));
 }
 
 Instant over_from(const Plan& plan) {

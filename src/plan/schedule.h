@@ -50,7 +50,9 @@ PublishingFreeze publishing_freeze_of(const Plan& plan);
 // The one among all plans that forbids it now, if any.
 std::optional<PublishingFreeze> publishing_freeze(const std::vector<Plan>& plans,
                                                   const std::string& component, Instant now);
-// The same as an error: failed_precondition, with the plan's name.
+// What a person is told of it.
+std::string frozen_text(const std::string& component, const PublishingFreeze& freeze);
+// The same as an error: failed_precondition.
 base::Result<void> check_publishing(const std::vector<Plan>& plans, const std::string& component,
                                     Instant now);
 

@@ -11,6 +11,7 @@ import textwrap
 import pytest
 
 from build_tools import DONE, FAILED, Builder, Repository
+from support import wait_until
 
 DOCUMENT = pathlib.Path(__file__).parents[2] / "docs/building.md"
 
@@ -132,6 +133,31 @@ def test_the_builder_publishes_with_segue_itself(build_dir, library, repository,
     assert builder.once().returncode == DONE
     assert library.releases() == {"1.0.1": first, "1.0.3": third}
     assert builder.build_of(failing)["verdict"] == "failed"
+
+
+def test_a_build_is_held_while_a_plan_goes_live_and_is_published_then(build_dir, library, repository, short_dir):
+    plans = short_dir / "plans"
+    library.run("plan", "create", "--state", plans, "--component", "chat", "--version", "9", "--at", "+10m",
+                "--id", "soon", "--publishing-freeze-s", "900")
+    builder = own_builder(build_dir, library, repository, short_dir)
+    builder.config["publish"] += ["--plans", str(plans)]
+    program = builder.start()
+    first = repository.commit()
+    builder.run("notify", "chat")
+    program.wait_for_log("build.held")
+    second = repository.commit(program="exit 0 # second")
+    builder.run("notify", "chat")
+    held = builder.build_of(first)
+    assert held["stage"] == "held" and "while plan soon goes live" in held["why"], held
+    program.kill()
+    program = builder.start()
+    wait_until(lambda: program.text().count("build.held") >= 2, "the build is held again")
+    assert library.releases() == {}
+    library.run("plan", "cancel", "soon", "--state", plans)
+    for commit in (first, second):
+        assert builder.wait_for(commit)["verdict"] == "published"
+    builder.stop()
+    assert list(library.releases().values()) == [first, second]
 
 
 def test_killed_while_segue_publishes_the_builder_goes_on(build_dir, library, repository, short_dir):
