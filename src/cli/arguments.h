@@ -57,6 +57,7 @@ enum class Command {
   publish,
   releases,
   diff_releases,
+  make_deltas,
   collect_garbage,
   pin_releases,
   renew_metadata,

@@ -36,6 +36,7 @@ control::ExitCode verify_place(const Context& context);
 control::ExitCode manage_plans(const Context& context);  // plan …
 control::ExitCode agent(const Context& context, const control::RunAgent& run);
 control::ExitCode publish(const Context& context);
+control::ExitCode make_deltas(const Context& context);  // deltas
 control::ExitCode show_releases(const Context& context);
 control::ExitCode diff_releases(const Context& context);
 control::ExitCode collect_garbage(const Context& context);                               // gc

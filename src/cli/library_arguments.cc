@@ -25,6 +25,11 @@ void add_number(CLI::App& app, const std::string& name, std::optional<std::uint3
       ->type_name("N");
 }
 
+void add_threads(CLI::App& app, LibraryOptions& options) {
+  add_number(app, "--threads", options.threads, 1, 64,
+             "Threads at work; a delta holds up to 500 MiB in each (one per processor)");
+}
+
 void add_publish(Arguments& arguments, const AddCommand& add) {
   LibraryOptions& options = arguments.library;
   CLI::App* app = add(Command::publish, "publish",
@@ -43,10 +48,11 @@ void add_publish(Arguments& arguments, const AddCommand& add) {
   add_root(*app, options);
   add_number(*app, "--deltas", options.deltas, 0, 16,
              "Make deltas from so many of the releases before it (3)");
+  app->add_flag("--background-deltas", options.background_deltas,
+                "End when the release is announced; a process of its own makes the deltas then");
   app->add_flag("--delegate", options.delegate,
                 "COMPONENT gets the keys of --sign-with COMPONENT=…, in place of those it has");
-  add_number(*app, "--threads", options.threads, 1, 64,
-             "Threads at work; a delta holds up to 500 MiB in each (one per processor)");
+  add_threads(*app, options);
   add_library(*app, options);
   add_signing(*app, options);
   add_writing(*app, arguments);
@@ -126,6 +132,13 @@ void add_library_commands(Arguments& arguments, const AddCommand& add) {
   add_library(*gc, options);
   add_signing(*gc, options);
   add_writing(*gc, arguments);
+
+  CLI::App* deltas = add(Command::make_deltas, "deltas",
+                         "Make what `segue publish` has left of the deltas", nullptr);
+  add_threads(*deltas, options);
+  add_library(*deltas, options);
+  add_signing(*deltas, options);
+  add_writing(*deltas, arguments);
 
   CLI::App* pin =
       add(Command::pin_releases, "pin", "Keep releases from being retired, under a name", nullptr);

@@ -5,7 +5,7 @@
 
 namespace segue::cli {
 
-// `segue publish`, `releases`, `diff`, `gc`, `pin`, `renew`, `server`.
+// `segue publish`, `deltas`, `releases`, `diff`, `gc`, `pin`, `renew`, `server`.
 void add_library_commands(Arguments& arguments, const AddCommand& add);
 
 // What any command takes that signs; root, signers and how long what is signed is valid.

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// segue publish, gc, pin, renew: what changes a release library.
+// segue publish, deltas, gc, pin, renew: what changes a release library.
+#include <fcntl.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <filesystem>
 
 #include "cli/commands.h"
@@ -13,7 +16,10 @@
 #include "library/publisher.h"
 #include "library/scratch_file.h"
 #include "os/clock.h"
+#include "os/process.h"
 #include "tree/scan.h"
+
+extern char** environ;
 
 namespace segue::cli {
 namespace {
@@ -41,7 +47,8 @@ Json json_of(const library::Release& release) {
           {"published", tuf::to_string(release.published)},
           {"commit", release.commit},
           {"contents", release.contents.sha256.hex()},
-          {"deltas", deltas}};
+          {"deltas", deltas},
+          {"pending", release.pending ? Json(release.pending->from) : Json::array()}};
 }
 
 std::string published_text(const library::PublishReport& report) {
@@ -53,7 +60,47 @@ std::string published_text(const library::PublishReport& report) {
   for (const auto& delta : release.deltas) {
     text += fmt::format("; from {} {}", delta.from, bytes_text(delta.object.length));
   }
+  if (release.pending) {
+    text += fmt::format("; {} to come", counted(release.pending->from.size(), "delta"));
+  }
   return text;
+}
+
+// `segue deltas` with the options that this process has, which outlives it. What it says goes to
+// a file of the library.
+Result<void> start_making_deltas(const LibraryOptions& options) {
+  std::error_code problem;
+  const std::string program = std::filesystem::read_symlink("/proc/self/exe", problem).string();
+  if (problem) return base::fail(base::errno_error("read /proc/self/exe", problem.value()));
+  os::SpawnOptions spawned;
+  spawned.argv = {program,
+                  "deltas",
+                  "--library",
+                  options.library,
+                  "--threads",
+                  std::to_string(std::max(options.threads, 1U)),
+                  "--wait-s",
+                  std::to_string(options.wait_s),
+                  "--expires-days",
+                  std::to_string(options.expires_days),
+                  "--timestamp-days",
+                  std::to_string(options.timestamp_days)};
+  for (const auto& signer : options.signers) {
+    spawned.argv.insert(spawned.argv.end(), {"--sign-with", signer});
+  }
+  if (!options.passphrase_file.empty()) {
+    spawned.argv.insert(spawned.argv.end(), {"--passphrase-file", options.passphrase_file});
+  }
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    spawned.env.emplace_back(*variable);
+  }
+  const std::string log = options.library + "/cache/deltas.log";
+  const os::UniqueFd nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const os::UniqueFd said(::open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!nothing || !said) return base::fail(base::errno_error("open " + log, errno));
+  spawned.fds = {{nothing.get(), 0}, {said.get(), 1}, {said.get(), 2}};
+  SEGUE_TRY(os::spawn(spawned));
+  return {};
 }
 
 ExitCode finish_published(const Context& context, const library::PublishReport& report) {
@@ -84,6 +131,7 @@ library::PublishRequest request_of(const LibraryOptions& options) {
           .version = options.version,
           .commit = options.commit,
           .deltas = options.deltas,
+          .deltas_later = options.background_deltas,
           .delegate_anew = options.delegate};
 }
 
@@ -172,6 +220,17 @@ Json json_of(const library::GcReport& report) {
           {"kept_bytes", report.kept_bytes}};
 }
 
+Result<std::uint64_t> missing_deltas(const LibraryOptions& options) {
+  SEGUE_ASSIGN(const auto opened, library::Library::open(options.library));
+  std::uint64_t missing = 0;
+  for (const auto& [component, list] : opened.components()) {
+    for (const auto& release : list.releases) {
+      if (release.pending) missing += release.pending->from.size();
+    }
+  }
+  return missing;
+}
+
 library::GcPolicy policy_of(const LibraryOptions& options, bool dry_run) {
   library::GcPolicy policy;
   if (options.keep) policy.keep_releases = *options.keep;
@@ -199,7 +258,14 @@ ExitCode publish(const Context& context) {
     if (frozen && *frozen) return finish_frozen(output, options, **frozen);
     return output.fail(report.error());
   }
-  if (!context.arguments.dry_run || report->was_there) return finish_published(context, *report);
+  if (!context.arguments.dry_run || report->was_there) {
+    if (options.background_deltas && report->release.pending && !context.arguments.dry_run) {
+      if (const auto started = start_making_deltas(options); !started) {
+        output.note("segue: the deltas are not being made: " + started.error().to_string());
+      }
+    }
+    return finish_published(context, *report);
+  }
   return output.finish(
       Json{{"done", true},
            {"exit", 0},
@@ -238,6 +304,33 @@ ExitCode collect_garbage(const Context& context) {
   return output.finish(json);
 }
 
+ExitCode make_deltas(const Context& context) {
+  Output& output = context.output;
+  const LibraryOptions& options = context.arguments.library;
+  const os::SystemClock clock;
+  WorkDisplay display(output, clock);
+  std::vector<std::string> warnings;
+  const auto made = [&]() -> Result<std::uint64_t> {
+    if (context.arguments.dry_run) return missing_deltas(options);
+    SEGUE_ASSIGN(Publisher::Settings settings, publisher_settings(options, "deltas"));
+    SEGUE_ASSIGN(Publisher publisher, Publisher::open(std::move(settings), clock));
+    return publisher.make_deltas(warnings, [&](const library::WorkProgress& progress) {
+      display.show(progress.doing, progress.done_bytes, progress.total_bytes);
+    });
+  }();
+  if (!made) return output.fail(made.error());
+  for (const auto& warning : warnings) output.note("segue: " + warning);
+  const auto exit = warnings.empty() ? ExitCode::done : ExitCode::failed;
+  const std::string text = fmt::format(
+      "{} {}{}", counted(*made, "delta"), context.arguments.dry_run ? "would be made" : "made",
+      warnings.empty() ? "" : "; not all that are missing: " + warnings.front());
+  return output.finish(Json{{"done", true},
+                            {"exit", static_cast<int>(exit)},
+                            {"text", text},
+                            {"made", *made},
+                            {"warnings", warnings}});
+}
+
 ExitCode pin_releases(const Context& context) {
   Output& output = context.output;
   const LibraryOptions& options = context.arguments.library;
@@ -267,6 +360,14 @@ ExitCode renew_metadata(const Context& context) {
                  publisher_settings(context.arguments.library, "renew"));
     SEGUE_ASSIGN(Publisher publisher, Publisher::open(std::move(settings), clock));
     SEGUE_TRY(publisher.renew(context.arguments.dry_run));
+    if (!context.arguments.dry_run) {
+      // What somebody who was killed has left. That it fails is no reason not to be renewed.
+      std::vector<std::string> warnings;
+      if (auto made = publisher.make_deltas(warnings); !made) {
+        warnings.push_back(made.error().to_string());
+      }
+      for (const auto& warning : warnings) output.note("segue: " + warning);
+    }
     return publisher.repository().timestamp().expires;
   }();
   if (!renewed) return output.fail(renewed.error());

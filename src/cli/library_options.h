@@ -22,6 +22,7 @@ struct LibraryOptions {
   std::vector<std::string> signers;  // ROLE=FILE
   std::string passphrase_file;
   std::uint32_t deltas = 3;
+  bool background_deltas = false;
   bool delegate = false;
   std::uint32_t threads = 0;
   std::string plans;  // the directory of plans that may forbid publishing; empty: none

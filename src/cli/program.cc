@@ -78,6 +78,8 @@ ExitCode dispatch(const Context& context, const Services& services) {
       return show_releases(context);
     case Command::diff_releases:
       return diff_releases(context);
+    case Command::make_deltas:
+      return make_deltas(context);
     case Command::collect_garbage:
       return collect_garbage(context);
     case Command::pin_releases:

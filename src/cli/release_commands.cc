@@ -53,7 +53,8 @@ Json json_of(const Release& release, const Pins& pins) {
           {"published", tuf::to_string(release.published)},
           {"commit", release.commit},
           {"pins", pins_on(pins, release)},
-          {"deltas", deltas}};
+          {"deltas", deltas},
+          {"pending", release.pending ? Json(release.pending->from) : Json::array()}};
 }
 
 std::string line_of(const Release& release, const Pins& pins) {
@@ -62,6 +63,9 @@ std::string line_of(const Release& release, const Pins& pins) {
                                  bytes_text(release.bytes), counted(release.files, "file"));
   for (const auto& delta : release.deltas) {
     line += fmt::format("  from {} {}", delta.from, bytes_text(delta.object.length));
+  }
+  if (release.pending) {
+    line += fmt::format("  {} to come", counted(release.pending->from.size(), "delta"));
   }
   if (!release.commit.empty()) line += fmt::format("  commit {}", release.commit.substr(0, 12));
   for (const auto& pin : pins_on(pins, release)) line += fmt::format("  pinned by {}", pin);

@@ -40,6 +40,10 @@ void add_stage(Arguments& arguments, const AddCommand& add) {
                   "What becomes of files that do not change: hardlink (default; a reflink where "
                   "there are any), reflink (else a copy), copy")
       ->check(CLI::IsMember({"hardlink", "reflink", "copy"}));
+  app->add_option("--delta-wait-s", options.delta_wait_s,
+                  "How long to wait, at most, for a delta that is being made; then chunks (900)")
+      ->check(CLI::Range(0, 86'400))
+      ->type_name("N");
   app->add_option("--max-bytes-per-s", options.max_bytes_per_s, "Not faster than this")
       ->type_name("N");
   app->add_option("--go-live-at", options.go_live_at,

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // segue stage, go-live, verify.
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <climits>
-#include <filesystem>
 
 #include "cli/commands.h"
 #include "cli/publisher_settings.h"
@@ -169,6 +169,7 @@ ExitCode stage_release(const Context& context) {
                                 .max_bytes_per_second = options.max_bytes_per_s,
                                 .go_live_at = {},
                                 .host = {},
+                                .delta_wait = std::chrono::seconds(options.delta_wait_s),
                                 .dry_run = context.arguments.dry_run,
                                 .progress = {}};
   if (!options.root.empty()) {
@@ -179,6 +180,10 @@ ExitCode stage_release(const Context& context) {
   const os::SystemClock clock;
   if (auto set = tell_relays(options, clock, request); !set) return output.fail(set.error());
   WorkDisplay display(output, clock);
+  request.pause = [](base::Duration length) {
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(length).count();
+    static_cast<void>(::poll(nullptr, 0, static_cast<int>(ms)));
+  };
   request.progress = [&](const staging::StageProgress& progress) {
     display.show(std::string(progress.doing), progress.bytes_done, progress.bytes);
   };

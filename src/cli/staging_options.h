@@ -21,6 +21,7 @@ struct StagingOptions {
   std::string check = "changed";      // or all, none
   std::uint64_t max_bytes_per_s = 0;  // 0: as fast as it goes
   std::uint32_t wait_s = 30;
+  std::uint32_t delta_wait_s = 900;
   bool undo = false;
   bool quick = false;
 };

@@ -98,7 +98,9 @@ Result<void> ObjectStore::flush() {
 }
 
 void ObjectStore::abandon() {
-  for (const auto& [sha256, length] : waiting_) (void)disk_.remove(incoming(sha256.hex()));
+  if (const auto left = list_folder(incoming(""))) {
+    for (const auto& name : *left) (void)disk_.remove(incoming(name));
+  }
   waiting_.clear();
   waiting_bytes_ = 0;
 }

@@ -32,7 +32,7 @@ class ObjectStore {
   // durably, with flush(), or before that: at most kMaxWaitingBytes or kMaxWaitingObjects wait.
   base::Result<ObjectRef> add(delta::ByteView bytes);
   base::Result<void> flush();
-  // Throws away what waits, so that a disk that is full has its room again.
+  // Throws away all that is not in place, so that a disk that is full has its room again.
   void abandon();
   // What add() wrote in this object's life; nothing that was there.
   [[nodiscard]] std::uint64_t added_bytes() const { return added_bytes_; }

@@ -69,20 +69,6 @@ Result<tuf::Repository> open_repository(const Publisher::Settings& settings) {
   return repository;
 }
 
-// Those of the library, and those that are kept elsewhere.
-Result<std::vector<plan::Plan>> plans_for(const tuf::Repository& repository,
-                                          const Publisher::Settings& settings) {
-  std::vector<plan::Plan> plans;
-  if (repository.role(kPlansRole) != nullptr) {
-    SEGUE_ASSIGN(const Disk disk, Disk::open(settings.directory));
-    SEGUE_ASSIGN(plans, plans_of(repository, ObjectStore(disk)));
-  }
-  if (!settings.more_plans) return plans;
-  SEGUE_ASSIGN(const auto more, settings.more_plans());
-  plans.insert(plans.end(), more.begin(), more.end());
-  return plans;
-}
-
 tuf::Time seconds_of(const os::Clock& clock) {
   return std::chrono::floor<std::chrono::seconds>(clock.realtime_now());
 }
@@ -98,7 +84,9 @@ Result<tuf::Repository> announced(const tuf::Repository& repository,
   SEGUE_ASSIGN(tuf::Targets* const role, next.edit(request.component));
   // Hosts read the role at every update: only what somebody is going to fetch keeps its deltas.
   for (auto& [path, target] : role->targets) {
-    if (!wanted.contains(path) && target.custom.is_object()) target.custom.erase("deltas");
+    if (wanted.contains(path) || !target.custom.is_object()) continue;
+    target.custom.erase("deltas");
+    target.custom.erase("pending");
   }
   role->targets[target_path(release.component, release.version)] = to_target(release);
   return next;
@@ -175,7 +163,7 @@ std::string Publisher::incoming() const {
 
 Result<std::optional<Release>> Publisher::check(const PublishRequest& request,
                                                 const Digest& root) const {
-  SEGUE_ASSIGN(const auto plans, plans_for(repository_, settings_));
+  SEGUE_ASSIGN(const auto plans, all_plans());
   return check_release(repository_, settings_, now(), plans, request, root);
 }
 
@@ -218,6 +206,7 @@ Result<PublishReport> Publisher::publish_whole(const PublishRequest& request,
   if (there) {
     report.release = *there;
     report.was_there = true;
+    finish(request, report, progress);
     return report;
   }
   if (sums.bytes > kMaxReleaseBytes) {
@@ -236,7 +225,7 @@ Result<PublishReport> Publisher::publish_whole(const PublishRequest& request,
   SEGUE_ASSIGN(release.contents, objects_.add(pack_contents(contents)));
   SEGUE_TRY(objects_.flush());
   SEGUE_TRY(chunk_cache_.save());
-  SEGUE_TRY(add_deltas(request, contents, report, progress));
+  find_deltas(request, release);
 
   if (progress) progress({"signing", 0, 0});
   const auto components = components_of(repository_);
@@ -252,24 +241,40 @@ Result<PublishReport> Publisher::publish_whole(const PublishRequest& request,
   SEGUE_ASSIGN(std::set<std::string> wanted, pinned_targets(settings_.directory));
   wanted.merge(planned_targets(plans));
   SEGUE_ASSIGN(tuf::Repository next, announced(repository_, settings_, request, release, wanted));
-  SEGUE_ASSIGN(report.metadata_bytes,
-               write_metadata(std::move(next), signers_for(settings_.signers, request.component)));
-  report.added_bytes = objects_.added_bytes();
-  report.added_objects = objects_.added_objects();
+  SEGUE_TRY(write_metadata(std::move(next), signers_for(settings_.signers, request.component)));
+  finish(request, report, progress);
   return report;
 }
 
-Result<std::uint64_t> Publisher::write_metadata(tuf::Repository next, const tuf::Signers& signers) {
+void Publisher::finish(const PublishRequest& request, PublishReport& report,
+                       const WorkSink& progress) {
+  if (!request.deltas_later) {
+    const auto made =
+        make_deltas_of(request.component, report.warnings, report.computed_deltas, progress);
+    if (!made) {
+      report.warnings.push_back(fmt::format(
+          "it is published, but not all of its deltas are: {}; `segue deltas` makes them",
+          made.error().to_string()));
+    }
+    const auto components = components_of(repository_);
+    report.release = *components.at(request.component).find_version(request.version);
+  }
+  report.metadata_bytes = metadata_bytes_;
+  report.added_bytes = objects_.added_bytes();
+  report.added_objects = objects_.added_objects();
+}
+
+Result<void> Publisher::write_metadata(tuf::Repository next, const tuf::Signers& signers) {
   SEGUE_ASSIGN(const auto files, next.publish(signers, now(), settings_.lifetimes));
   SEGUE_TRY(metadata_.write(*disk_, files));
   repository_ = std::move(next);
-  std::uint64_t bytes = 0;
+  metadata_bytes_ = 0;
   for (const auto& file : files) {
     const auto name = parse_metadata_name(file.name);
     const bool every_time = name && name->role != tuf::kRoot && name->role != tuf::kTargets;
-    if (every_time) bytes += file.bytes.size();
+    if (every_time) metadata_bytes_ += file.bytes.size();
   }
-  return bytes;
+  return {};
 }
 
 Result<void> Publisher::renew(bool dry_run) {

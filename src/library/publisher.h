@@ -37,7 +37,8 @@ struct PublishRequest {
   std::string version;
   std::string commit;  // empty: not said
   ReleaseKind kind = ReleaseKind::tree;
-  std::size_t deltas = 3;  // from so many of the releases before it; at most kMaxDeltas
+  std::size_t deltas = 3;     // from so many of the releases before it; at most kMaxDeltas
+  bool deltas_later = false;  // leaves them to make_deltas()
   // The component's role gets the keys that sign for it now, in place of those it has.
   bool delegate_anew = false;
 };
@@ -110,16 +111,24 @@ class Publisher {
 
   // The plan that keeps this version from being published now, if one does; nothing for a version
   // that is there. Takes no lock, reads no tree; the library may be missing still.
-  static base::Result<std::optional<plan::PublishingFreeze>> freeze_of(
-      const Settings& settings, const os::Clock& clock, const std::string& component,
-      const std::string& version);
+  static base::Result<std::optional<plan::PublishingFreeze>> freeze_of(const Settings& settings,
+                                                                       const os::Clock& clock,
+                                                                       const std::string& component,
+                                                                       const std::string& version);
 
-  // Stores the tree, computes the deltas, signs. On an error, and when it is killed, the library is
-  // as it was, or (unknown_outcome) as it shall be. aborted names a file that is not what
-  // `manifest` says. Memory besides the deltas': the manifests, and 64 MiB.
+  // Stores the tree and announces the release, then computes its deltas and announces those. On an
+  // error, and when it is killed before it is announced, the library is as it was, or
+  // (unknown_outcome) as it shall be. aborted names a file that is not what `manifest` says. What
+  // goes wrong with the deltas is a warning: the release is there, and make_deltas() goes on.
+  // Memory besides the deltas': the manifests, and 64 MiB.
   base::Result<PublishReport> publish(const PublishRequest& request,
                                       const delta::Manifest& manifest, FileSource& files,
                                       const WorkSink& progress = {});
+
+  // Makes and announces what publish() has left of the deltas, of every component whose keys are at
+  // hand; `warnings` say what is missing still, and why. How many were made.
+  base::Result<std::uint64_t> make_deltas(std::vector<std::string>& warnings,
+                                          const WorkSink& progress = {});
 
   // A new timestamp, and new versions of those roles whose signers are at hand and that have passed
   // half their lifetime. failed_precondition names a role that lacks signers.
@@ -159,17 +168,29 @@ class Publisher {
   base::Result<PublishReport> publish_whole(const PublishRequest& request,
                                             const delta::Manifest& manifest, FileSource& files,
                                             const WorkSink& progress);
+  // The deltas, after the release was announced.
+  void finish(const PublishRequest& request, PublishReport& report, const WorkSink& progress);
   base::Result<std::vector<Chunk>> store_chunks(const delta::Manifest& manifest, FileSource& files,
                                                 const WorkSink& progress, PublishReport& report);
-  base::Result<void> add_deltas(const PublishRequest& request, const Contents& contents,
-                                PublishReport& report, const WorkSink& progress);
+  // The deltas that are known, and which are to be made.
+  void find_deltas(const PublishRequest& request, Release& release) const;
+  base::Result<void> make_deltas_of(const std::string& component,
+                                    std::vector<std::string>& warnings, std::uint64_t& made,
+                                    const WorkSink& progress);
+  base::Result<void> finish_deltas(const Release& release, std::vector<std::string>& warnings,
+                                   std::uint64_t& made, const WorkSink& progress);
+  base::Result<void> store_deltas(std::vector<Delta>& deltas, Release& release,
+                                  std::vector<std::string>& warnings, std::uint64_t& made);
   base::Result<void> compute_deltas(std::vector<Delta>& deltas, const Contents& contents,
                                     const WorkSink& progress);
 
   base::Result<std::optional<Release>> check(const PublishRequest& request,
                                              const delta::Digest& root) const;
-  base::Result<std::uint64_t> write_metadata(tuf::Repository next, const tuf::Signers& signers);
+  base::Result<void> write_metadata(tuf::Repository next, const tuf::Signers& signers);
 
+  // Those of the library, and those that are kept elsewhere.
+  static base::Result<std::vector<plan::Plan>> plans_for(const tuf::Repository& repository,
+                                                         const Settings& settings);
   [[nodiscard]] base::Result<std::vector<plan::Plan>> all_plans() const;
   // What those plans name or have named last at a site, and what the deltas to it come from.
   [[nodiscard]] std::set<std::string> planned_targets(const std::vector<plan::Plan>& plans) const;
@@ -188,6 +209,7 @@ class Publisher {
   ObjectStore objects_;
   ChunkCache chunk_cache_;
   DeltaCache delta_cache_;
+  std::uint64_t metadata_bytes_ = 0;  // of what was written last: what a host reads
 };
 
 }  // namespace segue::library

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <mutex>
 
+#include "library/delegation.h"
 #include "library/pair.h"
 #include "library/parallel.h"
 #include "library/publisher.h"
@@ -17,6 +19,9 @@ using base::fail;
 using base::Result;
 
 namespace {
+
+// Who waits for a delta and it does not come takes chunks after so long.
+constexpr std::chrono::seconds kMadeWithin = std::chrono::minutes(15);
 
 // The newest releases with trees of their own, newest first.
 std::vector<Release> bases_of(const ReleaseList& list, const Release& release, std::size_t count) {
@@ -59,24 +64,58 @@ class SharedProgress {
 
 }  // namespace
 
-Result<void> Publisher::add_deltas(const PublishRequest& request, const Contents& contents,
-                                   PublishReport& report, const WorkSink& progress) {
-  Release& release = report.release;
+void Publisher::find_deltas(const PublishRequest& request, Release& release) const {
   const auto components = components_of(repository_);
   const auto found = components.find(release.component);
-  if (found == components.end()) return {};
+  if (found == components.end()) return;
+  PendingDeltas pending{.until = now() + kMadeWithin};
+  for (const Release& base : bases_of(found->second, release, request.deltas)) {
+    const auto known = delta_cache_.find(base.root, release.root);
+    if (known && objects_.is_whole(known->delta)) {
+      release.deltas.push_back({base.version, known->delta});
+    } else {
+      pending.from.push_back(base.version);
+    }
+  }
+  if (!pending.from.empty()) release.pending = std::move(pending);
+}
+
+// The release stands in the metadata, and its deltas are the only thing that changes.
+Result<void> Publisher::finish_deltas(const Release& release, std::vector<std::string>& warnings,
+                                      std::uint64_t& made, const WorkSink& progress) {
+  const auto components = components_of(repository_);
+  const ReleaseList& list = components.at(release.component);
   std::vector<Delta> deltas;
-  for (Release& base : bases_of(found->second, release, request.deltas)) {
+  for (const auto& version : release.pending->from) {
+    const Release* base = list.find_version(version);
+    if (base == nullptr) continue;  // retired meanwhile
     Delta delta;
-    delta.base = std::move(base);
-    const auto known = delta_cache_.find(delta.base.root, release.root);
+    delta.base = *base;
+    const auto known = delta_cache_.find(base->root, release.root);
     if (known && objects_.is_whole(known->delta)) delta.report = *known;
     deltas.push_back(std::move(delta));
   }
+  SEGUE_ASSIGN(const Contents contents, read_contents(objects_, release));
   SEGUE_TRY(compute_deltas(deltas, contents, progress));
+  Release finished = release;
+  SEGUE_TRY(store_deltas(deltas, finished, warnings, made));
+  finished.pending.reset();
+  std::ranges::stable_sort(finished.deltas, std::greater<>(), [&](const ReleaseDelta& delta) {
+    const Release* base = list.find_version(delta.from);
+    return base == nullptr ? tuf::Time() : base->published;
+  });
+  if (progress) progress({"signing", 0, 0});
+  tuf::Repository next = repository_;
+  SEGUE_ASSIGN(tuf::Targets* const role, next.edit(release.component));
+  role->targets[target_path(release.component, release.version)] = to_target(finished);
+  return write_metadata(std::move(next), signers_for(settings_.signers, release.component));
+}
+
+Result<void> Publisher::store_deltas(std::vector<Delta>& deltas, Release& release,
+                                     std::vector<std::string>& warnings, std::uint64_t& made) {
   for (Delta& delta : deltas) {
     if (delta.error) {
-      report.warnings.push_back(
+      warnings.push_back(
           fmt::format("no delta from {}: {}", delta.base.version, delta.error->message()));
       continue;
     }
@@ -85,9 +124,41 @@ Result<void> Publisher::add_deltas(const PublishRequest& request, const Contents
       delta::Bytes().swap(delta.bytes);
       SEGUE_TRY(objects_.flush());
       SEGUE_TRY(delta_cache_.add(delta.base.root, release.root, delta.report));
-      ++report.computed_deltas;
+      ++made;
     }
     release.deltas.push_back({delta.base.version, delta.report.delta});
+  }
+  return {};
+}
+
+Result<std::uint64_t> Publisher::make_deltas(std::vector<std::string>& warnings,
+                                             const WorkSink& progress) {
+  std::uint64_t made = 0;
+  for (const auto& [component, list] : components_of(repository_)) {
+    SEGUE_TRY(make_deltas_of(component, warnings, made, progress));
+  }
+  return made;
+}
+
+Result<void> Publisher::make_deltas_of(const std::string& component,
+                                       std::vector<std::string>& warnings, std::uint64_t& made,
+                                       const WorkSink& progress) {
+  const auto components = components_of(repository_);
+  for (const Release& release : components.at(component).releases) {
+    if (!release.pending) continue;
+    // Whether the keys suffice, before minutes of work.
+    tuf::Repository rehearsed = repository_;
+    SEGUE_TRY(rehearsed.edit(component));
+    const auto signers = signers_for(settings_.signers, component);
+    if (auto can_sign = rehearsed.publish(signers, now(), settings_.lifetimes); !can_sign) {
+      warnings.push_back(fmt::format("{} lacks deltas: {}", target_path(component, release.version),
+                                     can_sign.error().message()));
+      continue;
+    }
+    if (auto finished = finish_deltas(release, warnings, made, progress); !finished) {
+      objects_.abandon();
+      return finished;
+    }
   }
   return {};
 }
@@ -115,7 +186,7 @@ Result<void> Publisher::compute_deltas(std::vector<Delta>& deltas, const Content
     }();
     if (!made) delta.error = made.error();
   });
-  // What the base lacks costs only that delta; a disk that is full or fails costs the release.
+  // What the base lacks costs only that delta; a disk that is full or fails costs all of them.
   for (const Delta* delta : missing) {
     if (!delta->error) continue;
     const ErrorCode code = delta->error->code();

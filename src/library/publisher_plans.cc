@@ -30,12 +30,21 @@ Result<PlanTarget> find_plan(const tuf::Repository& repository, const std::strin
 
 }  // namespace
 
-Result<std::vector<Plan>> Publisher::all_plans() const {
-  SEGUE_ASSIGN(std::vector<Plan> plans, plans_of(repository_, objects_));
-  if (!settings_.more_plans) return plans;
-  SEGUE_ASSIGN(const std::vector<Plan> more, settings_.more_plans());
+Result<std::vector<Plan>> Publisher::plans_for(const tuf::Repository& repository,
+                                               const Settings& settings) {
+  std::vector<Plan> plans;
+  if (repository.role(kPlansRole) != nullptr) {
+    SEGUE_ASSIGN(const Disk disk, Disk::open(settings.directory));
+    SEGUE_ASSIGN(plans, plans_of(repository, ObjectStore(disk)));
+  }
+  if (!settings.more_plans) return plans;
+  SEGUE_ASSIGN(const std::vector<Plan> more, settings.more_plans());
   plans.insert(plans.end(), more.begin(), more.end());
   return plans;
+}
+
+Result<std::vector<Plan>> Publisher::all_plans() const {
+  return plans_for(repository_, settings_);
 }
 
 // A release that is fetched later is fetched as a delta from those that hosts have by now, and an

@@ -181,6 +181,76 @@ TEST(Publisher, computes_no_delta_twice) {
   EXPECT_EQ(fourth->release.deltas[0].object, second->release.deltas[0].object);
 }
 
+const Release* find_release(const Library& library, const std::string& version) {
+  static std::map<std::string, ReleaseList> components;
+  components = library.components();
+  return components.at("chat").find_version(version);
+}
+
+TEST(Publisher, announces_a_release_before_its_deltas_and_says_which_will_come) {
+  TestLibrary library;
+  for (unsigned i = 1; i <= 2; ++i) {
+    ASSERT_TRUE(library.publish(fmt::format("{}.0", i), test_release(i)));
+  }
+  // The metadata with the release is written first, that with its deltas last.
+  std::vector<std::optional<PendingDeltas>> pending;
+  std::vector<std::size_t> deltas;
+  const auto third = library.publish(
+      "3.0", test_release(3),
+      [&](const char* change, const std::string& path, Disk::Moment moment) -> base::Result<void> {
+        const bool announced = std::string(change) == "rename" && moment == Disk::Moment::after &&
+                               path.ends_with("/timestamp.json");
+        if (!announced) return {};
+        const auto opened = Library::open(library.path());
+        EXPECT_TRUE(opened);
+        pending.push_back(find_release(*opened, "3.0")->pending);
+        deltas.push_back(find_release(*opened, "3.0")->deltas.size());
+        return {};
+      });
+  ASSERT_TRUE(third) << third.error().to_string();
+  EXPECT_THAT(deltas, testing::ElementsAre(0U, 2U));
+  ASSERT_TRUE(pending[0]);
+  EXPECT_THAT(pending[0]->from, testing::ElementsAre("2.0", "1.0"));
+  EXPECT_GT(pending[0]->until, third->release.published);
+  EXPECT_FALSE(pending[1]);
+  EXPECT_EQ(third->release.deltas.size(), 2U);
+  expect_sound(library.path());
+}
+
+TEST(Publisher, makes_later_what_it_left_of_the_deltas) {
+  TestLibrary library;
+  ASSERT_TRUE(library.publish("1.0", test_release(1)));
+  const auto second = library.publish("2.0", test_release(2), {}, true);
+  ASSERT_TRUE(second);
+  EXPECT_TRUE(second->release.pending && second->release.deltas.empty());
+  std::vector<std::string> warnings;
+  {
+    tuf::Signers all = std::exchange(library.signers, {});
+    library.signers["timestamp"] = all["timestamp"];
+    const auto keyless = library.open()->make_deltas(warnings);
+    EXPECT_EQ(keyless, 0U);
+    ASSERT_EQ(warnings.size(), 1U);
+    EXPECT_THAT(warnings[0], HasSubstr("chat/2.0 lacks deltas"));
+    library.signers = all;
+  }
+  warnings.clear();
+  EXPECT_EQ(library.open()->make_deltas(warnings), 1U);
+  EXPECT_TRUE(warnings.empty());
+  EXPECT_EQ(patched(library.path(), "1.0", "2.0"), test_release(2));
+  EXPECT_EQ(library.open()->make_deltas(warnings), 0U);
+}
+
+TEST(Publisher, published_again_makes_the_deltas_that_are_missing) {
+  TestLibrary library;
+  ASSERT_TRUE(library.publish("1.0", test_release(1)));
+  ASSERT_TRUE(library.publish("2.0", test_release(2), {}, true));
+  const auto again = library.publish("2.0", test_release(2));
+  ASSERT_TRUE(again);
+  EXPECT_TRUE(again->was_there);
+  EXPECT_EQ(again->release.deltas.size(), 1U);
+  EXPECT_FALSE(again->release.pending);
+}
+
 TEST(Publisher, goes_without_a_delta_whose_base_is_damaged) {
   TestLibrary library;
   const auto first = library.publish("1.0", test_release(1));
@@ -246,14 +316,14 @@ TEST(Publisher, never_signs_two_files_of_one_version) {
     return os::read_file(library.path() + "/metadata/" + name, 1 << 20);
   };
   const auto timestamp = read("timestamp.json");
-  ASSERT_TRUE(library.publish("2.0", test_release(2)));
+  ASSERT_TRUE(library.publish("2.0", test_release(2), {}, true));
   const auto role = read("2.chat.json");
   const auto snapshot = read("2.snapshot.json");
   ASSERT_TRUE(timestamp && role && snapshot);
   std::ofstream(library.path() + "/metadata/timestamp.json") << *timestamp;
   EXPECT_EQ(library.versions(), std::vector<std::string>{"1.0"});
 
-  ASSERT_TRUE(library.publish("3.0", test_release(3)));
+  ASSERT_TRUE(library.publish("3.0", test_release(3), {}, true));
   EXPECT_EQ(library.versions(), (std::vector<std::string>{"1.0", "3.0"}));
   EXPECT_EQ(library.open()->repository().snapshot().version, 3U);
   EXPECT_EQ(library.open()->repository().snapshot().meta.at("chat").version, 3U);

@@ -65,6 +65,22 @@ Result<void> parse_deltas(tuf::Fields& fields, Release& release) {
   return {};
 }
 
+Result<void> parse_pending(tuf::Fields& fields, Release& release) {
+  tuf::Json json = fields.take_if_any("pending");
+  if (json.is_null()) return {};
+  SEGUE_ASSIGN(auto inner, tuf::Fields::of(std::move(json), "what is pending of " + fields.what()));
+  PendingDeltas pending;
+  SEGUE_ASSIGN(const std::string until, inner.string("until"));
+  SEGUE_ASSIGN(pending.until, tuf::parse_time(until));
+  SEGUE_ASSIGN(pending.from, inner.strings("from"));
+  if (pending.from.size() > kMaxDeltas) {
+    return fail(ErrorCode::data_loss, "{} names more than {} versions", inner.what(), kMaxDeltas);
+  }
+  for (const auto& version : pending.from) SEGUE_TRY(check_version(version));
+  release.pending = std::move(pending);
+  return {};
+}
+
 Result<void> parse_commit(tuf::Fields& fields, Release& release) {
   const tuf::Json commit = fields.take_if_any("commit");
   if (commit.is_null()) return {};
@@ -95,6 +111,7 @@ Result<void> parse_custom(tuf::Fields fields, Release& release) {
   SEGUE_ASSIGN(release.published, tuf::parse_time(published));
   SEGUE_TRY(parse_commit(fields, release));
   SEGUE_TRY(parse_deltas(fields, release));
+  SEGUE_TRY(parse_pending(fields, release));
   release.extra = std::move(fields).rest();
   return {};
 }
@@ -163,6 +180,10 @@ tuf::TargetFile to_target(const Release& release) {
     custom["deltas"].push_back({{"from", delta.from},
                                 {"length", delta.object.length},
                                 {"sha256", delta.object.sha256.hex()}});
+  }
+  if (release.pending) {
+    custom["pending"] = {{"until", tuf::to_string(release.pending->until)},
+                         {"from", release.pending->from}};
   }
   tuf::TargetFile target;
   target.length = release.contents.length;

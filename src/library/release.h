@@ -43,6 +43,14 @@ struct ReleaseDelta {
   friend bool operator==(const ReleaseDelta&, const ReleaseDelta&) = default;
 };
 
+// Deltas that are being made since the release was announced. A host that has one of those trees
+// waits for the delta rather than fetch chunks.
+struct PendingDeltas {
+  tuf::Time until{};              // and no longer
+  std::vector<std::string> from;  // versions of the same component
+  friend bool operator==(const PendingDeltas&, const PendingDeltas&) = default;
+};
+
 enum class ReleaseKind : std::uint8_t {
   tree,   // the tree as it is
   image,  // a container image, stored as a tree
@@ -60,6 +68,7 @@ struct Release {
   tuf::Time published{};
   std::string commit;  // empty: not said
   std::vector<ReleaseDelta> deltas;
+  std::optional<PendingDeltas> pending;
   tuf::Json extra = tuf::Json::object();  // what this version does not know, kept as it is
   friend bool operator==(const Release&, const Release&) = default;
 };

@@ -39,6 +39,7 @@ TEST(Release, is_read_as_it_was_written) {
   image.kind = ReleaseKind::image;
   image.commit = "";
   image.deltas.clear();
+  image.pending = PendingDeltas{*tuf::parse_time("2026-11-21T15:15:00Z"), {"1.1.0", "1.0.0"}};
   EXPECT_EQ(parse_release("chat/1.2.0", to_target(image)), image);
 }
 
@@ -103,7 +104,13 @@ TEST(Release, with_anything_missing_or_wrong_is_refused_by_name) {
       {"deltas", {empty}},
       {"deltas", {upper}},
       {"deltas", {5}},
-      {"deltas", std::vector<tuf::Json>(kMaxDeltas + 1, a_delta)}};
+      {"deltas", std::vector<tuf::Json>(kMaxDeltas + 1, a_delta)},
+      {"pending", true},
+      {"pending", {{"until", "soon"}, {"from", {"1.0"}}}},
+      {"pending", {{"until", "2026-11-21T15:00:00Z"}, {"from", {"../1.0"}}}},
+      {"pending",
+       {{"until", "2026-11-21T15:00:00Z"},
+        {"from", std::vector<std::string>(kMaxDeltas + 1, "1.0")}}}};
   for (const auto& [name, value] : wrong) {
     const auto refused = parse_release("chat/1.2.0", changed(name, value));
     ASSERT_FALSE(refused) << name << ' ' << value;

@@ -91,7 +91,7 @@ class TestLibrary {
   }
 
   base::Result<PublishReport> publish(const std::string& version, const TestFiles& files,
-                                      Disk::Watch watch = {}) {
+                                      Disk::Watch watch = {}, bool deltas_later = false) {
     SEGUE_ASSIGN(Publisher publisher, open(std::move(watch)));
     clock.advance(std::chrono::seconds(10));
     delta::MemoryTree tree = delta::MemoryTree::of_files(files);
@@ -100,6 +100,7 @@ class TestLibrary {
     request.component = "chat";
     request.version = version;
     request.commit = commit;
+    request.deltas_later = deltas_later;
     return publisher.publish(request, tree.manifest(), source);
   }
 

@@ -23,6 +23,7 @@ using base::Result;
 using library::Release;
 
 constexpr base::Duration kMetadataTotal = std::chrono::seconds(60);
+constexpr base::Duration kDeltaPause = std::chrono::seconds(5);
 
 // What is to be tried instead when it is this that went wrong, and not the line or the disk.
 bool is_of_the_delta(const base::Error& error) {
@@ -80,6 +81,7 @@ class Stager {
     if (report_.way == Way::present && report_.tree.number != 0) return std::move(report_);
     SEGUE_TRY(look_at_live());
     if (request_.dry_run) return rehearse();
+    SEGUE_TRY(await_delta());
     SEGUE_ASSIGN(const bool done, try_deltas());
     if (!done) SEGUE_TRY(take_chunks());
     report_.fetched_bytes = downloads_.fetched_bytes();
@@ -234,6 +236,29 @@ class Stager {
       if (auto base = base_of(tree)) return *std::move(base);
     }
     return std::nullopt;
+  }
+
+  // Whether there will be a delta from a tree of this place, where there is none so far.
+  [[nodiscard]] bool is_delta_coming() const {
+    if (!release_.pending || release_.pending->until <= clock_.realtime_now()) return false;
+    if (!candidates().empty()) return false;
+    return std::ranges::any_of(release_.pending->from, [&](const std::string& version) {
+      const Release* base = list_.find_version(version);
+      return base != nullptr && std::ranges::any_of(place_.trees(), [&](const PlacedTree& tree) {
+               return tree.record.root == base->root;
+             });
+    });
+  }
+
+  // A release is announced before its deltas, and chunks are many times as long.
+  Result<void> await_delta() {
+    const auto until = clock_.monotonic_now() + request_.delta_wait;
+    while (request_.pause && is_delta_coming() && clock_.monotonic_now() < until) {
+      begin("waiting for the delta", 0);
+      request_.pause(kDeltaPause);
+      SEGUE_TRY(find_release());
+    }
+    return {};
   }
 
   // ---- The ways

@@ -160,6 +160,66 @@ TEST_F(Stage, goes_from_nothing_to_live_to_the_next_and_back) {
   EXPECT_EQ(place.trees().at(1).role, Role::previous);
 }
 
+// A release that was announced, and whose deltas are still being made.
+library::Release without_deltas(library::Release release, tuf::Time until) {
+  release.pending = library::PendingDeltas{until, {"1.0"}};
+  release.deltas.clear();
+  return release;
+}
+
+TEST_F(Stage, waits_for_a_delta_that_is_being_made) {
+  make_live("1.0");
+  const library::Release whole = published_.at("1.1");
+  library_.announce(without_deltas(whole, whole.published + std::chrono::hours(1)));
+  StageRequest asked = request("1.1");
+  asked.delta_wait = std::chrono::minutes(10);
+  int pauses = 0;
+  asked.pause = [&](base::Duration length) {
+    library_.clock.advance(length);
+    if (++pauses == 3) library_.announce(whole);
+  };
+  Place place = open();
+  const auto report = stage(place, asked, library_.clock);
+  ASSERT_TRUE(report) << report.error().to_string();
+  EXPECT_EQ(report->way, Way::delta);
+  EXPECT_EQ(pauses, 3);
+}
+
+TEST_F(Stage, waits_for_no_delta_for_ever_nor_for_one_that_would_not_do) {
+  make_live("1.0");
+  const library::Release whole = published_.at("1.1");
+  struct Case {
+    std::chrono::seconds until;
+    std::chrono::seconds wait;
+    const char* from;
+    int min_pauses;
+    int max_pauses;
+  };
+  for (const Case& each : {Case{std::chrono::hours(1), std::chrono::seconds(60), "1.0", 12, 12},
+                           Case{std::chrono::seconds(90), std::chrono::hours(1), "1.0", 1, 18},
+                           Case{std::chrono::hours(1), std::chrono::seconds(60), "0.9", 0, 0},
+                           Case{std::chrono::hours(1), std::chrono::seconds(0), "1.0", 0, 0}}) {
+    const auto now = std::chrono::floor<std::chrono::seconds>(library_.clock.realtime_now());
+    library::Release lacking = without_deltas(whole, now + each.until);
+    lacking.pending->from = {each.from};
+    library_.announce(lacking);
+    StageRequest asked = request("1.1");
+    asked.delta_wait = each.wait;
+    int pauses = 0;
+    asked.pause = [&](base::Duration length) {
+      library_.clock.advance(length);
+      ++pauses;
+    };
+    Place place = open();
+    const auto report = stage(place, asked, library_.clock);
+    ASSERT_TRUE(report) << report.error().to_string();
+    EXPECT_EQ(report->way, Way::chunks);
+    EXPECT_GE(pauses, each.min_pauses);
+    EXPECT_LE(pauses, each.max_pauses);
+    ASSERT_TRUE(place.remove(report->tree.number));
+  }
+}
+
 TEST_F(Stage, stores_what_does_not_change_once) {
   make_live("1.0");
   const StageReport report = staged("1.1");

@@ -8,9 +8,9 @@ import subprocess
 import time
 
 import pytest
-from library_tools import (DONE, REFUSED, UNKNOWN, USAGE, Publisher, fetch_release, get, nginx, running,
+from library_tools import (DONE, FAILED, REFUSED, UNKNOWN, USAGE, Publisher, fetch_release, get, nginx, running,
                            write_tree)
-from support import free_port
+from support import free_port, wait_until
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_an_ordinary_static_server_serves_it(here, tmp_path):
         here.done("tuf-client", "--metadata-dir", "host", "init", "1.root.json")
         said = here.done("tuf-client", "--metadata-dir", "host", "--metadata-url", f"{url}/metadata",
                          "refresh")
-        assert "snapshot 2" in said
+        assert "snapshot 3" in said  # the release, then its delta
 
 
 def test_the_server_gives_what_an_ordinary_one_gives(here, tmp_path):
@@ -107,6 +107,31 @@ def test_the_server_gives_what_an_ordinary_one_gives(here, tmp_path):
     assert taken.returncode == USAGE
     rehearsed = here.run("server", "--library", here.library, "--listen", "127.0.0.1:0", "--dry-run")
     assert rehearsed.returncode == DONE
+
+
+def test_deltas_may_be_made_in_the_background(here, tmp_path):
+    here.publish(write_tree(tmp_path / "v1", 1), "1.0")
+    said = here.publish(write_tree(tmp_path / "v2", 2), "2.0", "--background-deltas")
+    assert said["release"]["pending"] == ["1.0"] and "1 delta to come" in said["text"]
+    wait_until(lambda: not here.releases()["2.0"]["pending"], "the delta", 60)
+    assert [delta["from"] for delta in here.releases()["2.0"]["deltas"]] == ["1.0"]
+    assert here.ask("deltas", "--library", "library", *here.signing())["made"] == 0
+
+
+def test_what_a_killed_publisher_left_of_the_deltas_is_made_later(here, tmp_path):
+    here.publish(write_tree(tmp_path / "v1", 1), "1.0")
+    tree = write_tree(tmp_path / "v2", 2)
+    with subprocess.Popen([here.program, "publish", tree, "--library", "library", "--component", "chat",
+                           "--version", "2.0", *here.signing()], cwd=here.path, stdout=subprocess.DEVNULL) as killed:
+        wait_until(lambda: "2.0" in here.releases(), "the release", 60)
+        killed.kill()
+    # It may have been done by then, or not.
+    missing = here.ask("deltas", "--library", "library", "--dry-run")["made"]
+    assert missing == len(here.releases()["2.0"]["pending"])
+    keyless = here.run("deltas", "--library", "library", "--sign-with=timestamp=timestamp")
+    assert keyless.returncode == (FAILED if missing else DONE), keyless
+    here.done("renew", "--library", "library", *here.signing())
+    assert [delta["from"] for delta in here.releases()["2.0"]["deltas"]] == ["1.0"]
 
 
 def test_what_is_pinned_outlives_the_policy(here, tmp_path):
