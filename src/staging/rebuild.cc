@@ -40,23 +40,34 @@ SandboxRules rules_for(std::uint64_t bytes, std::uint64_t entries, const NewTree
 class CountingWriter final : public delta::TreeWriter {
  public:
   CountingWriter(delta::TreeWriter& writer, const MadeBytes& made) : writer_(writer), made_(made) {}
-  Result<void> begin(const delta::Manifest& target) override { return writer_.begin(target); }
+  Result<void> begin(const delta::Manifest& target) override {
+    return noted(writer_.begin(target));
+  }
   Result<void> reuse(std::size_t target, std::size_t base) override {
-    return writer_.reuse(target, base);
+    return noted(writer_.reuse(target, base));
   }
   Result<void> repeat(std::size_t target, std::size_t earlier) override {
-    return writer_.repeat(target, earlier);
+    return noted(writer_.repeat(target, earlier));
   }
-  Result<void> begin_file(std::size_t target) override { return writer_.begin_file(target); }
+  Result<void> begin_file(std::size_t target) override { return noted(writer_.begin_file(target)); }
   Result<void> write(ByteView bytes) override {
     made_(bytes.size());
-    return writer_.write(bytes);
+    return noted(writer_.write(bytes));
   }
   Result<void> end_file(std::size_t target, const delta::Digest& content) override {
-    return writer_.end_file(target, content);
+    return noted(writer_.end_file(target, content));
   }
 
+  // An error that came from the disk, and not from what was to be written.
+  [[nodiscard]] bool has_failed() const { return has_failed_; }
+
  private:
+  Result<void> noted(Result<void> result) {
+    if (!result) has_failed_ = true;
+    return result;
+  }
+
+  bool has_failed_ = false;
   delta::TreeWriter& writer_;
   const MadeBytes& made_;
 };
@@ -272,10 +283,15 @@ Result<delta::Manifest> rebuild_from_delta(const std::string& delta_file, const 
         SEGUE_ASSIGN(const auto builder,
                      tree::TreeBuilder::create(tree.directory, {.only_new_bytes = true}));
         CountingWriter writer(*builder, made);
-        SEGUE_ASSIGN(const delta::Manifest manifest,
-                     delta::apply_delta(object.bytes(), base.manifest, files, release.root,
-                                        {.max_target_bytes = release.bytes}, writer));
-        return write_file(tree.manifest_file, delta::encode(manifest));
+        auto manifest = delta::apply_delta(object.bytes(), base.manifest, files, release.root,
+                                           {.max_target_bytes = release.bytes}, writer);
+        if (manifest) return write_file(tree.manifest_file, delta::encode(*manifest));
+        // A bound that the delta would exceed, unlike a disk that is full: chunks need neither.
+        const auto& error = manifest.error();
+        if (error.code() == ErrorCode::resource_exhausted && !writer.has_failed()) {
+          return fail(ErrorCode::data_loss, "{}", error.message());
+        }
+        return fail(std::move(manifest).error());
       },
       on_made));
   SEGUE_ASSIGN(const std::string bytes,

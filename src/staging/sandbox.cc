@@ -180,7 +180,7 @@ Result<void> outcome_of(const Report& report, int status) {
   if (WIFSIGNALED(status)) {
     const int signal = WTERMSIG(status);
     if (signal == SIGXCPU || signal == SIGKILL) {
-      return fail(ErrorCode::resource_exhausted,
+      return fail(ErrorCode::aborted,
                   "rebuilding the tree took more time or memory than it may (signal {})", signal);
     }
     return fail(ErrorCode::internal, "rebuilding the tree {} (signal {})",

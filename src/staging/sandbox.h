@@ -28,8 +28,8 @@ using SandboxedWork = std::function<base::Result<void>(const MadeBytes& made)>;
 // this one, and has none of its descriptors. It may only read, map, write, and make files and
 // directories, where the rules say so (Landlock, from Linux 5.13 on; system calls by seccomp on
 // x86-64 and arm64); it has no network and starts nothing. data_loss: a mapped file could not be
-// read (SIGBUS). resource_exhausted: it reached a limit. internal: it did what it may not, or
-// crashed; then what it made is not to be trusted.
+// read (SIGBUS). aborted: it took more time or memory than it may. internal: it did what it may
+// not, or crashed; then what it made is not to be trusted.
 //
 // Not to be called while another thread of this process holds a lock that `work` takes.
 base::Result<void> run_sandboxed(const SandboxRules& rules, const SandboxedWork& work,

@@ -44,6 +44,16 @@ class Sandbox : public ::testing::Test {
   os::TempDirectory outside_;
 };
 
+TEST_F(Sandbox, says_that_a_limit_was_reached_otherwise_than_that_the_disk_is_full) {
+  SandboxRules tight = rules();
+  tight.max_cpu_s = 1;
+  const auto endless = run_sandboxed(tight, [](const MadeBytes&) -> Result<void> {
+    for (volatile std::uint64_t i = 0;;) i = i + 1;
+  });
+  ASSERT_FALSE(endless);
+  EXPECT_EQ(endless.error().code(), ErrorCode::aborted) << endless.error().to_string();
+}
+
 TEST_F(Sandbox, reads_and_writes_where_it_may) {
   ASSERT_TRUE(os::write_file_atomically(inside_.path("f"), "x"));
   std::uint64_t made = 0;

@@ -28,6 +28,7 @@ constexpr base::Duration kDeltaPause = std::chrono::seconds(5);
 // What is to be tried instead when it is this that went wrong, and not the line or the disk.
 bool is_of_the_delta(const base::Error& error) {
   switch (error.code()) {
+    case ErrorCode::aborted:
     case ErrorCode::data_loss:
     case ErrorCode::failed_precondition:
     case ErrorCode::internal:
