@@ -169,7 +169,7 @@ void PlaceAgent::execute(const plan::Stage& command) {
                          .env = parts_.environment,
                          .output = directory_ + "/staging.log",
                          .limit = kStagingLimit},
-      [this, plan = command.plan](const ChildRun::Result& result) { staging_ended(plan, result); });
+      [this, command](const ChildRun::Result& result) { staging_ended(command, result); });
   staging_->start();
 }
 
@@ -177,17 +177,18 @@ void PlaceAgent::execute(const plan::EndStaging& /*command*/) {
   staging_.reset();
 }
 
-void PlaceAgent::staging_ended(const std::string& plan, const ChildRun::Result& result) {
+void PlaceAgent::staging_ended(const plan::Stage& command, const ChildRun::Result& result) {
   const auto over = std::move(staging_);
+  const auto& [plan, version] = command;
   const std::string text = text_of(result);
   if (result.ended && result.exit_code == static_cast<int>(ExitCode::done)) {
     parts_.log.info("staging.done", {{"component", place_.component}, {"plan", plan}});
-    return give(plan::Staged{plan});
+    return give(plan::Staged{plan, version});
   }
   const bool refused = result.ended && result.exit_code == static_cast<int>(ExitCode::refused);
   parts_.log.warning("staging.failed",
                      {{"component", place_.component}, {"plan", plan}, {"why", text}});
-  give(plan::StagingFailed{plan, refused, text});
+  give(plan::StagingFailed{plan, version, refused, text});
 }
 
 // ---- Steps

@@ -71,7 +71,7 @@ class PlaceAgent {
   void execute(const plan::RunStep& command);
   void execute(const plan::Alarm& command);
   void execute(const plan::KeepReport& command);
-  void staging_ended(const std::string& plan, const ChildRun::Result& result);
+  void staging_ended(const plan::Stage& command, const ChildRun::Result& result);
   void run_command(const plan::RunStep& command, std::vector<std::string> argv);
   void step_ended(const plan::RunStep& command, plan::StepResult result, const std::string& text);
   void set_timer();

@@ -48,7 +48,8 @@ Progress* PlaceDecider::changeable_active() {
 void PlaceDecider::observe_clock(Now now) {
   const auto drift = (now.real - now_.real) - (now.monotonic - now_.monotonic);
   const bool stepped = clock_known_ && (drift > kClockStep || drift < -kClockStep);
-  if (stepped) settled_at_ = now.monotonic + kClockSettles;
+  if (stepped) settled_at_ = std::max(settled_at_, now.monotonic + kClockSettles);
+  if (!clock_known_) settled_at_ = base::MonotonicTime(kClockSettlesAfterBoot);
   now_ = now;
   clock_known_ = true;
 }
@@ -108,7 +109,10 @@ void PlaceDecider::accept(const Plan& plan) {
     }
     known = &state_.plans[plan.id];
   }
-  if (known->plan.version != plan.version) known->staged = false;
+  if (known->plan.version != plan.version) {
+    known->staged = false;
+    if (staging_ == plan.id) end_staging();  // of the version that is not wanted any more
+  }
   known->plan = for_one_site(plan, *site);
   if (known->planned != site->at) known->due = known->planned = site->at;
   const bool is_old = state_.newest_planned && site->at <= *state_.newest_planned &&
@@ -136,10 +140,11 @@ void PlaceDecider::forget_old(const std::vector<Plan>& present) {
 }
 
 void PlaceDecider::on(const Staged& event) {
+  Progress* progress = find(event.plan);
+  if (progress != nullptr && progress->plan.version != event.version) return;
   if (staging_ == event.plan) staging_.clear();
   retries_.erase(event.plan);
   estimates_.erase(event.plan);
-  Progress* progress = find(event.plan);
   if (progress == nullptr || progress->phase != Phase::waiting) return;
   progress->staged = true;
   progress->text.clear();
@@ -147,8 +152,9 @@ void PlaceDecider::on(const Staged& event) {
 }
 
 void PlaceDecider::on(const StagingFailed& event) {
-  if (staging_ == event.plan) staging_.clear();
   Progress* progress = find(event.plan);
+  if (progress != nullptr && progress->plan.version != event.version) return;
+  if (staging_ == event.plan) staging_.clear();
   if (progress == nullptr || progress->phase != Phase::waiting) return;
   Retry& retry = retries_[event.plan];
   base::Duration delay = kPoll;
@@ -257,9 +263,13 @@ void PlaceDecider::begin(Progress& chosen) {
              fmt::format("plan {} for a later time went live before it", chosen.plan.id));
     }
   }
-  if (!staging_.empty()) commands_.push_back(EndStaging{});
-  staging_.clear();
+  if (!staging_.empty()) end_staging();
   begin_step(chosen, settings_.stops ? Step::stop_old : Step::switch_over);
+}
+
+void PlaceDecider::end_staging() {
+  commands_.push_back(EndStaging{});
+  staging_.clear();
 }
 
 void PlaceDecider::start_staging() {
@@ -304,10 +314,7 @@ void PlaceDecider::finish(Progress& progress, Phase phase, std::string text) {
   progress.ended = instant();
   progress.text = std::move(text);
   progress.report_due = true;
-  if (staging_ == progress.plan.id) {
-    commands_.push_back(EndStaging{});
-    staging_.clear();
-  }
+  if (staging_ == progress.plan.id) end_staging();
   retries_.erase(progress.plan.id);
   estimates_.erase(progress.plan.id);
   commands_.push_back(KeepReport{progress.plan.id});

@@ -23,9 +23,11 @@ struct PlansRead {
 };
 struct Staged {
   std::string plan;
+  std::string version;
 };
 struct StagingFailed {
   std::string plan;
+  std::string version;
   bool refused = false;  // by what is there: no such version so far, or no line to it
   std::string text;
 };
@@ -75,7 +77,7 @@ using Commands = std::vector<Command>;
 
 struct Now {
   base::RealTime real{};
-  base::MonotonicTime monotonic{};
+  base::MonotonicTime monotonic{};  // since the host was started
 };
 
 class PlaceDecider {
@@ -94,6 +96,8 @@ class PlaceDecider {
   // Whoever sets a clock may correct it at once: nothing goes live before it has run on for so
   // long.
   static constexpr base::Duration kClockSettles = std::chrono::seconds(30);
+  // A host that has just been started may show any time until somebody has told it.
+  static constexpr base::Duration kClockSettlesAfterBoot = std::chrono::minutes(2);
   static constexpr base::Duration kClockStep = std::chrono::seconds(2);
   static constexpr base::Duration kPoll = std::chrono::seconds(60);
   static constexpr base::Duration kFirstRetry = std::chrono::seconds(5);
@@ -147,6 +151,7 @@ class PlaceDecider {
   void switched_back(Progress& progress);
   void finish(Progress& progress, Phase phase, std::string text);
   void start_staging();
+  void end_staging();
 
   Settings settings_;
   const Zones* zones_;

@@ -77,9 +77,9 @@ class GoLiveRun {
 
   void run() {
     const Plan plan = plan_for("p", "2", utc("2026-12-01T01:00:00Z"));
-    now_.real = utc("2026-12-01T01:00:00Z");
+    now_ = {utc("2026-12-01T01:00:00Z"), base::MonotonicTime(std::chrono::hours(1))};
     std::vector<Command> commands = decider_.handle(PlansRead{{plan}}, now_);
-    commands = decider_.handle(Staged{"p"}, now_);
+    commands = decider_.handle(Staged{"p", "2"}, now_);
     for (int i = 0; i < 30 && decider_.active() != nullptr; ++i) {
       const auto* step = step_in(commands);
       ASSERT_NE(step, nullptr);
@@ -185,7 +185,7 @@ TEST(DeciderModel,
 class HostLife {
  public:
   explicit HostLife(std::uint64_t seed) : random_(seed) {
-    now_.real = utc("2026-10-20T00:00:00Z");
+    now_ = {utc("2026-10-20T00:00:00Z"), base::MonotonicTime(std::chrono::hours(1))};
     for (int i = 0; i < 5; ++i) plans_.push_back(random_plan(i));
   }
 
@@ -285,11 +285,11 @@ class HostLife {
       const std::string plan = std::exchange(staging_, "");
       const std::string version = decider_->state().plans.at(plan).plan.version;
       if (!published_.contains(version)) {
-        give(StagingFailed{plan, true, "no such release"});
+        give(StagingFailed{plan, version, true, "no such release"});
       } else if (below(4) == 0) {
-        give(StagingFailed{plan, false, "line down"});
+        give(StagingFailed{plan, version, false, "line down"});
       } else {
-        give(Staged{plan});
+        give(Staged{plan, version});
       }
     }
   }
