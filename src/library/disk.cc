@@ -70,7 +70,12 @@ Result<void> Disk::watched(const char* name, const std::string& path, Change cha
 Result<void> Disk::make_directory(const std::string& path) const {
   return watched("mkdir", path, [&]() -> Result<void> {
     if (::mkdir(path.c_str(), kDirectoryMode) == 0) return let_others_in(path);
-    if (errno == EEXIST) return {};
+    // Whoever made it may have been killed before it let others in.
+    struct stat status{};
+    if (errno == EEXIST && ::stat(path.c_str(), &status) == 0) {
+      const bool is_open = (status.st_mode & kDirectoryMode) == kDirectoryMode;
+      return is_open || !S_ISDIR(status.st_mode) ? Result<void>() : let_others_in(path);
+    }
     return fail(errno_error(fmt::format("mkdir {}", path), errno));
   });
 }
