@@ -55,6 +55,22 @@ def test_a_bad_version_is_undone_and_the_old_one_serves(server_host):
     host.done("verify", host.place)
 
 
+def test_an_old_tree_that_was_edited_by_hand_is_put_back_as_it_was(server_host):
+    host = server_host
+    host.publish_server("bad")
+    with open(host.place / "live/version", "a", encoding="utf-8") as edited:
+        edited.write("# as the administrator wants it\n")
+    (host.place / "live/notes").write_text("mine")
+    before = (host.place / "live/version").read_text()
+    host.plan("bad")
+    host.start_classic_agent()
+    report = host.report("bad")
+    assert report["outcome"] == "undone", report
+    assert (host.place / "live/version").read_text() == before
+    assert (host.place / "live/notes").read_text() == "mine"
+    wait_until(lambda: host.served() is not None, "the old one serves")
+
+
 @pytest.mark.parametrize("version", ["2", "bad"])
 def test_killed_again_and_again_it_finishes_or_reverts(server_host, version):
     host = server_host
