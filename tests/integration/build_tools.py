@@ -112,7 +112,7 @@ class Builder:
         def ended():
             build = self.build_of(commit)
             return build if build and build["stage"] == "ended" else None
-        return support.wait_until(ended, f"a build of {commit}", 60)
+        return support.wait_until(ended, f"a build of {commit}", 180)
 
     def releases(self):
         return [json.loads(path.read_text()) for path in sorted(self.library.glob("chat/*.json"))]

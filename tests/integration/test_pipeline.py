@@ -144,14 +144,14 @@ def test_a_build_is_held_while_a_plan_goes_live_and_is_published_then(build_dir,
     program = builder.start()
     first = repository.commit()
     builder.run("notify", "chat")
-    program.wait_for_log("build.held")
+    program.wait_for_log("build.held", 120)
     second = repository.commit(program="exit 0 # second")
     builder.run("notify", "chat")
     held = builder.build_of(first)
     assert held["stage"] == "held" and "while plan soon goes live" in held["why"], held
     program.kill()
     program = builder.start()
-    wait_until(lambda: program.text().count("build.held") >= 2, "the build is held again")
+    wait_until(lambda: program.text().count("build.held") >= 2, "the build is held again", 120)
     assert library.releases() == {}
     library.run("plan", "cancel", "soon", "--state", plans)
     for commit in (first, second):
