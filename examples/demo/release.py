@@ -140,7 +140,7 @@ class Site:
         self.clients.start()
         self.agent = self.demo.spawn(
             f"agent-{self.name}", "agent", "--component", "echo", "--place", self.place, "--site", self.name,
-            "--library", self.demo.url, "--plans", self.demo.home / "plans",
+            "--library", self.demo.url, "--fetch-plans-s", "1",
             "--state", self.demo.home / f"agent-{self.name}",
             f"--stage-option=--max-bytes-per-s={LINE_BYTES_PER_S}", "--health-tcp", f"127.0.0.1:{self.port}",
             "--upgrade", f"{self.demo.segue.program} upgrade --probation-s 1 --budget-ms 300 {self.component} "
@@ -223,7 +223,7 @@ class Demo:
 
     def set_up(self):
         keys = ("root", "targets", "echo", "snapshot", "timestamp")
-        for key in keys:
+        for key in (*keys, "plans"):
             self.execute([self.segue.program, "key", "make", self.home / key])
         roles = [word for role in ("root", "targets", "snapshot", "timestamp")
                  for word in ("--add-key", f"{role}={self.home / role}.pub")]
@@ -290,11 +290,12 @@ class Demo:
         sent_before = self.bytes_sent()
 
         sites = [word for name, zone in SITES.items() for word in ("--site", f"{name}={zone}")]
-        plan = self.segue.call("plan", "create", "--json", "--state", self.home / "plans", "--component", "echo",
+        signers = [f"--sign-with={role}={self.home / role}" for role in ("plans", "targets", "snapshot", "timestamp")]
+        plan = self.segue.call("plan", "create", "--json", "--library", self.library, *signers, "--component", "echo",
                                "--version", "1.2", "--at", f"+{GO_LIVE_IN_S}s", "--publishing-freeze-s", "0",
                                "--staging-takes-s", "5", *sites)
         self.go_live_at = self.moment_of(plan)
-        self.note(f"a plan: 1.2 goes live at {self.go_live_at:%H:%M:%S} UTC; it is not built yet")
+        self.note(f"a plan, signed: 1.2 goes live at {self.go_live_at:%H:%M:%S} UTC; it is not built yet")
         program = self.home / "work/echo.py"
         program.write_text(program.read_text().replace('"""echo.py', '"""The second edition. echo.py', 1))
         self.note(f"commit {self.commit('A second edition')} is pushed")
