@@ -31,7 +31,7 @@ class Reader {
         {"state", "publish", "publisher", "queue", "keep", "limits", "listen", "repositories"}));
     Config config;
     SEGUE_TRY(read_path(root_, "state", config.state));
-    SEGUE_TRY(read_list(root_, "publish", config.publish));
+    SEGUE_TRY(read_publish(root_, config.publish));
     SEGUE_TRY(read_text(root_, "publisher", config.publisher));
     SEGUE_TRY(read_number(root_, "queue", 1, kMaxQueue, config.queue));
     SEGUE_TRY(read_number(root_, "keep", 1, kMaxKeep, config.keep));
@@ -85,7 +85,7 @@ class Reader {
       SEGUE_ASSIGN(repository.notes, yaml_.truth(node["notes"], "notes"));
     }
     SEGUE_TRY(read_path(node, "webhook_secret", repository.webhook_secret));
-    SEGUE_TRY(read_list(node, "publish", repository.publish));
+    SEGUE_TRY(read_publish(node, repository.publish));
     const YAML::Node status = node["status"];
     if (!status) return repository;
     SEGUE_TRY(yaml_.check_keys(status, prefix + "status.", {"url", "header", "secret"}));
@@ -98,6 +98,15 @@ class Reader {
     SEGUE_TRY(read_path(status, "header", repository.status_header));
     SEGUE_TRY(read_path(status, "secret", repository.status_secret));
     return repository;
+  }
+
+  Result<void> read_publish(const YAML::Node& map, std::vector<std::string>& options) {
+    SEGUE_TRY(read_list(map, "publish", options));
+    if (std::ranges::find(options, "--background-deltas") == options.end()) return {};
+    return fail(ErrorCode::invalid_argument,
+                "{}: the builder ends what a step leaves behind, also what would make the deltas: "
+                "publish without --background-deltas",
+                yaml_.at(map["publish"]));
   }
 
   Result<void> read_text(const YAML::Node& map, const char* key, std::string& place) {

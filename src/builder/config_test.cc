@@ -70,6 +70,8 @@ TEST(BuilderConfig, refuses_with_line_and_suggestion) {
   EXPECT_THAT(problem_of("repositories:\n  a/b: {url: /x}\n"), HasSubstr(":2:"));
   EXPECT_THAT(problem_of("repositories:\n  chat: {url: /x, status: {url: 'file:///x'}}\n"),
               HasSubstr("not an http(s) address"));
+  EXPECT_THAT(problem_of("publish: [--background-deltas]\nrepositories:\n  chat: {url: /x}\n"),
+              HasSubstr("without --background-deltas"));
   EXPECT_THAT(problem_of("queue: 0\nrepositories:\n  chat: {url: /x}\n"), HasSubstr("queue: '0'"));
 }
 

@@ -138,8 +138,8 @@ class Publisher {
   // names. data_loss, and nothing is removed: it cannot be told what is needed.
   base::Result<GcReport> gc(const GcPolicy& policy, const WorkSink& progress = {});
 
-  // already_exists: another has its id. resource_exhausted: there are kMaxLibraryPlans. Plans that
-  // were over long ago leave the library.
+  // already_exists: another has its id. resource_exhausted: there are kMaxLibraryPlans that are not
+  // over. Plans that were over long ago leave the library; where it is full, others that are over.
   base::Result<void> add_plan(const plan::Plan& plan, bool delegate_anew, bool dry_run = false);
   // failed_precondition: it is cancelled already. The plan as it is then.
   base::Result<plan::Plan> cancel_plan(const std::string& id,

@@ -2,6 +2,9 @@
 // Publisher: plans, which travel with the releases that they name.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "library/delegation.h"
 #include "library/publisher.h"
 #include "plan/plan_document.h"
@@ -26,6 +29,19 @@ Result<PlanTarget> find_plan(const tuf::Repository& repository, const std::strin
   }
   return fail(ErrorCode::not_found, "the library has no plan '{}'; see `segue plan list --library`",
               id.substr(0, 80));
+}
+
+// Those that have been over for long; where there is no room, also those that have been so longest.
+void forget_old_plans(std::vector<Plan> plans, plan::Instant now, tuf::Targets& role) {
+  std::ranges::sort(plans, {}, [](const Plan& plan) { return plan::over_from(plan); });
+  for (const Plan& plan : plans) {
+    const plan::Instant over = plan::over_from(plan);
+    const bool is_old = over + kKeptWhenOver <= now;
+    const bool is_over = over <= now;
+    if (is_old || (is_over && role.targets.size() >= kMaxLibraryPlans)) {
+      role.targets.erase(plan_target_path(plan.id));
+    }
+  }
 }
 
 }  // namespace
@@ -60,6 +76,8 @@ std::set<std::string> Publisher::planned_targets(const std::vector<Plan>& plans)
       const Release* release = list->second.find_version(version);
       if (release == nullptr) continue;
       for (const auto& delta : release->deltas) planned.insert(target_path(component, delta.from));
+      if (!release->pending) continue;
+      for (const auto& from : release->pending->from) planned.insert(target_path(component, from));
     }
   }
   return planned;
@@ -93,16 +111,11 @@ Result<void> Publisher::add_plan(const Plan& plan, bool delegate_anew, bool dry_
   SEGUE_TRY(delegate_if_new(next, std::string(kPlansRole), settings_.signers, delegate_anew));
   SEGUE_ASSIGN(const auto plans, plans_of(repository_, objects_));
   SEGUE_ASSIGN(tuf::Targets* const role, next.edit(kPlansRole));
-  for (const auto& known : plans) {
-    if (plan::over_from(known) + kKeptWhenOver > now()) continue;
-    role->targets.erase(plan_target_path(known.id));
-  }
+  forget_old_plans(plans, now(), *role);
   if (role->targets.size() >= kMaxLibraryPlans) {
     return fail(ErrorCode::resource_exhausted,
-                "the library has {} plans, and can have no more: they go {} days after they are "
-                "over",
-                role->targets.size(),
-                std::chrono::duration_cast<std::chrono::days>(kKeptWhenOver).count());
+                "the library has {} plans that are not over, and can have no more",
+                role->targets.size());
   }
   return put_plan(std::move(next), plan, dry_run);
 }

@@ -251,13 +251,24 @@ class Stager {
     });
   }
 
+  // Half of the time until it goes live is left to the chunks.
+  [[nodiscard]] base::Duration longest_wait() const {
+    if (!request_.go_live_at) return request_.delta_wait;
+    const auto left =
+        std::chrono::duration_cast<base::Duration>(*request_.go_live_at - clock_.realtime_now());
+    return std::min(request_.delta_wait, std::max(left / 2, base::Duration{}));
+  }
+
   // A release is announced before its deltas, and chunks are many times as long.
   Result<void> await_delta() {
-    const auto until = clock_.monotonic_now() + request_.delta_wait;
+    const auto until = clock_.monotonic_now() + longest_wait();
     while (request_.pause && is_delta_coming() && clock_.monotonic_now() < until) {
       begin("waiting for the delta", 0);
       request_.pause(kDeltaPause);
-      SEGUE_TRY(find_release());
+      const auto found = find_release();
+      const bool may_pass = found || found.error().code() == ErrorCode::unavailable ||
+                            found.error().code() == ErrorCode::deadline_exceeded;
+      if (!may_pass) return found;
     }
     return {};
   }

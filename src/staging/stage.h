@@ -42,7 +42,8 @@ struct StageRequest {
   // For relays, which let what goes live first have the line, and say how far a host is.
   std::optional<std::chrono::sys_seconds> go_live_at;
   std::string host;
-  // How long it waits, at most, for a delta that the library says is being made.
+  // How long it waits, at most, for a delta that the library says is being made; no longer than
+  // half of the time until `go_live_at`.
   base::Duration delta_wait{};
   bool dry_run = false;
   std::function<void(const StageProgress&)> progress;

@@ -220,6 +220,24 @@ TEST_F(Stage, waits_for_no_delta_for_ever_nor_for_one_that_would_not_do) {
   }
 }
 
+TEST_F(Stage, leaves_chunks_half_of_the_time_until_it_goes_live) {
+  make_live("1.0");
+  const library::Release whole = published_.at("1.1");
+  library_.announce(without_deltas(whole, whole.published + std::chrono::hours(1)));
+  StageRequest asked = request("1.1");
+  asked.delta_wait = std::chrono::minutes(10);
+  const auto begun = library_.clock.monotonic_now();
+  asked.go_live_at = std::chrono::floor<std::chrono::seconds>(library_.clock.realtime_now()) +
+                     std::chrono::minutes(5);
+  asked.pause = [&](base::Duration length) { library_.clock.advance(length); };
+  Place place = open();
+  const auto report = stage(place, asked, library_.clock);
+  ASSERT_TRUE(report) << report.error().to_string();
+  EXPECT_EQ(report->way, Way::chunks);
+  EXPECT_LE(library_.clock.monotonic_now() - begun, std::chrono::seconds(160));
+  EXPECT_GE(library_.clock.monotonic_now() - begun, std::chrono::seconds(140));
+}
+
 TEST_F(Stage, stores_what_does_not_change_once) {
   make_live("1.0");
   const StageReport report = staged("1.1");

@@ -147,8 +147,9 @@ def test_a_build_is_held_while_a_plan_goes_live_and_is_published_then(build_dir,
     program.wait_for_log("build.held", 120)
     second = repository.commit(program="exit 0 # second")
     builder.run("notify", "chat")
-    held = builder.build_of(first)
-    assert held["stage"] == "held" and "while plan soon goes live" in held["why"], held
+    held = wait_until(lambda: builder.build_of(first) if builder.build_of(first)["stage"] == "held" else None,
+                      "it is held: every 20 s it is tried for a moment", 120)
+    assert "while plan soon goes live" in held["why"], held
     program.kill()
     program = builder.start()
     wait_until(lambda: program.text().count("build.held") >= 2, "the build is held again", 120)
