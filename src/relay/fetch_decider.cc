@@ -26,7 +26,10 @@ FetchCommand FetchDecider::from(Source source) {
 
 FetchCommand FetchDecider::next(const SiteView& view, std::uint64_t held_bytes) {
   blamed_.reset();
-  if (held_bytes == 0) is_mixed_ = has_bytes_ = false;
+  if (held_bytes == 0) {
+    is_mixed_ = has_bytes_ = false;
+    giver_.reset();
+  }
   if (is_absent_) return GiveUp{true};
   if (wrong_count_ >= kMaxWrong) return GiveUp{false};
   if (!view.is_settled) return Wait{kUnsettled};
@@ -71,6 +74,7 @@ FetchCommand FetchDecider::on_ended(FetchEnd end, std::uint64_t got_bytes,
   if (got_bytes > 0) {
     if (has_bytes_) is_mixed_ = true;
     has_bytes_ = true;
+    giver_ = source;
   }
   switch (end) {
     case FetchEnd::whole:
@@ -112,7 +116,12 @@ FetchCommand FetchDecider::on_checked(bool is_right) {
   ++wrong_count_;
   // What several connections brought is nobody's fault, or anybody's: an honest relay passes on
   // bytes before it can know them to be right, but never the last of an object that is wrong.
-  if (!is_mixed_ && source_) blame(*source_);
+  // Who gave no byte, and only said that there are no more, did so rightly if it is the origin; a
+  // member may have cut short what another gave.
+  const std::optional<Source>& culprit = giver_ ? giver_ : source_;
+  const bool is_cut_short =
+      culprit != source_ && source_ && source_->kind != Source::Kind::origin;
+  if (!is_mixed_ && culprit && !is_cut_short) blame(*culprit);
   return StartAnew{};
 }
 

@@ -92,6 +92,7 @@ class FetchDecider {
   base::Duration pause(std::uint64_t got_bytes, base::MonotonicTime now);
 
   std::optional<Source> source_;  // that bytes are asked of
+  std::optional<Source> giver_;   // that the last bytes came from
   bool is_mixed_;                 // bytes are here that came by another connection
   bool has_bytes_ = false;        // … by one
   bool asked_members_ = false;

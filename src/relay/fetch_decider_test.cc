@@ -85,6 +85,30 @@ TEST(FetchDecider, wrong_bytes_of_several_connections_are_fetched_anew_without_b
   EXPECT_EQ(source_of(decider.next(kFollows, 0)), kLeader);
 }
 
+// It gives all bytes without saying that they are all; the origin then only says so.
+TEST(FetchDecider, wrong_bytes_of_a_member_are_not_the_fault_of_the_origin_that_adds_none) {
+  FetchDecider decider(0);
+  decider.next(kLeads, 0);
+  const Source liar{Source::Kind::kept_by_member, 2};
+  EXPECT_EQ(source_of(decider.on_kept({{2, 1'000}}, 0)), liar);
+  EXPECT_TRUE(is<Wait>(decider.on_ended(FetchEnd::broken, 1'000, kStart)));
+  EXPECT_EQ(source_of(decider.next(kLeads, 1'000)), kOrigin);
+  EXPECT_TRUE(is<Check>(decider.on_ended(FetchEnd::whole, 0, kStart)));
+  EXPECT_TRUE(is<StartAnew>(decider.on_checked(false)));
+  EXPECT_EQ(decider.blamed(), liar);
+  EXPECT_EQ(source_of(decider.next(kLeads, 0)), kOrigin);
+}
+
+TEST(FetchDecider, a_member_that_cuts_an_object_short_gets_nobody_else_blamed) {
+  FetchDecider decider(0);
+  decider.next(kAlone, 0);
+  decider.on_ended(FetchEnd::broken, 500, kStart);
+  EXPECT_EQ(source_of(decider.next(kFollows, 500)), kLeader);
+  decider.on_ended(FetchEnd::whole, 0, kStart);
+  EXPECT_TRUE(is<StartAnew>(decider.on_checked(false)));
+  EXPECT_EQ(decider.blamed(), std::nullopt);
+}
+
 TEST(FetchDecider, an_origin_with_other_bytes_is_not_asked_for_ever) {
   FetchDecider decider(0);
   decider.next(kAlone, 0);
@@ -194,7 +218,9 @@ TEST_P(Fetches, end_with_the_right_bytes_whatever_members_do) {
       }
       if (!is_honest && got > 0 && below(2) == 0) is_good = false;
       held += got;
-      command = decider.on_ended(held == kSize ? FetchEnd::whole : FetchEnd::broken, got, now);
+      // Who gives all of it may leave it open whether there is more.
+      const bool is_whole = held == kSize && (is_honest || below(2) == 0);
+      command = decider.on_ended(is_whole ? FetchEnd::whole : FetchEnd::broken, got, now);
     }
   }
   EXPECT_TRUE(is_good);

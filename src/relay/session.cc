@@ -124,11 +124,15 @@ void Session::answer_kept(const std::string& digest) {
   if (!held || (held->is_whole && !held->is_verified)) return refuse(Status::not_found);
   const auto& request = parser_->get();
   const bool is_head = request.method() == http::verb::head;
-  const auto range = fetch::parse_range(view_of(request[http::field::range]), held->bytes);
+  // The last byte of what was never compared is not passed on: whoever has all of it would have to
+  // blame us.
+  const std::uint64_t bytes = held->is_whole ? held->bytes : held->bytes - 1;
+  if (bytes == 0) return refuse(Status::not_found);
+  const auto range = fetch::parse_range(view_of(request[http::field::range]), bytes);
   if (range.kind == fetch::RangeAnswer::Kind::unsatisfiable) return refuse(Status::not_found);
   Header header = header_for(is_head ? Status::ok : Status::partial_content,
                              is_head ? 0 : range.range.byte_count);
-  header.set(kKeptField, std::to_string(held->bytes));
+  header.set(kKeptField, std::to_string(bytes));
   header.set(http::field::content_type, kBytes);
   if (!is_head) {
     header.set(http::field::content_range,
