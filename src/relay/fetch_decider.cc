@@ -110,6 +110,25 @@ FetchCommand FetchDecider::on_ended(FetchEnd end, std::uint64_t got_bytes,
   return GiveUp{false};
 }
 
+// Who leads never waits for another relay: of any relays that ask each other in turn, the one that
+// was asked last would have to lead, so that none of them waits for itself.
+bool FetchDecider::is_over(const SiteView& view, std::uint64_t got_bytes) const {
+  if (!source_ || !view.is_settled) return false;
+  const Source leader{Source::Kind::leader, view.leader};
+  switch (source_->kind) {
+    case Source::Kind::origin:
+      return !view.leads && !is_bad(leader) && wrong_count_ < kWrongOfMembers;
+    case Source::Kind::leader:
+      if (view.leads || std::ranges::find(view.others, source_->member) == view.others.end()) {
+        return true;
+      }
+      return view.leader != source_->member && got_bytes == 0;
+    case Source::Kind::kept_by_member:
+      return false;
+  }
+  return false;
+}
+
 FetchCommand FetchDecider::on_checked(bool is_right) {
   blamed_.reset();
   if (is_right) return Done{};

@@ -80,6 +80,8 @@ class FetchDecider {
   // Of the source that was named last; `got_bytes` came from it this time.
   FetchCommand on_ended(FetchEnd end, std::uint64_t got_bytes, base::MonotonicTime now);
   FetchCommand on_checked(bool is_right);
+  // Whether the source that was named last is to be left, now that the site is as `view` says.
+  [[nodiscard]] bool is_over(const SiteView& view, std::uint64_t got_bytes) const;
 
   // Who sent wrong bytes, alone, when on_checked() or on_ended() last said so; to be told and
   // distrusted. The origin, too.

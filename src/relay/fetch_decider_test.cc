@@ -167,6 +167,85 @@ TEST(FetchDecider, who_says_not_to_lead_is_asked_only_so_often) {
   EXPECT_TRUE(is<AskMembers>(decider.next(kFollows, 0)));
 }
 
+TEST(FetchDecider, who_leads_waits_for_no_other_relay_however_much_it_gave) {
+  FetchDecider decider(0);
+  decider.next(kFollows, 0);
+  EXPECT_FALSE(decider.is_over(kFollows, 0));
+  EXPECT_TRUE(decider.is_over(kLeads, 0));
+  EXPECT_TRUE(decider.is_over(kLeads, 500));
+  SiteView led_by_2 = kFollows;
+  led_by_2.leader = 2;
+  EXPECT_TRUE(decider.is_over(led_by_2, 0));
+  EXPECT_FALSE(decider.is_over(led_by_2, 500)) << "what it has, it goes on giving";
+  SiteView without_1 = led_by_2;
+  without_1.others = {2};
+  EXPECT_TRUE(decider.is_over(without_1, 500));
+}
+
+TEST(FetchDecider, who_leads_no_more_leaves_the_line_unless_it_passed_the_leader_by) {
+  FetchDecider decider(0);
+  decider.next(kAlone, 0);
+  EXPECT_TRUE(decider.is_over(kFollows, 500));
+  FetchDecider passing(0);
+  passing.next(kFollows, 0);
+  passing.on_ended(FetchEnd::withheld, 0, kStart);
+  passing.next(kFollows, 0);
+  EXPECT_EQ(source_of(passing.on_kept({}, 0)), kOrigin);
+  EXPECT_FALSE(passing.is_over(kFollows, 500));
+}
+
+// Relays whose views of the site change one by one, and differ: whom each of them asks for the
+// object, in turn, always ends at the line.
+class Chains : public testing::TestWithParam<unsigned> {};
+
+TEST_P(Chains, of_relays_that_ask_each_other_end_at_the_line) {
+  constexpr std::size_t kRelays = 4;
+  std::mt19937 generator(GetParam());
+  const auto below = [&](std::uint64_t bound) { return generator() % bound; };
+  struct Relay {
+    FetchDecider decider{0};
+    SiteView view;
+    std::optional<std::size_t> asks;
+    std::uint64_t got = 0;
+  };
+  std::vector<Relay> relays(kRelays);
+  for (std::size_t self = 0; self < kRelays; ++self) {
+    for (std::size_t other = 0; other < kRelays; ++other) {
+      if (other != self) relays[self].view.others.push_back(other);
+    }
+  }
+  for (int step = 0; step < 200; ++step) {
+    const std::size_t self = below(kRelays);
+    Relay& relay = relays[self];
+    relay.view.leader = below(kRelays);
+    relay.view.leads = relay.view.leader == self;
+    if (relay.decider.is_over(relay.view, relay.got)) relay.asks.reset();
+    if (relay.asks) {
+      relay.got += below(2);
+    } else {
+      relay.got = 0;
+      auto command = relay.decider.next(relay.view, 0);
+      if (is<AskMembers>(command)) command = relay.decider.on_kept({}, 0);
+      const auto source = source_of(command);
+      ASSERT_TRUE(source);
+      if (source->kind == Source::Kind::leader) {
+        if (relays[source->member].view.leads) {
+          relay.asks = source->member;
+        } else {  // it says so
+          relay.decider = FetchDecider(0);
+        }
+      }
+    }
+    std::optional<std::size_t> last = self;
+    for (std::size_t length = 0; last && relays[*last].asks; ++length) {
+      ASSERT_LT(length, kRelays) << "they wait for each other";
+      last = relays[*last].asks;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, Chains, testing::Range(1U, 101U));
+
 // Members that lie in every way, leaders that come and go, lines that break: as long as the origin
 // has the object and is honest, it arrives; nothing is asked more than a bounded number of times.
 class Fetches : public testing::TestWithParam<unsigned> {};

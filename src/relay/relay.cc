@@ -111,11 +111,16 @@ struct Relay::State {
             .state = [this] { return describe(); }};
   }
 
+  // Who is, keeps the lead: a line that breaks for a moment does not move it.
+  [[nodiscard]] bool is_busy() const {
+    return line.is_used() || transfers->are_soon_back_at_line();
+  }
+
   [[nodiscard]] RelayState describe() const {
     const SiteView view = site.view();
     RelayState state{.site = settings.site, .name = settings.name, .leader = site.leader_name()};
     state.leads = view.leads;
-    state.is_busy = line.is_used();
+    state.is_busy = is_busy();
     state.cache_bytes = cache->bytes();
     state.cache_max_bytes = cache->max_bytes();
     state.line = {.limit_bytes_per_second = line.rate(),
@@ -151,7 +156,7 @@ struct Relay::State {
     line.tick(seconds / (24 * 60 * 60));
     hosts.tick(clock.monotonic_now());
     transfers->tick();
-    site.tick(line.is_used());
+    site.tick(is_busy());
     timer.expires_after(kTick);
     timer.async_wait([this](const boost::system::error_code& problem) {
       if (!problem) tick();

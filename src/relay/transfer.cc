@@ -51,6 +51,10 @@ std::string Transfer::path() const {
   return fmt::format("/objects/{}/{}", digest_.substr(0, 2), digest_);
 }
 
+bool Transfer::is_soon_back_at_line() const {
+  return is_pausing_ && is_after_line_ && pause_ < FetchDecider::kMaxWait;
+}
+
 bool Transfer::is_from_line() const {
   return source_ && source_->kind == Source::Kind::origin;
 }
@@ -295,6 +299,7 @@ void Transfer::stop_source() {
 
 void Transfer::ended(FetchEnd end, const std::string& why) {
   const Source source = *source_;
+  is_after_line_ = is_from_line();
   if (end != FetchEnd::whole) {
     parts_.log.info(
         "transfer.interrupted",
@@ -307,6 +312,7 @@ void Transfer::ended(FetchEnd end, const std::string& why) {
 
 void Transfer::do_command(const Wait& command) {
   is_pausing_ = true;
+  pause_ = command.duration;
   timer_.expires_after(command.duration);
   timer_.async_wait(
       [weak = weak_from_this(), turn = ++turn_](const boost::system::error_code& problem) {
@@ -323,18 +329,7 @@ void Transfer::site_changed() {
     stop_source();
     return go_on();
   }
-  if (!source_) return;
-  const SiteView view = parts_.view();
-  if (!view.is_settled) return;
-  bool is_over = false;
-  if (source_->kind == Source::Kind::origin) {
-    is_over = !view.leads;
-  } else if (source_->kind == Source::Kind::leader) {
-    const bool is_there = std::ranges::find(view.others, source_->member) != view.others.end();
-    const bool leads_no_more = view.leads || view.leader != source_->member;
-    is_over = !is_there || (leads_no_more && got_bytes_ == 0);
-  }
-  if (!is_over) return;
+  if (!source_ || !decider_->is_over(parts_.view(), got_bytes_)) return;
   stop_source();
   source_.reset();
   go_on();

@@ -79,6 +79,8 @@ class Transfer : public std::enable_shared_from_this<Transfer> {
   [[nodiscard]] std::uint32_t generation() const { return generation_; }
   [[nodiscard]] const std::shared_ptr<os::UniqueFd>& file() const { return file_; }
   [[nodiscard]] const std::optional<Source>& source() const { return source_; }
+  // The line broke, and not so long ago that another may have one that is better.
+  [[nodiscard]] bool is_soon_back_at_line() const;
 
   // Those who wait are told, soon after something of the above has changed.
   using WaiterId = std::uint64_t;
@@ -142,6 +144,8 @@ class Transfer : public std::enable_shared_from_this<Transfer> {
   std::uint64_t got_bytes_ = 0;  // from the source, this time
   boost::asio::steady_timer timer_;
   bool is_pausing_ = false;
+  base::Duration pause_{};      // so long
+  bool is_after_line_ = false;  // the last source was the origin
   std::uint64_t turn_ = 0;  // what was begun before it changed is over
   std::vector<char> buffer_;
 

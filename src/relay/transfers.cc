@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "relay/transfers.h"
 
+#include <algorithm>
+
 namespace segue::relay {
 
 Transfers::Place Transfers::find(const std::string& digest, bool is_doubted) {
@@ -37,6 +39,11 @@ void Transfers::set_remote(const std::vector<const RelayState*>& states) {
     transfer->set_remote(found == wanted.end() ? GoLive() : found->second);
     transfer->refresh_priority();
   }
+}
+
+bool Transfers::are_soon_back_at_line() const {
+  return std::ranges::any_of(
+      transfers_, [](const auto& entry) { return entry.second->is_soon_back_at_line(); });
 }
 
 void Transfers::tick() {

@@ -36,6 +36,8 @@ class Transfers {
   void abandon_all();
 
   [[nodiscard]] std::vector<TransferState> states() const;
+  // One is about to take the line again that it just lost.
+  [[nodiscard]] bool are_soon_back_at_line() const;
 
  private:
   const TransferParts& parts_;
