@@ -101,7 +101,7 @@ Result<void> Cache::read_directory() {
     bytes_ += found.bytes;
     touch(found.digest, entry);
   }
-  make_room();
+  shrink_to(max_bytes_);
   return {};
 }
 
@@ -152,7 +152,7 @@ void Cache::grew(const std::string& digest, std::uint64_t bytes) {
   if (found == entries_.end()) return;
   found->second.bytes += bytes;
   bytes_ += bytes;
-  make_room();
+  shrink_to(max_bytes_);
 }
 
 Result<void> Cache::keep(const std::string& digest) {
@@ -194,8 +194,14 @@ void Cache::end_use(const std::string& digest) {
   if (found != entries_.end() && found->second.users > 0) --found->second.users;
 }
 
-void Cache::make_room() {
-  for (auto turn = turns_.begin(); bytes_ > max_bytes_ && turn != turns_.end();) {
+bool Cache::evict(std::uint64_t bytes) {
+  const std::uint64_t before = bytes_;
+  shrink_to(before - std::min(before, bytes));
+  return bytes_ < before;
+}
+
+void Cache::shrink_to(std::uint64_t bytes) {
+  for (auto turn = turns_.begin(); bytes_ > bytes && turn != turns_.end();) {
     const std::string digest = turn->second;
     ++turn;
     if (entries_.at(digest).users == 0) remove(digest);

@@ -44,6 +44,8 @@ class Cache {
   // The file may be wrong: it is to be read again before it counts.
   void doubt(const std::string& digest);
   void remove(const std::string& digest);
+  // The disk is full: so much of what is not in use goes, the oldest first. Whether anything did.
+  bool evict(std::uint64_t bytes);
 
   // What is in use does not go.
   void use(const std::string& digest);
@@ -69,7 +71,7 @@ class Cache {
   base::Result<void> read_directory();
   [[nodiscard]] std::string path_of(const std::string& digest, bool is_whole) const;
   void touch(const std::string& digest, Entry& entry);
-  void make_room();
+  void shrink_to(std::uint64_t bytes);
 
   std::string directory_;
   std::uint64_t max_bytes_;

@@ -89,5 +89,18 @@ TEST_F(CacheTest, what_was_not_asked_for_the_longest_goes_first_and_never_what_i
   EXPECT_EQ(cache->bytes(), 7U);
 }
 
+TEST_F(CacheTest, gives_up_what_is_not_in_use_when_the_disk_is_full) {
+  const auto cache = open();
+  add(*cache, cache->begin(kFirst).value(), kFirst, "123456");
+  ASSERT_TRUE(cache->keep(kFirst));
+  const auto held = cache->begin(kSecond).value();
+  cache->use(kSecond);
+  add(*cache, held, kSecond, "123456");
+  EXPECT_TRUE(cache->evict(3));
+  EXPECT_EQ(cache->size(), 1U);
+  EXPECT_FALSE(cache->evict(3)) << "the other is in use";
+  EXPECT_TRUE(cache->find(kSecond));
+}
+
 }  // namespace
 }  // namespace segue::relay

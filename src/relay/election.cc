@@ -30,8 +30,18 @@ bool Election::is_trusted(std::size_t member, base::MonotonicTime now) const {
 }
 
 std::optional<std::size_t> Election::leader(base::MonotonicTime now) const {
-  const auto may_lead = [&](std::size_t member) {
+  const auto is_able = [&](std::size_t member) {
+    return member == self_ ? is_able_ : members_[member].claim.is_able;
+  };
+  const auto is_there = [&](std::size_t member) {
     return is_alive(member, now) && is_trusted(member, now);
+  };
+  bool is_any_able = false;
+  for (std::size_t member = 0; member < members_.size(); ++member) {
+    is_any_able = is_any_able || (is_there(member) && is_able(member));
+  }
+  const auto may_lead = [&](std::size_t member) {
+    return is_there(member) && (is_able(member) || !is_any_able);
   };
   const bool is_early = now - began_ < kDeadAfter;
   std::optional<std::size_t> first;

@@ -16,6 +16,7 @@ namespace segue::relay {
 struct Claim {
   bool leads = false;
   bool is_busy = false;  // fetches over the line
+  bool is_able = true;   // can keep what it fetches
   friend bool operator==(const Claim&, const Claim&) = default;
 };
 
@@ -36,6 +37,8 @@ class Election {
   // It sent something that it may not send: for a while it does not lead, as far as we see.
   void distrust(std::size_t member, base::MonotonicTime now);
   void set_busy(bool is_busy) { is_busy_ = is_busy; }
+  // Who is not able leads only if nobody is.
+  void set_able(bool is_able) { is_able_ = is_able; }
 
   // Nothing: too early to tell, for no more than kDeadAfter after the start.
   [[nodiscard]] std::optional<std::size_t> leader(base::MonotonicTime now) const;
@@ -56,6 +59,7 @@ class Election {
   std::size_t self_;
   base::MonotonicTime began_;
   bool is_busy_ = false;
+  bool is_able_ = true;
   std::vector<Member> members_;
 };
 

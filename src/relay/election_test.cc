@@ -67,6 +67,19 @@ TEST(Election, of_two_that_lead_after_a_partition_the_first_goes_on) {
   EXPECT_EQ(second.leader(now), 0U);
 }
 
+TEST(Election, who_can_keep_nothing_leads_only_if_nobody_can) {
+  Election election(1, 3, kStart);
+  election.answered(0, {.leads = true, .is_busy = true, .is_able = false}, kStart);
+  election.answered(2, {}, kStart);
+  EXPECT_EQ(election.leader(kStart), 1U);
+  election.set_able(false);
+  EXPECT_EQ(election.leader(kStart), 2U);
+  election.answered(2, {.is_able = false}, kStart);
+  EXPECT_EQ(election.leader(kStart), 0U);
+  election.set_able(true);
+  EXPECT_EQ(election.leader(kStart), 1U);
+}
+
 TEST(Election, who_is_not_trusted_does_not_lead_for_a_while) {
   const auto now = kStart + seconds(60);
   Election election(1, 2, kStart);

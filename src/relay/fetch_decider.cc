@@ -39,6 +39,7 @@ FetchCommand FetchDecider::next(const SiteView& view, std::uint64_t held_bytes) 
   if (!view.leads) {
     was_leading_ = false;
     const Source leader{Source::Kind::leader, view.leader};
+    if (source_ != leader) nothing_count_ = 0;
     if (!is_bad(leader)) return from(leader);
   } else if (!was_leading_) {
     was_leading_ = true;
@@ -83,6 +84,12 @@ FetchCommand FetchDecider::on_ended(FetchEnd end, std::uint64_t got_bytes,
     case FetchEnd::broken:
       // A member that keeps only a part of it ends there: the rest is behind the line.
       if (source.kind == Source::Kind::kept_by_member) return Wait{base::Duration(0)};
+      // Its disk may be full, while there is room here.
+      nothing_count_ = got_bytes > 0 ? 0 : nothing_count_ + 1;
+      if (source.kind == Source::Kind::leader && nothing_count_ >= kMaxNothing) {
+        bad_members_.insert(source.member);
+        return Wait{base::Duration(0)};
+      }
       return Wait{pause(got_bytes, now)};
     case FetchEnd::no_range:
       if (source.kind == Source::Kind::kept_by_member) return Wait{base::Duration(0)};

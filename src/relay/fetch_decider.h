@@ -70,6 +70,9 @@ class FetchDecider {
   static constexpr int kMaxWrong = 4;        // whole objects with another digest,
   static constexpr int kWrongOfMembers = 2;  // … before only the origin is asked
   static constexpr int kMaxNotLeader = 20;   // then it is not asked again
+  // Answers of a leader without a byte, one after another, before it is passed by. A leader that
+  // died is known to be dead before that, and another asked.
+  static constexpr int kMaxNothing = 5;
   static constexpr base::Duration kUnsettled = std::chrono::milliseconds(100);
 
   // `held_bytes` are here already, from whom is not known.
@@ -102,6 +105,7 @@ class FetchDecider {
   int wrong_count_ = 0;
   int no_range_count_ = 0;
   int not_leader_count_ = 0;
+  int nothing_count_ = 0;
   std::set<std::size_t> bad_members_;
   bool is_origin_bad_ = false;
   bool is_absent_ = false;

@@ -158,6 +158,24 @@ TEST(FetchDecider, a_leader_that_gives_nothing_is_passed_by_and_what_is_here_sta
   EXPECT_TRUE(is<AskMembers>(decider.next(kFollows, 70)));
 }
 
+TEST(FetchDecider, a_leader_that_fails_again_and_again_is_passed_by_without_blame) {
+  FetchDecider decider(0);
+  for (int i = 0; i < 3 * FetchDecider::kMaxNothing; ++i) {  // slow, but it goes on
+    ASSERT_EQ(source_of(decider.next(kFollows, 0)), kLeader);
+    ASSERT_TRUE(is<Wait>(decider.on_ended(FetchEnd::broken, i % 2 == 0 ? 0 : 1, kStart)));
+  }
+  for (int i = 0; i < FetchDecider::kMaxNothing; ++i) {
+    ASSERT_EQ(source_of(decider.next(kFollows, 0)), kLeader) << i;
+    ASSERT_TRUE(is<Wait>(decider.on_ended(FetchEnd::broken, i == 0 ? 1 : 0, kStart)));
+    EXPECT_EQ(decider.blamed(), std::nullopt);
+  }
+  ASSERT_EQ(source_of(decider.next(kFollows, 0)), kLeader);
+  decider.on_ended(FetchEnd::broken, 0, kStart);
+  EXPECT_EQ(decider.blamed(), std::nullopt);
+  EXPECT_TRUE(is<AskMembers>(decider.next(kFollows, 0)));
+  EXPECT_EQ(source_of(decider.on_kept({{1, 500}}, 0)), kOrigin);
+}
+
 TEST(FetchDecider, who_says_not_to_lead_is_asked_only_so_often) {
   FetchDecider decider(0);
   for (int i = 0; i < FetchDecider::kMaxNotLeader; ++i) {

@@ -30,6 +30,8 @@ using base::Result;
 namespace {
 
 constexpr base::Duration kTick = std::chrono::seconds(1);
+// After its disk failed, a relay leads no more for so long.
+constexpr base::Duration kUnable = std::chrono::minutes(1);
 constexpr base::Duration kAcceptRetry = std::chrono::milliseconds(100);
 
 }  // namespace
@@ -80,7 +82,8 @@ struct Relay::State {
         .on_blamed =
             [this](const Source& source, const std::string& why) {
               if (source.kind != Source::Kind::origin) site.distrust(source.member, why);
-            }};
+            },
+        .on_cache_failed = [this] { failed_at = clock.monotonic_now(); }};
   }
 
   Metadata::Settings metadata_settings() {
@@ -116,11 +119,16 @@ struct Relay::State {
     return line.is_used() || transfers->are_soon_back_at_line();
   }
 
+  [[nodiscard]] bool is_able() const {
+    return !failed_at || clock.monotonic_now() - *failed_at >= kUnable;
+  }
+
   [[nodiscard]] RelayState describe() const {
     const SiteView view = site.view();
     RelayState state{.site = settings.site, .name = settings.name, .leader = site.leader_name()};
     state.leads = view.leads;
     state.is_busy = is_busy();
+    state.is_able = is_able();
     state.cache_bytes = cache->bytes();
     state.cache_max_bytes = cache->max_bytes();
     state.line = {.limit_bytes_per_second = line.rate(),
@@ -156,7 +164,7 @@ struct Relay::State {
     line.tick(seconds / (24 * 60 * 60));
     hosts.tick(clock.monotonic_now());
     transfers->tick();
-    site.tick(is_busy());
+    site.tick(is_busy(), is_able());
     timer.expires_after(kTick);
     timer.async_wait([this](const boost::system::error_code& problem) {
       if (!problem) tick();
@@ -223,6 +231,7 @@ struct Relay::State {
   std::unique_ptr<Cache> cache;
   ServedFigures figures;
   Hosts hosts;
+  std::optional<base::MonotonicTime> failed_at;  // the disk did
   bool is_closing = false;
   std::list<tcp::acceptor*> full;  // that wait until a connection ends
   std::unique_ptr<TransferParts> shared;

@@ -38,8 +38,9 @@ Site::~Site() {
   }
 }
 
-void Site::tick(bool is_busy) {
+void Site::tick(bool is_busy, bool is_able) {
   election_.set_busy(is_busy);
+  election_.set_able(is_able);
   for (std::size_t member = 0; member < peers_.size(); ++member) {
     if (member != self_ && !peers_[member].question) ask(member);
   }
@@ -97,7 +98,7 @@ void Site::arrived(std::size_t member) {
                                        {"url", settings_.members[member].url.authority()}});
     return;
   }
-  election_.answered(member, {state->leads, state->is_busy}, clock_.monotonic_now());
+  election_.answered(member, {state->leads, state->is_busy, state->is_able}, clock_.monotonic_now());
   peers_[member].state = *std::move(state);
   review();
   settings_.on_states();

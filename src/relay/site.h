@@ -34,7 +34,7 @@ class Site {
   Site& operator=(const Site&) = delete;
 
   // Each Election::kAskInterval.
-  void tick(bool is_busy);
+  void tick(bool is_busy, bool is_able);
   // From then on it is not believed for a while.
   void distrust(std::size_t member, const std::string& why);
 

@@ -179,6 +179,7 @@ std::string write_state(const RelayState& state) {
   JsonWriter json;
   json.begin_object().field("site", state.site).field("name", state.name);
   json.field("leader", state.leader).field("leads", state.leads).field("busy", state.is_busy);
+  json.field("able", state.is_able);
   json.field("cache_bytes", state.cache_bytes).field("cache_max_bytes", state.cache_max_bytes);
   json.key("line");
   put_line(json, state.line);
@@ -204,6 +205,7 @@ Result<RelayState> read_state(std::string_view text) {
                    .leader = text_of(json, "leader"),
                    .leads = truth_of(json, "leads", false),
                    .is_busy = truth_of(json, "busy", false),
+                   .is_able = truth_of(json, "able", true),
                    .cache_bytes = count_of(json, "cache_bytes").value_or(0),
                    .cache_max_bytes = count_of(json, "cache_max_bytes").value_or(0)};
   if (const Json* line = find(json, "line"); line != nullptr && line->is_object()) {

@@ -64,6 +64,7 @@ struct RelayState {
   std::string leader;  // empty: not known
   bool leads = false;
   bool is_busy = false;
+  bool is_able = true;  // its disk takes what comes
   std::uint64_t cache_bytes = 0;
   std::uint64_t cache_max_bytes = 0;
   LineState line;

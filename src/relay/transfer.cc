@@ -72,8 +72,7 @@ void Transfer::begin(std::optional<Cache::Held> held) {
   } else if (auto begun = parts_.cache.begin(digest_)) {
     file_ = begun->file;
   } else {
-    parts_.log.error("cache.failed", {{"object", digest_}, {"error", begun.error().to_string()}});
-    return finish(State::failed);
+    return fail_cache(begun.error().to_string());
   }
   parts_.cache.use(digest_);
   decider_.emplace(held_bytes_);
@@ -253,10 +252,8 @@ void Transfer::take(std::string_view bytes) {
     const ssize_t written = ::pwrite(file_->get(), bytes.data() + done, bytes.size() - done,
                                      static_cast<off_t>(held_bytes_ + done));
     if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) {
-      parts_.log.error("cache.failed", {{"object", digest_}, {"error", std::strerror(errno)}});
-      return finish(State::failed);
-    }
+    if (written < 0 && errno == ENOSPC && parts_.cache.evict(bytes.size())) continue;
+    if (written <= 0) return fail_cache(std::strerror(errno));
     done += static_cast<std::size_t>(written);
   }
   if (hashed_bytes_ == held_bytes_ && !is_hashing_) {
@@ -267,6 +264,12 @@ void Transfer::take(std::string_view bytes) {
   got_bytes_ += bytes.size();
   parts_.cache.grew(digest_, bytes.size());
   tell();
+}
+
+void Transfer::fail_cache(const std::string& why) {
+  parts_.log.error("cache.failed", {{"object", digest_}, {"error", why}});
+  parts_.on_cache_failed();
+  finish(State::failed);
 }
 
 void Transfer::look_at_leader() {
@@ -373,8 +376,7 @@ void Transfer::do_command(const StartAnew& /*command*/) {
   parts_.log.warning("transfer.anew", {{"object", digest_}, {"bytes", held_bytes_}});
   auto begun = parts_.cache.begin(digest_);
   if (!begun) {
-    parts_.log.error("cache.failed", {{"object", digest_}, {"error", begun.error().to_string()}});
-    return finish(State::failed);
+    return fail_cache(begun.error().to_string());
   }
   file_ = begun->file;
   held_bytes_ = hashed_bytes_ = 0;
@@ -394,8 +396,7 @@ void Transfer::do_command(const GiveUp& command) {
 
 void Transfer::do_command(const Done& /*command*/) {
   if (auto kept = parts_.cache.keep(digest_); !kept) {
-    parts_.log.error("cache.failed", {{"object", digest_}, {"error", kept.error().to_string()}});
-    return finish(State::failed);
+    return fail_cache(kept.error().to_string());
   }
   finish(State::done);
 }

@@ -38,6 +38,7 @@ struct TransferParts {
   std::function<bool(std::size_t member, const std::string& digest, std::uint64_t held_bytes)>
       is_working;
   std::function<void(const Source& source, const std::string& why)> on_blamed;
+  std::function<void()> on_cache_failed;
 };
 
 // Brings one object into the cache, from wherever it is; whoever waits for it reads its file as it
@@ -118,6 +119,7 @@ class Transfer : public std::enable_shared_from_this<Transfer> {
   void read_more();
   void read(std::uint64_t given);
   void take(std::string_view bytes);
+  void fail_cache(const std::string& why);
   void ended(FetchEnd end, const std::string& why);
   void look_at_leader();
   void stop_source();
