@@ -27,6 +27,7 @@ using base::Result;
 using os::UniqueFd;
 
 constexpr std::string_view kPart = ".part";
+constexpr const char* kNew = ".new";  // empty, for a moment
 constexpr std::size_t kDigestDigits = 64;
 constexpr mode_t kFileMode = 0600;
 
@@ -111,17 +112,24 @@ void Cache::touch(const std::string& digest, Entry& entry) {
   turns_[entry.turn] = digest;
 }
 
-std::optional<Cache::Held> Cache::find(const std::string& digest) {
+Result<Cache::Held> Cache::find(const std::string& digest) {
+  const auto nothing = [&digest] { return fail(ErrorCode::not_found, "there is no {}", digest); };
   const auto found = entries_.find(digest);
-  if (found == entries_.end()) return std::nullopt;
+  if (found == entries_.end()) return nothing();
   Entry& entry = found->second;
   const std::string path = path_of(digest, entry.is_whole);
   auto file = std::make_shared<UniqueFd>(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  const int problem = *file ? 0 : errno;
   struct stat status{};
-  if (!*file || ::fstat(file->get(), &status) != 0 || status.st_size == 0) {
-    // Somebody else did. Or nothing of it has come yet: then whoever fetches it keeps it.
+  const bool is_gone = problem == ENOENT || problem == ELOOP;
+  if (problem != 0 && !is_gone) return fail(base::errno_error("open " + path, problem));
+  if (!is_gone && ::fstat(file->get(), &status) != 0) {
+    return fail(base::errno_error("stat " + path, errno));
+  }
+  if (status.st_size == 0) {
+    // Somebody else removed it. Or nothing of it has come yet: then whoever fetches it keeps it.
     if (entry.users == 0) remove(digest);
-    return std::nullopt;
+    return nothing();
   }
   const auto size = static_cast<std::uint64_t>(status.st_size);
   if (size != entry.bytes) {
@@ -134,13 +142,17 @@ std::optional<Cache::Held> Cache::find(const std::string& digest) {
 }
 
 Result<Cache::Held> Cache::begin(const std::string& digest) {
+  const std::string path = path_of(digest, false);
+  const std::string new_path = path + kNew;
+  auto file = std::make_shared<UniqueFd>(
+      ::open(new_path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, kFileMode));
+  if (!*file) return fail(base::errno_error("open " + new_path, errno));
   const auto found = entries_.find(digest);
   const std::uint32_t users = found == entries_.end() ? 0 : found->second.users;
   remove(digest);
-  const std::string path = path_of(digest, false);
-  auto file = std::make_shared<UniqueFd>(
-      ::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, kFileMode));
-  if (!*file) return fail(base::errno_error("open " + path, errno));
+  if (std::rename(new_path.c_str(), path.c_str()) != 0) {
+    return fail(base::errno_error("rename " + new_path, errno));
+  }
   Entry& entry = entries_[digest];
   entry.users = users;
   touch(digest, entry);

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -33,9 +32,9 @@ class Cache {
   Cache(const Cache&) = delete;
   Cache& operator=(const Cache&) = delete;
 
-  // Nothing: there is not a byte of it.
-  std::optional<Held> find(const std::string& digest);
-  // An empty part, in place of whatever is there.
+  // not_found: there is not a byte of it. Otherwise it cannot be looked at now, and stays.
+  base::Result<Held> find(const std::string& digest);
+  // An empty part, in place of whatever is there; that stays if it fails.
   base::Result<Held> begin(const std::string& digest);
   // So many bytes were added to it.
   void grew(const std::string& digest, std::uint64_t bytes);

@@ -2,8 +2,10 @@
 #include "relay/cache.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include "os/process.h"
 #include "os/temp_directory.h"
 
 namespace segue::relay {
@@ -71,6 +73,21 @@ TEST_F(CacheTest, forgets_a_file_that_somebody_removed) {
   EXPECT_FALSE(cache->find(kFirst));
   EXPECT_EQ(cache->size(), 0U);
   EXPECT_EQ(cache->bytes(), 0U);
+}
+
+TEST_F(CacheTest, without_a_descriptor_to_look_with_loses_nothing) {
+  const auto cache = open();
+  add(*cache, cache->begin(kFirst).value(), kFirst, "whole");
+  ASSERT_TRUE(cache->keep(kFirst));
+  const auto before = os::resource_limit(0, RLIMIT_NOFILE).value();
+  ASSERT_TRUE(os::set_resource_limit(0, RLIMIT_NOFILE, {.soft = 0, .hard = before.hard}));
+  const auto looked = cache->find(kFirst);
+  const auto begun = cache->begin(kFirst);
+  ASSERT_TRUE(os::set_resource_limit(0, RLIMIT_NOFILE, before));
+  ASSERT_FALSE(looked);
+  EXPECT_NE(looked.error().code(), base::ErrorCode::not_found);
+  EXPECT_FALSE(begun);
+  EXPECT_TRUE(cache->find(kFirst)->is_whole);
 }
 
 TEST_F(CacheTest, what_was_not_asked_for_the_longest_goes_first_and_never_what_is_in_use) {

@@ -12,12 +12,17 @@ Transfers::Place Transfers::find(const std::string& digest, bool is_doubted) {
   }
   if (is_doubted) parts_.cache.doubt(digest);
   auto held = parts_.cache.find(digest);
-  if (held && held->is_whole && held->is_verified) return {.held = std::move(held)};
+  if (!held && held.error().code() != base::ErrorCode::not_found) {
+    parts_.log.error("cache.failed", {{"object", digest}, {"error", held.error().to_string()}});
+    parts_.on_cache_failed();
+    return {};
+  }
+  if (held && held->is_whole && held->is_verified) return {.held = *std::move(held)};
   if (found != transfers_.end()) transfers_.erase(found);
   if (transfers_.size() >= kMaxTransfers) return {};
   auto transfer = std::make_shared<Transfer>(parts_, digest, next_number_++);
   transfers_[digest] = transfer;
-  transfer->begin(std::move(held));
+  transfer->begin(held ? std::optional(*std::move(held)) : std::nullopt);
   return {.held = {}, .transfer = transfer};
 }
 

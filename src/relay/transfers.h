@@ -21,7 +21,8 @@ class Transfers {
   // `parts` outlives it.
   explicit Transfers(const TransferParts& parts) : parts_(parts) {}
 
-  // Where an object is: in the cache, or on its way. Neither: too many are.
+  // Where an object is: in the cache, or on its way. Neither: too many are, or the cache cannot be
+  // read now.
   struct Place {
     std::optional<Cache::Held> held;
     std::shared_ptr<Transfer> transfer;
