@@ -184,7 +184,8 @@ FetchEnd Transfer::judge(const UpstreamAnswer& answer, bool& has_body) {
     case 421:
       return FetchEnd::not_leader;
     default:
-      return answer.status >= 500 ? FetchEnd::broken : FetchEnd::wrong;
+      // What stands between us and the server may answer in its place, for a while.
+      return answer.status >= 300 ? FetchEnd::broken : FetchEnd::wrong;
   }
   if (!answer.body_bytes) return FetchEnd::wrong;
   const std::uint64_t max = parts_.max_object_bytes;
@@ -406,7 +407,8 @@ void Transfer::finish(State state) {
   source_.reset();
   state_ = state;
   parts_.cache.end_use(digest_);
-  if (state == State::absent) parts_.cache.remove(digest_);
+  // An origin that gave a part of it may have it again.
+  if (state == State::absent && held_bytes_ == 0) parts_.cache.remove(digest_);
   tell();
 }
 

@@ -220,6 +220,50 @@ class Liar:
         self.server.server_close()
 
 
+class FitfulOrigin:
+    """An origin of one object that answers its first requests as `answers` say: with a status, or by breaking
+    off after a third of the object; all others well."""
+
+    def __init__(self, body, answers):
+        self.first_bytes = []  # where each request began
+        self.sent = 0          # bytes of the object
+        origin, left = self, list(answers)
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):  # noqa: N802
+                first = int(self.headers.get("Range", "bytes=0-").split("=")[1].rstrip("-"))
+                origin.first_bytes.append(first)
+                how = left.pop(0) if left else None
+                if isinstance(how, int):
+                    self.send_response(how)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
+                piece = body[first:first + len(body) // 3] if how else body[first:]
+                self.send_response(206 if first else 200)
+                self.send_header("Content-Length", str(len(body) - first))
+                if first:
+                    self.send_header("Content-Range", f"bytes {first}-{len(body) - 1}/{len(body)}")
+                self.end_headers()
+                self.wfile.write(piece)
+                origin.sent += len(piece)
+                self.close_connection = how is not None
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
 def answer(handler, body, length=None):
     handler.send_response(200)
     handler.send_header("Content-Length", str(len(body) if length is None else length))

@@ -138,6 +138,17 @@ def test_a_line_that_breaks_is_taken_up_where_it_broke(make_site, line, objects)
     assert line.came < len(body) + 64 * KIB + HEADERS
 
 
+def test_an_origin_that_answers_otherwise_for_a_while_costs_nothing(make_site):
+    body = random.Random(9).randbytes(300 * KIB)
+    target = f"/objects/{hashlib.sha256(body).hexdigest()[:2]}/{hashlib.sha256(body).hexdigest()}"
+    origin = relay_tools.FitfulOrigin(body, ["break", 302, 401, 429, "break", 404])
+    site = make_site(origin.url, ["h1"]).start()
+    assert relay_tools.Asker(site.url("h1") + target).answer() != (200, body), "it is gone, for now"
+    assert relay_tools.get(site.url("h1") + target) == (200, body)
+    assert origin.first_bytes[-1] > 0 and origin.sent == len(body), "each byte came once"
+    origin.close()
+
+
 def test_a_damaged_cache_is_found_out_after_a_restart(make_site, line, objects, path):
     target, body = objects.add(100 * KIB)
     site = make_site(line.url, ["h1"]).start()
