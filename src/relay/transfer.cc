@@ -149,7 +149,8 @@ void Transfer::request() {
       .path = path(),
       .first_byte = held_bytes_,
       .fields = {{kRelayField, parts_.relay_field}}};
-  if (const GoLive at = go_live()) request.fields.emplace_back(kGoLiveField, std::to_string(*at));
+  const GoLive at = is_from_line() ? go_live() : own_go_live();
+  if (at) request.fields.emplace_back(kGoLiveField, std::to_string(*at));
   if (source_->kind == Source::Kind::leader) request.answer_limit = kLeaderStall;
   if (source_->kind == Source::Kind::kept_by_member) {
     request.fields.emplace_back(kOnlyKeptField, "1");
@@ -439,7 +440,11 @@ void Transfer::remove_waiter(WaiterId id) {
 }
 
 GoLive Transfer::go_live() const {
-  GoLive at = remote_;
+  return soonest(remote_, own_go_live());
+}
+
+GoLive Transfer::own_go_live() const {
+  GoLive at;
   for (const auto& [id, waiter] : waiters_) at = soonest(at, waiter.go_live);
   return at;
 }

@@ -91,6 +91,9 @@ class Transfer : public std::enable_shared_from_this<Transfer> {
   void set_remote(GoLive go_live) { remote_ = go_live; }
   [[nodiscard]] std::size_t waiter_count() const { return waiters_.size(); }
   [[nodiscard]] GoLive go_live() const;
+  // Of those who wait here, also through other relays. What is said to the site: relays that said
+  // what they heard of each other would never forget it.
+  [[nodiscard]] GoLive own_go_live() const;
   // Since when nobody waits; nothing: somebody does.
   [[nodiscard]] std::optional<base::MonotonicTime> unwanted_since() const {
     return unwanted_since_;

@@ -74,7 +74,7 @@ std::vector<TransferState> Transfers::states() const {
     if (transfer->state() != Transfer::State::under_way) continue;
     TransferState state{.object = digest, .bytes = transfer->held_bytes()};
     state.total_bytes = transfer->total_bytes();
-    state.go_live = transfer->go_live();
+    state.go_live = transfer->own_go_live();
     state.waiters = transfer->waiter_count();
     if (const auto& source = transfer->source()) {
       state.source =

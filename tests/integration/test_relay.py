@@ -4,6 +4,7 @@
 import hashlib
 import json
 import random
+import socket
 import subprocess
 import time
 
@@ -237,6 +238,34 @@ def test_what_goes_live_first_has_the_line_first(make_site, line, objects):
     line.allow(None)
     assert [asker.answer() for asker in askers] == [(200, body) for _, body in (first, second, urgent)]
     assert done.index(site.url("h1") + urgent[0]) < done.index(site.url("h1") + second[0])
+
+
+def test_what_nobody_waits_for_any_more_is_urgent_no_more(make_site, line, objects):
+    target, body = objects.add(300 * KIB)
+    site = make_site(line.url, ["h1", "h2"]).start()
+    site.wait_for_leader("h1")
+    line.allow(0)
+    patient = relay_tools.Asker(site.url("h2") + target)
+
+    def moments(name):
+        return [transfer["go_live"] for transfer in site.state(name)["transfers"]]
+    support.wait_until(lambda: moments("h1") == [None], "h2 asks h1")
+    with socket.create_connection(("127.0.0.1", site.ports["h1"])) as urgent:
+        urgent.sendall(f"GET {target} HTTP/1.1\r\nHost: h1\r\nSegue-Go-Live: 1900000000\r\n\r\n".encode())
+        support.wait_until(lambda: moments("h1") == [1_900_000_000], "it is urgent")
+        ages, heard = {"h1": 0, "h2": 0}, {"h1": 0, "h2": 0}
+
+        def has_come_round():
+            for name in heard:
+                other = next(one for one in site.state(name)["members"] if one["name"] != name)
+                age = other["seen_s_ago"] or 0
+                heard[name] += age < ages[name]
+                ages[name] = age
+            return min(heard.values()) > 3
+        support.wait_until(has_come_round, "each has heard the other, again and again")
+    support.wait_until(lambda: moments("h1") == [None] and moments("h2") == [None], "it is not urgent")
+    line.allow(None)
+    assert patient.answer() == (200, body)
 
 
 def test_the_line_is_not_used_faster_than_it_may_be(make_site, line, objects):
