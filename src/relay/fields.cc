@@ -19,11 +19,12 @@ std::string_view view_of(boost::beast::string_view text) {
   return {text.data(), text.size()};
 }
 
-bool is_printable(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
-}
-
 }  // namespace
+
+bool is_task(std::string_view text) {
+  return text.size() <= kMaxTaskBytes &&
+         std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
+}
 
 std::optional<std::uint64_t> parse_count(std::string_view text) {
   std::uint64_t number = 0;
@@ -67,7 +68,7 @@ Asker asker_of(const RequestHeader& request) {
   const std::string_view host = view_of(request[kHostField]);
   if (check_name("host", host)) asker.host = host;
   const std::string_view task = view_of(request[kTaskField]);
-  if (task.size() <= kMaxTaskBytes && is_printable(task)) asker.task = task;
+  if (is_task(task)) asker.task = task;
   asker.left_bytes = parse_count(view_of(request[kLeftField]));
   const std::string_view relay = view_of(request[kRelayField]);
   const std::size_t slash = relay.find('/');

@@ -28,6 +28,9 @@ inline constexpr std::size_t kMaxTaskBytes = 200;
 // Digits alone.
 std::optional<std::uint64_t> parse_count(std::string_view text);
 
+// What a host may say that it does.
+bool is_task(std::string_view text);
+
 struct ContentRange {
   std::optional<std::uint64_t> first_byte;  // nothing: bytes */TOTAL
   std::optional<std::uint64_t> total_bytes;

@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/json_writer.h"
+#include "relay/fields.h"
+#include "relay/source_url.h"
 
 namespace segue::relay {
 namespace {
@@ -151,10 +153,16 @@ TransferState read_transfer(const Json& json) {
           .waiters = static_cast<std::size_t>(count_of(json, "waiters").value_or(0))};
 }
 
+// What a member says of hosts is passed on: it may be no longer than what hosts say themselves.
 HostState read_host(const Json& json) {
-  return {.host = text_of(json, "host"),
-          .task = text_of(json, "task"),
-          .relay = text_of(json, "relay"),
+  const auto name_of = [&json](const char* key) {
+    std::string name = text_of(json, key);
+    return check_name(key, name) ? name : "";
+  };
+  std::string task = text_of(json, "task");
+  return {.host = name_of("host"),
+          .task = is_task(task) ? std::move(task) : "",
+          .relay = name_of("relay"),
           .go_live = moment_of(json, "go_live"),
           .left_bytes = count_of(json, "left_bytes"),
           .bytes_per_second = rate_of(json, "bytes_per_s"),
@@ -215,6 +223,8 @@ Result<RelayState> read_state(std::string_view text) {
   SEGUE_ASSIGN(state.transfers, list_of(json, "transfers", read_transfer));
   SEGUE_ASSIGN(state.hosts, list_of(json, "hosts", read_host));
   SEGUE_ASSIGN(state.site_hosts, list_of(json, "site_hosts", read_host));
+  std::erase_if(state.hosts, [](const HostState& host) { return host.host.empty(); });
+  std::erase_if(state.site_hosts, [](const HostState& host) { return host.host.empty(); });
   return state;
 }
 

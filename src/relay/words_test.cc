@@ -140,6 +140,26 @@ TEST(RelayState, of_a_liar_is_refused_or_harmless) {
   EXPECT_EQ(odd->transfers[0].go_live, std::nullopt);
 }
 
+// A relay passes on what members say of their hosts: that may not make its own state too long.
+TEST(RelayState, of_hosts_is_never_longer_than_others_read) {
+  RelayState liar = some_state();
+  liar.hosts = {{.host = std::string(1'000, '\x7f'), .task = "chat 2"},
+                {.host = "a b", .task = "chat 2"},
+                {.host = "c", .task = std::string(1'000, 'd'), .relay = std::string(1'000, 'e')},
+                {.host = "f", .task = std::string(kMaxTaskBytes, '\x7f')},
+                {.host = std::string(kMaxHostBytes, 'g'), .task = std::string(kMaxTaskBytes, '"')}};
+  const auto read = read_state(write_state(liar));
+  ASSERT_TRUE(read) << read.error().to_string();
+  ASSERT_EQ(read->hosts.size(), 3U);
+  EXPECT_EQ(read->hosts[0].task + read->hosts[0].relay + read->hosts[1].task, "");
+  RelayState full = some_state();
+  full.hosts.assign(kMaxHosts, read->hosts[2]);
+  full.site_hosts = full.hosts;
+  full.transfers.assign(kMaxTransfers, full.transfers[0]);
+  full.members.assign(kMaxMembers, full.members[0]);
+  EXPECT_TRUE(read_state(write_state(full)));
+}
+
 TEST(Hosts, know_how_far_each_is_and_when_it_will_be_done) {
   Hosts hosts;
   base::MonotonicTime now{};
