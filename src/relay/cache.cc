@@ -36,6 +36,18 @@ bool is_digest(const std::string& name) {
          fetch::parse_target("/objects/" + name.substr(0, 2) + "/" + name).has_value();
 }
 
+// What is in it is no secret: others may read it, but not write.
+Result<void> ensure_directory(const std::string& path) {
+  struct stat status{};
+  const bool is_ours = ::lstat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode) &&
+                       status.st_uid == ::geteuid();
+  if (!is_ours) return os::ensure_private_directory(path);
+  if ((status.st_mode & 022U) == 0) return {};
+  return fail(ErrorCode::failed_precondition,
+              "{} may be written by other users (mode {:03o}): run `chmod go-w {}`", path,
+              status.st_mode & 0777U, path);
+}
+
 }  // namespace
 
 Cache::Cache(std::string directory, std::uint64_t max_bytes, UniqueFd lock)
@@ -44,7 +56,7 @@ Cache::~Cache() = default;
 
 Result<std::unique_ptr<Cache>> Cache::open(const std::string& directory, std::uint64_t max_bytes) {
   for (const char* folder : {"", "/objects", "/parts", "/metadata"}) {
-    SEGUE_TRY(os::ensure_private_directory(directory + folder));
+    SEGUE_TRY(ensure_directory(directory + folder));
   }
   const std::string path = directory + "/lock";
   UniqueFd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, kFileMode));

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "os/process.h"
@@ -63,6 +64,18 @@ TEST_F(CacheTest, a_look_at_what_has_just_begun_takes_nothing_from_whoever_fetch
   EXPECT_TRUE(kept) << kept.error().to_string();
   cache->end_use(kFirst);
   EXPECT_TRUE(cache->find(kFirst)->is_whole);
+}
+
+TEST_F(CacheTest, may_be_read_by_others_but_not_written) {
+  (void)open();
+  const std::string path = directory_.path("cache");
+  ASSERT_EQ(::chmod(path.c_str(), 0755), 0);
+  EXPECT_TRUE(Cache::open(path, 1'000));
+  ASSERT_EQ(::chmod(path.c_str(), 0775), 0);
+  const auto refused = Cache::open(path, 1'000);
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(refused.error().message().ends_with("run `chmod go-w " + path + "`"))
+      << refused.error().message();
 }
 
 TEST_F(CacheTest, forgets_a_file_that_somebody_removed) {
