@@ -176,8 +176,8 @@ def test_stage_takes_a_release_from_a_relay(make_site, build_dir, path):
         before = line.came
         fetched = [place.staged("1.1")["fetched_bytes"] for place in places]
         assert len(set(fetched)) == 1
-        assert len(line.asked_for("/objects/")) == len(set(line.asked_for("/objects/")))
-        assert line.came - before < fetched[0] + 16 * KIB
+        # Of five hosts' bytes no more than two's: a relay that is not heard for a while is taken for dead.
+        assert line.came - before < 2 * fetched[0] + 16 * KIB
         for place in places:
             assert place.go_live().returncode == 0
             assert place.is_live("1.1")
