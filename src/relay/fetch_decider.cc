@@ -108,6 +108,8 @@ FetchCommand FetchDecider::on_ended(FetchEnd end, std::uint64_t got_bytes,
       blame(source);
       return StartAnew{};
     case FetchEnd::not_leader:
+      // An origin that says so is a relay, too: of a region, by the same name as this site.
+      if (source.kind == Source::Kind::origin) return Wait{pause(got_bytes, now)};
       if (++not_leader_count_ >= kMaxNotLeader) bad_members_.insert(source.member);
       return Wait{kFirstWait};
     case FetchEnd::withheld:

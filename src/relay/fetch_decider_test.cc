@@ -264,6 +264,17 @@ TEST_P(Chains, of_relays_that_ask_each_other_end_at_the_line) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, Chains, testing::Range(1U, 101U));
 
+TEST(FetchDecider, an_origin_that_says_not_to_lead_is_no_member) {
+  FetchDecider decider(0);
+  const SiteView leads{.is_settled = true, .leads = true, .leader = 1, .others = {}};
+  for (int i = 0; i < 2 * FetchDecider::kMaxNotLeader; ++i) {
+    ASSERT_EQ(source_of(decider.next(leads, 0)), kOrigin);
+    ASSERT_TRUE(is<Wait>(decider.on_ended(FetchEnd::not_leader, 0, kStart)));
+  }
+  const SiteView follows{.is_settled = true, .leads = false, .leader = 0, .others = {0}};
+  EXPECT_EQ(source_of(decider.next(follows, 0)), (Source{Source::Kind::leader, 0}));
+}
+
 // Members that lie in every way, leaders that come and go, lines that break: as long as the origin
 // has the object and is honest, it arrives; nothing is asked more than a bounded number of times.
 class Fetches : public testing::TestWithParam<unsigned> {};

@@ -207,7 +207,9 @@ void Transfer::answered(Result<UpstreamAnswer> answer) {
   const FetchEnd end = judge(*answer, has_body);
   if (!has_body) {
     if (end == FetchEnd::whole) total_bytes_ = held_bytes_;
-    return ended(end, fmt::format("status {}", answer->status));
+    const bool is_namesake = is_from_line() && end == FetchEnd::not_leader;
+    return ended(end, fmt::format("status {}{}", answer->status,
+                                  is_namesake ? ": its relays need another --site than ours" : ""));
   }
   if (answer->total_bytes) {
     total_bytes_ = answer->total_bytes;
