@@ -70,6 +70,7 @@ struct UpstreamCall::State {
   std::optional<std::uint64_t> body_bytes;
   std::uint64_t read_bytes = 0;
   bool is_waiting = false;
+  bool is_looking_up = false;
 };
 
 UpstreamCall::UpstreamCall(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -80,12 +81,32 @@ void UpstreamCall::begin() {
   s.connection = s.pool.take_idle(s.server());
   s.is_reused = s.connection != nullptr;
   if (s.is_reused) return send();
+  beast::error_code is_name;
+  const auto address = asio::ip::make_address(s.request.server.host, is_name);
+  if (is_name) return look_up();
+  s.endpoints = {{address, s.request.server.port}};
+  s.next_endpoint = 0;
+  connect_next();
+}
+
+void UpstreamCall::look_up() {
+  State& s = *state_;
+  s.is_looking_up = true;
+  s.timer.expires_after(s.request.connect_limit);
+  // A look-up that is under way cannot be stopped: what it finds is not wanted any more.
+  s.timer.async_wait([self = shared_from_this()](const beast::error_code& problem) {
+    State& state = *self->state_;
+    if (problem || state.is_cancelled || !std::exchange(state.is_looking_up, false)) return;
+    state.resolver.cancel();
+    self->failed("look up " + state.server() + ": it took too long");
+  });
   s.resolver.async_resolve(
       s.request.server.host, std::to_string(s.request.server.port),
       [self = shared_from_this()](const beast::error_code& problem,
                                   const tcp::resolver::results_type& results) {
         State& state = *self->state_;
-        if (state.is_cancelled) return;
+        if (state.is_cancelled || !std::exchange(state.is_looking_up, false)) return;
+        state.timer.cancel();
         if (problem) return self->failed("look up " + state.server() + ": " + problem.message());
         for (const auto& result : results) state.endpoints.push_back(result.endpoint());
         self->connect_next();

@@ -24,7 +24,7 @@ struct UpstreamRequest {
   bool is_head = false;
   std::uint64_t first_byte = 0;
   std::vector<std::pair<std::string, std::string>> fields;
-  base::Duration connect_limit = std::chrono::seconds(3);
+  base::Duration connect_limit = std::chrono::seconds(3);  // also for its address
   base::Duration answer_limit = std::chrono::seconds(30);
   // How much the server may send beyond what was read; 0: as the kernel likes.
   std::uint32_t window_bytes = 0;
@@ -66,6 +66,7 @@ class UpstreamCall : public std::enable_shared_from_this<UpstreamCall> {
  private:
   friend class Upstreams;
   void begin();
+  void look_up();
   void connect_next();
   void send();
   void read_header();
