@@ -105,8 +105,8 @@ Result<RelaySettings> settings_of(const control::RelayOptions& options) {
   return settings;
 }
 
-// Each connection and each object in use takes descriptors. As many as may be; with fewer, those who
-// ask wait.
+// Each connection and each object in use takes descriptors. As many as may be; with fewer, those
+// who ask wait.
 void raise_descriptor_limit() {
   const auto limit = os::resource_limit(0, RLIMIT_NOFILE);
   if (!limit || limit->soft >= kMaxDescriptors) return;

@@ -147,8 +147,7 @@ FetchCommand FetchDecider::on_checked(bool is_right) {
   // Who gave no byte, and only said that there are no more, did so rightly if it is the origin; a
   // member may have cut short what another gave.
   const std::optional<Source>& culprit = giver_ ? giver_ : source_;
-  const bool is_cut_short =
-      culprit != source_ && source_ && source_->kind != Source::Kind::origin;
+  const bool is_cut_short = culprit != source_ && source_ && source_->kind != Source::Kind::origin;
   if (!is_mixed_ && culprit && !is_cut_short) blame(*culprit);
   return StartAnew{};
 }

@@ -75,6 +75,7 @@ void Line::post_work() {
 }
 
 void Line::work() {
+  if (bucket_.rate() == 0) return;  // nothing may come, so nothing is asked for
   auto order = queue_.order();
   order.resize(std::min(order.size(), TransferQueue::kSlots));
   for (const std::string& transfer : order) {

@@ -98,7 +98,8 @@ void Site::arrived(std::size_t member) {
                                        {"url", settings_.members[member].url.authority()}});
     return;
   }
-  election_.answered(member, {state->leads, state->is_busy, state->is_able}, clock_.monotonic_now());
+  election_.answered(member, {state->leads, state->is_busy, state->is_able},
+                     clock_.monotonic_now());
   peers_[member].state = *std::move(state);
   review();
   settings_.on_states();

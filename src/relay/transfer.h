@@ -151,7 +151,7 @@ class Transfer : public std::enable_shared_from_this<Transfer> {
   bool is_pausing_ = false;
   base::Duration pause_{};      // so long
   bool is_after_line_ = false;  // the last source was the origin
-  std::uint64_t turn_ = 0;  // what was begun before it changed is over
+  std::uint64_t turn_ = 0;      // what was begun before it changed is over
   std::vector<char> buffer_;
 
   delta::Hasher hasher_;

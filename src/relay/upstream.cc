@@ -80,7 +80,10 @@ void UpstreamCall::begin() {
   State& s = *state_;
   s.connection = s.pool.take_idle(s.server());
   s.is_reused = s.connection != nullptr;
-  if (s.is_reused) return send();
+  if (s.is_reused) {
+    limit_window();
+    return send();
+  }
   beast::error_code is_name;
   const auto address = asio::ip::make_address(s.request.server.host, is_name);
   if (is_name) return look_up();
@@ -124,12 +127,8 @@ void UpstreamCall::connect_next() {
   auto& stream = s.connection->stream;
   beast::error_code problem;
   stream.socket().open(endpoint.protocol(), problem);
-  if (!problem && s.request.window_bytes > 0) {
-    // Before the connection, so that the window is scaled for it.
-    stream.socket().set_option(
-        asio::socket_base::receive_buffer_size(static_cast<int>(s.request.window_bytes)), problem);
-  }
   if (problem) return failed("open a socket: " + problem.message());
+  limit_window();  // before the connection, so that the window is scaled for it
   stream.expires_after(s.request.connect_limit);
   stream.async_connect(endpoint, [self = shared_from_this()](const beast::error_code& refused) {
     State& state = *self->state_;
@@ -139,6 +138,14 @@ void UpstreamCall::connect_next() {
     state.is_refused = refused == asio::error::connection_refused;
     self->connect_next();
   });
+}
+
+void UpstreamCall::limit_window() {
+  State& s = *state_;
+  if (s.request.window_bytes == 0) return;
+  beast::error_code ignored;  // then more comes at once than should
+  s.connection->stream.socket().set_option(
+      asio::socket_base::receive_buffer_size(static_cast<int>(s.request.window_bytes)), ignored);
 }
 
 void UpstreamCall::send() {

@@ -66,6 +66,7 @@ class UpstreamCall : public std::enable_shared_from_this<UpstreamCall> {
  private:
   friend class Upstreams;
   void begin();
+  void limit_window();
   void look_up();
   void connect_next();
   void send();

@@ -281,6 +281,16 @@ def test_the_line_is_not_used_faster_than_it_may_be(make_site, line, objects):
     assert site.line_bytes() == len(body)
 
 
+def test_nothing_is_asked_for_while_the_line_may_not_be_used(make_site, line, objects):
+    target, _ = objects.add(300 * KIB)
+    site = make_site(line.url, ["h1"], "--line-rate", "0").start()
+    asker = relay_tools.Asker(site.url("h1") + target)
+    support.wait_until(lambda: site.state("h1")["transfers"], "it waits")
+    for _ in range(3):
+        assert relay_tools.get(site.url("h1") + "/metadata/1.root.json")[0] == 404
+    assert asker.is_alive() and not line.asked_for(target) and site.line_bytes() == 0
+
+
 def lie_with_bytes(body):
     wrong = bytes(len(body))
     return lambda handler: relay_tools.answer(handler, wrong)
