@@ -192,6 +192,7 @@ def test_another_leads_when_the_leader_dies_in_the_middle(make_site, line, objec
     askers = [relay_tools.Asker(site.url(name) + target) for name in FIVE[1:]]
     support.wait_until(lambda: all(site.state(name)["transfers"] for name in FIVE[1:]), "they ask")
     line.wait_for_bytes(200 * KIB)
+    support.wait_until(lambda: site.state("h2")["transfers"][0]["bytes"] > 190 * KIB, "what came is passed on")
     site.kill("h1")
     site.wait_for_leader("h2")
     line.allow(None)
