@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pathlib
+import random
 import subprocess
 import time
 
@@ -14,7 +15,10 @@ import pytest
 from staging_tools import (DONE, FAILED, REFUSED, UNKNOWN, USAGE, Faults, Place, Releases, describe,
                            serving)
 
-MAX_FAULTS = 24  # of one kind in one test; spread over all calls, the same ones each time
+# Of one kind in one test, spread over all calls; where they begin is drawn, so that in time each has
+# its turn. SEGUE_SEED repeats a run's, SEGUE_STAGING_FAULTS=1000 has all.
+MAX_FAULTS = int(os.environ.get("SEGUE_STAGING_FAULTS", "10"))
+SEED = int(os.environ.get("SEGUE_SEED", random.SystemRandom().randrange(1 << 30)))
 SERVER_WAIT_S = 10
 
 
@@ -35,8 +39,9 @@ def fixture_new_place(releases, tmp_path):
 
 
 def spread(calls):
+    print(f"SEGUE_SEED={SEED}")
     step = max(1, calls // MAX_FAULTS)
-    return range(1, calls + 1, step)
+    return range(1 + random.Random(SEED).randrange(step), calls + 1, step)
 
 
 KINDS = ["before", "after", errno.ENOSPC, errno.EIO]
