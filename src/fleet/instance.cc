@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fleet/instance.h"
 
-#include <array>
-#include <utility>
+#include "fleet/words.h"
 
 namespace segue::fleet {
 namespace {
-
-template <class Value, std::size_t Size>
-using Words = std::array<std::pair<Value, std::string_view>, Size>;
 
 constexpr Words<Slot, 2> kSlots = {{{Slot::stable, "stable"}, {Slot::canary, "canary"}}};
 
@@ -29,22 +25,6 @@ constexpr Words<OrderResult, 7> kResults = {{{OrderResult::none, "none"},
 
 constexpr Words<Health, 3> kHealths = {
     {{Health::unknown, "unknown"}, {Health::good, "good"}, {Health::bad, "bad"}}};
-
-template <class Value, std::size_t Size>
-std::string_view word_of(const Words<Value, Size>& words, Value value) {
-  for (const auto& [known, word] : words) {
-    if (known == value) return word;
-  }
-  return "";
-}
-
-template <class Value, std::size_t Size>
-std::optional<Value> value_of(const Words<Value, Size>& words, std::string_view text) {
-  for (const auto& [value, word] : words) {
-    if (word == text) return value;
-  }
-  return std::nullopt;
-}
 
 }  // namespace
 
