@@ -105,6 +105,23 @@ void append_launch(Request& request, const Launch& launch) {
   request.program = launch.argv;
 }
 
+Result<bool> assign_option(const Request::Option& option, AttemptOptions& options) {
+  return assign_known(kAttemptRows, option, options);
+}
+
+Result<bool> assign_option(const Request::Option& option, RunOptions& options) {
+  return assign_known(kRunRows, option, options);
+}
+
+Result<void> check_options(const AttemptOptions& options) {
+  if (!options.on_crash.empty() && !on_crash_of(options.on_crash)) {
+    return fail(ErrorCode::invalid_argument, "on-crash: '{}' is not one of {}",
+                options.on_crash.substr(0, 40), fmt::join(kOnCrashWords, ", "));
+  }
+  if (!options.health_tcp.empty()) SEGUE_TRY(parse_host_port(options.health_tcp));
+  return {};
+}
+
 std::optional<std::uint32_t> on_crash_of(std::string_view word) {
   const auto* const found = std::find(kOnCrashWords.begin(), kOnCrashWords.end(), word);
   if (found == kOnCrashWords.end()) return std::nullopt;
@@ -115,8 +132,8 @@ Result<ParsedRequest> parse_options(const Request& request) {
   ParsedRequest parsed;
   for (const auto& option : request.options) {
     // start-ms belongs to both.
-    SEGUE_ASSIGN(const bool of_attempt, assign_known(kAttemptRows, option, parsed.attempt));
-    SEGUE_ASSIGN(const bool of_run, assign_known(kRunRows, option, parsed.run));
+    SEGUE_ASSIGN(const bool of_attempt, assign_option(option, parsed.attempt));
+    SEGUE_ASSIGN(const bool of_run, assign_option(option, parsed.run));
     SEGUE_ASSIGN(const bool other, assign_other(option, parsed));
     SEGUE_ASSIGN(const bool of_contract, assign_contract_option(option, parsed.contract));
     if (!of_attempt && !of_run && !other && !of_contract) {
@@ -124,11 +141,7 @@ Result<ParsedRequest> parse_options(const Request& request) {
     }
   }
   SEGUE_TRY(check_contract(parsed.contract));
-  if (!parsed.attempt.on_crash.empty() && !on_crash_of(parsed.attempt.on_crash)) {
-    return fail(ErrorCode::invalid_argument, "on-crash: '{}' is not one of {}",
-                parsed.attempt.on_crash.substr(0, 40), fmt::join(kOnCrashWords, ", "));
-  }
-  if (!parsed.attempt.health_tcp.empty()) SEGUE_TRY(parse_host_port(parsed.attempt.health_tcp));
+  SEGUE_TRY(check_options(parsed.attempt));
   parsed.launch.argv = request.program;
   if (!request.program.empty() && !request.program.front().starts_with('/')) {
     return fail(ErrorCode::invalid_argument, "the program '{}' is not an absolute path",

@@ -73,6 +73,11 @@ std::optional<std::uint32_t> on_crash_of(std::string_view word);
 void append_options(Request& request, const AttemptOptions& options);
 void append_options(Request& request, const RunOptions& options);
 void append_launch(Request& request, const Launch& launch);
+// One option; false: the key is none of them.
+base::Result<bool> assign_option(const Request::Option& option, AttemptOptions& options);
+base::Result<bool> assign_option(const Request::Option& option, RunOptions& options);
+// Whether the options are each well formed; numbers are in bounds once they were assigned.
+base::Result<void> check_options(const AttemptOptions& options);
 
 struct ParsedRequest {
   AttemptOptions attempt;

@@ -77,6 +77,7 @@ struct HealthCheck {
 
   bool operator==(const HealthCheck&) const = default;
 };
+std::string_view to_string(HealthCheck::Kind kind);
 
 // Who splits new connections between the slots.
 struct Sharing {
@@ -93,6 +94,8 @@ struct Sharing {
 
   bool operator==(const Sharing&) const = default;
 };
+std::string_view to_string(Sharing::Kind kind);
+std::string_view to_string(Sharing::Pick pick);
 
 // All that are named have to fit; nothing named: every host.
 struct HostSelector {
