@@ -70,6 +70,16 @@ Result<X509Store> store_of(std::string_view authorities_pem) {
   return store;
 }
 
+Result<std::string> pin_of(X509* x509) {
+  unsigned char* der = nullptr;
+  const int size = i2d_X509(x509, &der);
+  if (size <= 0) return fail(ErrorCode::internal, "OpenSSL: {}", openssl_reason());
+  const std::string_view bytes(reinterpret_cast<const char*>(der), static_cast<std::size_t>(size));
+  std::string pin = crypto::to_hex(crypto::digest_of(bytes));
+  OPENSSL_free(der);
+  return pin;
+}
+
 }  // namespace
 
 std::string_view to_string(Role role) {
@@ -123,6 +133,26 @@ Result<Certificate> verify_certificate(std::string_view pem, std::string_view au
                 X509_verify_cert_error_string(error));
   }
   return read(x509.get());
+}
+
+Result<std::string> pin_of(std::string_view pem) {
+  SEGUE_ASSIGN(const auto x509, x509_of(pem));
+  return pin_of(x509.get());
+}
+
+Result<std::string> pinned_authority(std::string_view chain_pem, std::string_view pin) {
+  if (chain_pem.size() > kMaxCertificateBytes) {
+    return fail(ErrorCode::data_loss, "a chain of certificates of {} bytes; {} are allowed",
+                chain_pem.size(), kMaxCertificateBytes);
+  }
+  const Bio bio = read_only(chain_pem);
+  while (const X509Certificate x509{PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)}) {
+    SEGUE_ASSIGN(const std::string found, pin_of(x509.get()));
+    if (found == pin) return pem_of(x509.get());
+  }
+  (void)openssl_reason();  // of the end of the text
+  return fail(ErrorCode::permission_denied,
+              "the server is not of the fleet that the token is for: its authority is another");
 }
 
 }  // namespace segue::pki

@@ -32,4 +32,10 @@ enum class Expiry { refused, allowed };
 base::Result<Certificate> verify_certificate(std::string_view pem, std::string_view authorities_pem,
                                              base::RealTime now, Expiry expiry);
 
+// SHA-256 over the DER of the text's first certificate, in hexadecimal digits.
+base::Result<std::string> pin_of(std::string_view pem);
+
+// The certificate of `chain_pem` that has this pin, as PEM. permission_denied: none has.
+base::Result<std::string> pinned_authority(std::string_view chain_pem, std::string_view pin);
+
 }  // namespace segue::pki
