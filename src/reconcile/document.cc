@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <utility>
+#include <vector>
+
+#include "fleet/strategy_layout.h"
+#include "reconcile/desired.h"
+
+namespace segue::reconcile {
+namespace {
+
+// Maps as lists, so that a key is two members and not a word to take apart.
+struct WantedInstance {
+  std::string component;
+  fleet::Slot slot = fleet::Slot::stable;
+  fleet::Assignment assignment;
+};
+struct DesiredDocument {
+  std::uint64_t epoch = 0;
+  std::uint64_t generation = 0;
+  bool observe_only = false;
+  bool emergency_stop = false;
+  std::vector<WantedInstance> instances;
+};
+struct RememberedInstance {
+  std::string component;
+  fleet::Slot slot = fleet::Slot::stable;
+  std::optional<Intent> intent;
+  std::vector<OrderOutcome> outcomes;
+  fleet::Revision serves = fleet::kNoRevision;
+  fleet::Revision previous = fleet::kNoRevision;
+  std::uint32_t share_ppm = 0;
+  std::uint64_t share_salt = 0;
+};
+struct MemoryDocument {
+  DesiredDocument desired;
+  std::vector<RememberedInstance> instances;
+};
+
+}  // namespace
+}  // namespace segue::reconcile
+
+namespace segue::fleet {
+
+template <>
+struct Layout<reconcile::Intent> {
+  static void visit(auto& archive, auto& intent) {
+    archive("order", intent.order);
+    archive("kind", intent.kind);
+    archive("from", intent.from);
+    archive("to", intent.to);
+  }
+};
+
+template <>
+struct Layout<HandoffFigures> {
+  static void visit(auto& archive, auto& figures) {
+    archive("connections", figures.connections);
+    archive("lost", figures.lost);
+    archive("blackout_us", figures.blackout_us);
+  }
+};
+
+template <>
+struct Layout<reconcile::OrderOutcome> {
+  static void visit(auto& archive, auto& outcome) {
+    archive("order", outcome.order);
+    archive("result", outcome.result);
+    archive("text", outcome.text);
+    archive("handoff", outcome.handoff);
+  }
+};
+
+template <>
+struct Layout<reconcile::WantedInstance> {
+  static void visit(auto& archive, auto& instance) {
+    archive("component", instance.component);
+    archive("slot", instance.slot);
+    archive("assignment", instance.assignment);
+  }
+};
+
+template <>
+struct Layout<reconcile::DesiredDocument> {
+  static void visit(auto& archive, auto& desired) {
+    archive("epoch", desired.epoch);
+    archive("generation", desired.generation);
+    archive("observe_only", desired.observe_only);
+    archive("emergency_stop", desired.emergency_stop);
+    archive("instances", desired.instances, reconcile::Desired::kMaxInstances);
+  }
+};
+
+template <>
+struct Layout<reconcile::RememberedInstance> {
+  static void visit(auto& archive, auto& instance) {
+    archive("component", instance.component);
+    archive("slot", instance.slot);
+    archive("intent", instance.intent);
+    archive("outcomes", instance.outcomes, reconcile::InstanceMemory::kMaxOutcomes);
+    archive("serves", instance.serves);
+    archive("previous", instance.previous);
+    archive("share_ppm", instance.share_ppm);
+    archive("share_salt", instance.share_salt);
+  }
+};
+
+template <>
+struct Layout<reconcile::MemoryDocument> {
+  static void visit(auto& archive, auto& memory) {
+    archive("desired", memory.desired);
+    archive("instances", memory.instances, 4 * reconcile::Desired::kMaxInstances);
+  }
+};
+
+}  // namespace segue::fleet
+
+namespace segue::reconcile {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+
+constexpr const char* kDesiredKey = "segue_desired";
+constexpr const char* kMemoryKey = "segue_agent_memory";
+
+Result<void> check_order(const std::string& order) {
+  if (order.size() <= fleet::kMaxOrderBytes) return {};
+  return fail(ErrorCode::data_loss, "an order's name has {} bytes, at most {}", order.size(),
+              fleet::kMaxOrderBytes);
+}
+
+DesiredDocument document_of(const Desired& desired) {
+  DesiredDocument document{
+      desired.epoch, desired.generation, desired.observe_only, desired.emergency_stop, {}};
+  for (const auto& [key, assignment] : desired.instances) {
+    document.instances.push_back({key.component, key.slot, assignment});
+  }
+  return document;
+}
+
+Result<Desired> desired_of(DesiredDocument document) {
+  Desired desired{
+      document.epoch, document.generation, document.observe_only, document.emergency_stop, {}};
+  for (auto& instance : document.instances) {
+    SEGUE_TRY(check_order(instance.assignment.order));
+    if (instance.component.empty() || instance.assignment.share_ppm > fleet::kWholeShare ||
+        !desired.instances
+             .try_emplace({instance.component, instance.slot}, std::move(instance.assignment))
+             .second) {
+      return fail(ErrorCode::data_loss, "instance {}/{} stands there twice, or without sense",
+                  instance.component, fleet::to_string(instance.slot));
+    }
+  }
+  return desired;
+}
+
+Result<Memory> memory_of(MemoryDocument document) {
+  Memory memory;
+  SEGUE_ASSIGN(memory.desired, desired_of(std::move(document.desired)));
+  for (auto& one : document.instances) {
+    if (one.intent) SEGUE_TRY(check_order(one.intent->order));
+    for (const auto& outcome : one.outcomes) SEGUE_TRY(check_order(outcome.order));
+    InstanceMemory instance{
+        std::move(one.intent),
+        {std::move_iterator(one.outcomes.begin()), std::move_iterator(one.outcomes.end())},
+        one.serves,
+        one.previous,
+        one.share_ppm,
+        one.share_salt};
+    if (one.component.empty() ||
+        !memory.instances.try_emplace({one.component, one.slot}, std::move(instance)).second) {
+      return fail(ErrorCode::data_loss, "instance {}/{} is remembered twice, or has no name",
+                  one.component, fleet::to_string(one.slot));
+    }
+  }
+  return memory;
+}
+
+}  // namespace
+
+Result<Desired> read_desired(std::string_view bytes) {
+  SEGUE_ASSIGN(auto document,
+               fleet::read_document<DesiredDocument>(kDesiredKey, kFormat, bytes, kMaxDesiredBytes,
+                                                     "what the server wants"));
+  return desired_of(std::move(document));
+}
+
+std::string write_desired(const Desired& desired) {
+  return fleet::write_document(kDesiredKey, kFormat, document_of(desired));
+}
+
+Result<Memory> read_memory(std::string_view bytes) {
+  SEGUE_ASSIGN(auto document,
+               fleet::read_document<MemoryDocument>(kMemoryKey, kFormat, bytes, kMaxMemoryBytes,
+                                                    "the agent's memory"));
+  return memory_of(std::move(document));
+}
+
+std::string write_memory(const Memory& memory) {
+  MemoryDocument document{document_of(memory.desired), {}};
+  for (const auto& [key, one] : memory.instances) {
+    document.instances.push_back({key.component,
+                                  key.slot,
+                                  one.intent,
+                                  {one.outcomes.begin(), one.outcomes.end()},
+                                  one.serves,
+                                  one.previous,
+                                  one.share_ppm,
+                                  one.share_salt});
+  }
+  return fleet::write_document(kMemoryKey, kFormat, document);
+}
+
+}  // namespace segue::reconcile
