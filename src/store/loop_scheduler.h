@@ -17,7 +17,8 @@
 
 namespace segue::store {
 
-// On an event loop, in real time: one timerfd(2) for all. Loop and clock outlive it.
+// On an event loop, in real time: one timerfd(2) for all. Loop and clock outlive it; it is
+// not destroyed by what it calls.
 class LoopScheduler final : public Scheduler {
  public:
   static base::Result<std::unique_ptr<LoopScheduler>> create(os::EpollLoop& loop,

@@ -146,7 +146,7 @@ Result<SqliteDatabase> SqliteDatabase::open(const std::string& directory) {
   sqlite3_extended_result_codes(raw, 1);
   sqlite3_busy_timeout(raw, 2000);  // for who looks into it with another program
   SEGUE_TRY(self.check_kind());
-  SEGUE_TRY(self.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"));
+  SEGUE_TRY(self.set_mode());
   SEGUE_TRY(self.make_schema());
   SEGUE_TRY(self.check_contents());
   SEGUE_TRY(self.prepare_all());
@@ -171,6 +171,15 @@ Result<void> SqliteDatabase::check_kind() {
                 path_, schema, kSchema);
   }
   return {};
+}
+
+Result<void> SqliteDatabase::set_mode() {
+  SEGUE_TRY(execute("PRAGMA synchronous = FULL"));
+  SEGUE_ASSIGN(const Statement mode, prepare("PRAGMA journal_mode = WAL"));
+  SEGUE_ASSIGN(const bool has_row, step(mode));
+  if (has_row && bytes_at(mode.get(), 0) == "wal") return {};
+  return fail(ErrorCode::failed_precondition,
+              "{} cannot have a write-ahead log there: use a local disk", path_);
 }
 
 Result<void> SqliteDatabase::make_schema() {

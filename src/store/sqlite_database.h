@@ -62,6 +62,7 @@ class SqliteDatabase {
       : lock_(std::move(lock)), path_(std::move(path)), database_(std::move(database)) {}
 
   base::Result<void> check_kind();
+  base::Result<void> set_mode();
   base::Result<void> make_schema();
   base::Result<void> check_contents();
   base::Result<void> prepare_all();

@@ -29,10 +29,6 @@ bool can_bind(int port) {
   return ::bind(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
 }
 
-std::string url_of(const TestPort& port) {
-  return fmt::format("http://127.0.0.1:{}", port.number());
-}
-
 }  // namespace
 
 // As free_port() in tests/integration/support.py does, with the same locks.
@@ -57,8 +53,12 @@ bool TestEtcd::is_installed() {
   return std::filesystem::exists("/usr/bin/etcd");
 }
 
-TestEtcd::TestEtcd(TestLoop& loop, std::size_t members)
-    : loop_(&loop), http_(loop.loop, loop.clock) {
+std::string TestEtcd::url_of(const TestPort& port) const {
+  return fmt::format("{}://127.0.0.1:{}", tls_.authority.empty() ? "http" : "https", port.number());
+}
+
+TestEtcd::TestEtcd(TestLoop& loop, std::size_t members, fetch::TlsFiles tls)
+    : loop_(&loop), tls_(std::move(tls)), http_(loop.loop, loop.clock) {
   for (std::size_t i = 0; i < members; ++i) members_.push_back(std::make_unique<Member>());
   std::vector<std::size_t> all;
   for (std::size_t i = 0; i < members; ++i) {
@@ -89,6 +89,16 @@ void TestEtcd::start(std::size_t member) {
                   "--logger", "zap", "--log-outputs", "stderr",
                   // Elections within what a test waits for, and not because a machine is busy.
                   "--heartbeat-interval", "200", "--election-timeout", "2000"};
+  if (!tls_.authority.empty()) {
+    for (const char* side : {"", "peer-"}) {
+      for (const auto& [name, file] :
+           {std::pair("cert-file", &tls_.certificate), std::pair("key-file", &tls_.key),
+            std::pair("trusted-ca-file", &tls_.authority)}) {
+        options.argv.push_back(fmt::format("--{}{}={}", side, name, *file));
+      }
+      options.argv.push_back(fmt::format("--{}client-cert-auth", side));
+    }
+  }
   options.env = {"PATH=/usr/bin:/bin"};
   options.ends_with_parent = true;
   auto child = os::spawn(options);
@@ -113,6 +123,7 @@ EtcdSettings TestEtcd::settings() const {
   EtcdSettings settings;
   for (const auto& member : members_) settings.members.push_back(url_of(member->client));
   settings.root = "/test/";
+  settings.tls = tls_;
   settings.patience = 60s;  // a machine may be busy
   settings.watch_patience = 120s;
   settings.read_limit = 5s;
@@ -124,6 +135,7 @@ std::optional<TestEtcd::Status> TestEtcd::status(std::size_t member) {
   fetch::HttpPost post;
   post.url = url_of(members_[member]->client) + "/v3/maintenance/status";
   post.body = "{}";
+  post.tls = tls_;
   post.max_bytes = 10'000;
   std::optional<fetch::HttpPostEnd> ended;
   http_.post(std::move(post), [&](fetch::HttpPostEnd end) { ended = std::move(end); });

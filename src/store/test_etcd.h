@@ -32,7 +32,8 @@ class TestEtcd {
   static bool is_installed();
 
   // Starts so many members and waits until they have a leader.
-  TestEtcd(TestLoop& loop, std::size_t members);
+  // With TLS and certificates of clients asked for when `tls` names files.
+  TestEtcd(TestLoop& loop, std::size_t members, fetch::TlsFiles tls = {});
   ~TestEtcd();
 
   void kill(std::size_t member);
@@ -55,7 +56,10 @@ class TestEtcd {
   };
   std::optional<Status> status(std::size_t member);
 
+  [[nodiscard]] std::string url_of(const TestPort& port) const;
+
   TestLoop* loop_;
+  fetch::TlsFiles tls_;
   os::TempDirectory directory_;
   std::vector<std::unique_ptr<Member>> members_;
   fetch::AsyncHttp http_;
