@@ -88,7 +88,7 @@ void TestEtcd::start(std::size_t member) {
                   url_of(self.peer), "--initial-cluster", cluster, "--initial-cluster-state", "new",
                   "--logger", "zap", "--log-outputs", "stderr",
                   // Elections within what a test waits for, and not because a machine is busy.
-                  "--heartbeat-interval", "200", "--election-timeout", "2000"};
+                  "--heartbeat-interval", "500", "--election-timeout", "5000"};
   if (!tls_.authority.empty()) {
     for (const char* side : {"", "peer-"}) {
       for (const auto& [name, file] :
@@ -124,7 +124,8 @@ EtcdSettings TestEtcd::settings() const {
   for (const auto& member : members_) settings.members.push_back(url_of(member->client));
   settings.root = "/test/";
   settings.tls = tls_;
-  settings.patience = 60s;  // a machine may be busy
+  settings.connect = 10s;  // a machine may be busy
+  settings.patience = 60s;
   settings.watch_patience = 120s;
   settings.read_limit = 5s;
   settings.write_limit = 30s;
