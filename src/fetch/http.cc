@@ -51,6 +51,12 @@ struct Transfer {
     return code;
   }
 
+  [[nodiscard]] bool is_body_wanted() const {
+    const long now = status();
+    return now == kOk || now == kPartialContent ||
+           std::ranges::find(request.body_statuses, now) != request.body_statuses.end();
+  }
+
   bool refuse(ErrorCode code, std::string message) {
     error.emplace(code, std::move(message));
     return false;
@@ -67,7 +73,7 @@ struct Transfer {
   }
 
   bool take(std::string_view bytes) {
-    if (status() != kOk && status() != kPartialContent) return false;
+    if (!is_body_wanted()) return false;
     if (received_bytes == 0 && !check_range()) return false;
     if (request.byte_count) {
       bytes = bytes.substr(
@@ -169,7 +175,8 @@ void prepare(CURL* curl, const HttpRequest& request, const curl_slist* fields, T
 Result<std::uint64_t> outcome_of(CURLcode code, const Transfer& transfer, const char* details) {
   if (transfer.error) return fail(*transfer.error);
   const long status = transfer.status();
-  if (status == kNotFound || status == kForbidden || status == kGone) {
+  const bool is_body_wanted = transfer.is_body_wanted();
+  if (!is_body_wanted && (status == kNotFound || status == kForbidden || status == kGone)) {
     return fail(ErrorCode::not_found, "the server does not have it (status {})", status);
   }
   if (status == kRangeNotSatisfiable) {
@@ -177,7 +184,7 @@ Result<std::uint64_t> outcome_of(CURLcode code, const Transfer& transfer, const 
                 transfer.request.first_byte);
   }
   if (transfer.has_all()) return transfer.received_bytes;
-  if (status != 0 && status != kOk && status != kPartialContent) {
+  if (status != 0 && !is_body_wanted) {
     return fail(ErrorCode::unavailable, "the server answers with status {}", status);
   }
   switch (code) {

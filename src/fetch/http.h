@@ -35,6 +35,8 @@ struct HttpRequest {
   // With it only so many.
   std::optional<std::uint64_t> byte_count;
   std::vector<std::string> fields;  // more of the header: "Name: value"
+  // Other statuses whose body is taken as that of 200 is: of servers that say in it what is wrong.
+  std::vector<int> body_statuses;
 };
 
 // Takes the body piece by piece; an error ends the transfer and is its outcome.
