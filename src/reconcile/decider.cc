@@ -142,6 +142,12 @@ void Decider::on(const DesiredArrived& event) {
   const auto age = std::pair(desired.epoch, desired.generation);
   const auto known_age = std::pair(known.epoch, known.generation);
   if (desired == known) return;
+  if (!known.fleet.empty() && desired.fleet != known.fleet) {
+    command(RefuseDesired{
+        desired.epoch, desired.generation,
+        fmt::format("it is of fleet {}, and this host belongs to {}", desired.fleet, known.fleet)});
+    return;
+  }
   if (age <= known_age) {
     command(RefuseDesired{
         desired.epoch, desired.generation,
@@ -350,7 +356,8 @@ void Decider::carry_out(const InstanceKey& key, const fleet::Assignment& wanted)
                                 : "how many connections are open is not known");
       return;
     }
-    begin(key, {wanted.order, ActionKind::stop, from, kNoRevision});
+    begin(key, {wanted.order, ActionKind::stop, from, kNoRevision,
+                key.slot == Slot::canary && other_serves});
     return;
   }
   if (!stage(key, wanted.revision)) {
@@ -362,7 +369,7 @@ void Decider::carry_out(const InstanceKey& key, const fleet::Assignment& wanted)
   const ActionKind kind = from == kNoRevision                  ? ActionKind::start
                           : wanted.revision == memory.previous ? ActionKind::hand_back
                                                                : ActionKind::hand_off;
-  begin(key, {wanted.order, kind, from, wanted.revision});
+  begin(key, {wanted.order, kind, from, wanted.revision, false});
 }
 
 void Decider::begin(const InstanceKey& key, Intent intent) {

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "fleet/host.h"
 #include "fleet/instance.h"
 
 namespace segue::reconcile {
@@ -26,11 +27,10 @@ struct InstanceKey {
 };
 std::string to_string(const InstanceKey& key);
 
-// Everything that the server wants of this host. Specifications of revisions travel beside it; to
-// this library they are numbers.
+// Everything that the server wants of this host, as far as it is decided about. Specifications are
+// kept elsewhere; to this library revisions are numbers.
 struct Desired {
-  static constexpr std::size_t kMaxInstances = 1'000;
-
+  std::string fleet;             // of another fleet nothing is taken
   std::uint64_t epoch = 1;       // of the server's store: one more after it was restored
   std::uint64_t generation = 0;  // grows with every change for this host
   bool observe_only = false;     // the agent reports and acts on nothing
@@ -39,6 +39,8 @@ struct Desired {
 
   bool operator==(const Desired&) const = default;
 };
+// `observe_only` is the host's own.
+Desired desired_of(const fleet::DesiredHost& document, bool observe_only);
 
 enum class ActionKind { start, hand_off, hand_back, stop, share };
 std::string_view to_string(ActionKind kind);
@@ -50,6 +52,7 @@ struct Intent {
   ActionKind kind = ActionKind::hand_off;
   fleet::Revision from = fleet::kNoRevision;
   fleet::Revision to = fleet::kNoRevision;
+  bool only_idle = false;  // stop: refused if by then a connection is open, or nobody can tell
 
   bool operator==(const Intent&) const = default;
 };
@@ -84,13 +87,10 @@ struct Memory {
   bool operator==(const Memory&) const = default;
 };
 
-// ---- Documents: versioned, strict, bounded. data_loss: damaged; failed_precondition: of another
+// ---- A document: versioned, strict, bounded. data_loss: damaged; failed_precondition: of another
 // format.
 inline constexpr std::uint64_t kFormat = 1;
-inline constexpr std::size_t kMaxDesiredBytes = std::size_t{1} << 20;
 inline constexpr std::size_t kMaxMemoryBytes = std::size_t{16} << 20;
-base::Result<Desired> read_desired(std::string_view bytes);
-std::string write_desired(const Desired& desired);
 base::Result<Memory> read_memory(std::string_view bytes);
 std::string write_memory(const Memory& memory);
 

@@ -15,6 +15,7 @@ struct WantedInstance {
   fleet::Assignment assignment;
 };
 struct DesiredDocument {
+  std::string fleet;
   std::uint64_t epoch = 0;
   std::uint64_t generation = 0;
   bool observe_only = false;
@@ -48,6 +49,7 @@ struct Layout<reconcile::Intent> {
     archive("kind", intent.kind);
     archive("from", intent.from);
     archive("to", intent.to);
+    archive("only_idle", intent.only_idle);
   }
 };
 
@@ -82,11 +84,12 @@ struct Layout<reconcile::WantedInstance> {
 template <>
 struct Layout<reconcile::DesiredDocument> {
   static void visit(auto& archive, auto& desired) {
+    archive("fleet", desired.fleet);
     archive("epoch", desired.epoch);
     archive("generation", desired.generation);
     archive("observe_only", desired.observe_only);
     archive("emergency_stop", desired.emergency_stop);
-    archive("instances", desired.instances, reconcile::Desired::kMaxInstances);
+    archive("instances", desired.instances, kMaxInstancesOfHost);
   }
 };
 
@@ -108,7 +111,7 @@ template <>
 struct Layout<reconcile::MemoryDocument> {
   static void visit(auto& archive, auto& memory) {
     archive("desired", memory.desired);
-    archive("instances", memory.instances, 4 * reconcile::Desired::kMaxInstances);
+    archive("instances", memory.instances, 4 * kMaxInstancesOfHost);
   }
 };
 
@@ -121,7 +124,6 @@ using base::ErrorCode;
 using base::fail;
 using base::Result;
 
-constexpr const char* kDesiredKey = "segue_desired";
 constexpr const char* kMemoryKey = "segue_agent_memory";
 
 Result<void> check_order(const std::string& order) {
@@ -131,8 +133,8 @@ Result<void> check_order(const std::string& order) {
 }
 
 DesiredDocument document_of(const Desired& desired) {
-  DesiredDocument document{
-      desired.epoch, desired.generation, desired.observe_only, desired.emergency_stop, {}};
+  DesiredDocument document{desired.fleet,        desired.epoch,          desired.generation,
+                           desired.observe_only, desired.emergency_stop, {}};
   for (const auto& [key, assignment] : desired.instances) {
     document.instances.push_back({key.component, key.slot, assignment});
   }
@@ -140,8 +142,8 @@ DesiredDocument document_of(const Desired& desired) {
 }
 
 Result<Desired> desired_of(DesiredDocument document) {
-  Desired desired{
-      document.epoch, document.generation, document.observe_only, document.emergency_stop, {}};
+  Desired desired{document.fleet,        document.epoch,          document.generation,
+                  document.observe_only, document.emergency_stop, {}};
   for (auto& instance : document.instances) {
     SEGUE_TRY(check_order(instance.assignment.order));
     if (instance.component.empty() || instance.assignment.share_ppm > fleet::kWholeShare ||
@@ -179,15 +181,13 @@ Result<Memory> memory_of(MemoryDocument document) {
 
 }  // namespace
 
-Result<Desired> read_desired(std::string_view bytes) {
-  SEGUE_ASSIGN(auto document,
-               fleet::read_document<DesiredDocument>(kDesiredKey, kFormat, bytes, kMaxDesiredBytes,
-                                                     "what the server wants"));
-  return desired_of(std::move(document));
-}
-
-std::string write_desired(const Desired& desired) {
-  return fleet::write_document(kDesiredKey, kFormat, document_of(desired));
+Desired desired_of(const fleet::DesiredHost& document, bool observe_only) {
+  Desired desired{document.fleet, document.epoch,   document.generation,
+                  observe_only,   document.stopped, {}};
+  for (const auto& [key, assignment] : document.instances) {
+    desired.instances[{key.first, key.second}] = assignment;
+  }
+  return desired;
 }
 
 Result<Memory> read_memory(std::string_view bytes) {

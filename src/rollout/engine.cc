@@ -207,17 +207,15 @@ std::optional<Engine::Index> Engine::find(const std::string& host, fleet::Slot s
 Engine::Standing Engine::standing_of(Index index) const {
   const InstanceRecord& record = records_[index];
   const Live& live = live_[index];
-  if (record.left || record.drained) return Standing::skipped;
+  const bool is_open = record.settled == Settled::ordered || record.settled == Settled::refused;
+  if (record.left || (record.drained && !is_open)) return Standing::skipped;
   // Beside a canary slot that does not run its host serves on, unless connections are sent there.
   const bool is_needed = record.slot == fleet::Slot::stable || record.assignment.share_ppm > 0;
   const bool serves_nothing = is_needed && live.heard && live.revision == fleet::kNoRevision &&
                               record.assignment.revision != fleet::kNoRevision;
   const bool not_well = live.heard && (live.health == Health::bad || serves_nothing);
   if (record.settled == Settled::failed) return not_well ? Standing::failed_bad : Standing::failed;
-  if (live.silent) {
-    const bool open = record.settled == Settled::ordered || record.settled == Settled::refused;
-    return open ? Standing::silent_open : Standing::silent;
-  }
+  if (live.silent) return is_open ? Standing::silent_open : Standing::silent;
   switch (record.settled) {
     case Settled::untouched:
       return not_well && record.assignment.revision != fleet::kNoRevision ? Standing::untouched_bad

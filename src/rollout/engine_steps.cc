@@ -104,7 +104,7 @@ bool Engine::advance_once() {
       if (is_back()) return true;
       work_queue();
       if (head_.paused) return false;
-      if (!head_.promoted && time_to_pass() > base::Duration(0)) return false;
+      if ((!head_.promoted && time_to_pass() > base::Duration(0)) || !todo_.empty()) return false;
       order_leftovers();
       finish(Phase::done, all_[Standing::failed] + all_[Standing::failed_bad] == 0
                               ? "every host is on the new revision"
@@ -161,10 +161,8 @@ void Engine::react() {
 void Engine::react_to_block(Index index) {
   const std::uint32_t step = records_[index].step;
   set_timer_for(index);
-  if (head_.phase != Phase::running || head_.step_phase != StepPhase::moving ||
-      step != head_.step || head_.paused || !todo_.contains(step)) {
-    return;
-  }
+  const bool forward = head_.phase == Phase::running || head_.phase == Phase::watching;
+  if (!forward || head_.paused || !todo_.contains(step)) return;
   const std::string why =
       fmt::format("{} is not well ({}), and no other of step {} may be unavailable meanwhile",
                   records_[index].host, live_[index].text.substr(0, 300), head_.steps[step].name);

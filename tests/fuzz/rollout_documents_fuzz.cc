@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a damaged store or disk, or another server, may give an engine and an agent: strategies,
-// heads, records, what is wanted of a host, an agent's memory. What is accepted is written and read
+// heads, records, an agent's memory. What is accepted is written and read
 // as the same, and whoever decides can go on with it.
 #include <cstddef>
 #include <cstdint>
@@ -59,12 +59,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (const auto record = rollout::read_record(bytes)) {
     const auto again = rollout::read_record(rollout::write_record(*record));
     require(again.has_value() && *again == *record);
-  }
-  if (const auto desired = reconcile::read_desired(bytes)) {
-    const auto again = reconcile::read_desired(reconcile::write_desired(*desired));
-    require(again.has_value() && *again == *desired);
-    reconcile::Decider decider;
-    (void)decider.handle(reconcile::DesiredArrived{*desired}, {});
   }
   if (const auto memory = reconcile::read_memory(bytes)) {
     const auto again = reconcile::read_memory(reconcile::write_memory(*memory));
