@@ -6,7 +6,6 @@
 namespace segue::store {
 namespace {
 
-using base::Error;
 using base::ErrorCode;
 using base::Result;
 
@@ -25,9 +24,9 @@ struct Election::State : std::enable_shared_from_this<State> {
   // Wraps a callback: it is not called once this is gone or the round is over.
   template <class... Args, class F>
   std::function<void(Args...)> in_round(F call) {
-    return [weak = weak_from_this(), number = round, call](Args... args) {
+    return [weak = weak_from_this(), number = round, call](const Args&... args) {
       const auto self = weak.lock();
-      if (self && self->round == number) call(*self, std::move(args)...);
+      if (self && self->round == number) call(*self, args...);
     };
   }
 
@@ -44,7 +43,8 @@ struct Election::State : std::enable_shared_from_this<State> {
 
   // Who leads?
   void look() {
-    store.get(settings.key, in_round<Result<Reading>>([](State& self, Result<Reading> reading) {
+    store.get(settings.key,
+              in_round<Result<Reading>>([](State& self, const Result<Reading>& reading) {
                 if (!reading) return self.after(kBetweenTries, &State::look);
                 self.take(*reading);
               }));
@@ -61,7 +61,7 @@ struct Election::State : std::enable_shared_from_this<State> {
     await_change(reading.revision + 1);
   }
 
-  void announce(std::optional<Leader> leader) {
+  void announce(const std::optional<Leader>& leader) {
     if (has_announced && leader == announced) return;
     has_announced = true;
     announced = leader;
@@ -91,7 +91,8 @@ struct Election::State : std::enable_shared_from_this<State> {
   // The key has changed, or the watch has ended, while this leads.
   void check_leadership() {
     watch.reset();
-    store.get(settings.key, in_round<Result<Reading>>([](State& self, Result<Reading> reading) {
+    store.get(settings.key,
+              in_round<Result<Reading>>([](State& self, const Result<Reading>& reading) {
                 if (!reading) return self.after(kBetweenTries, &State::check_leadership);
                 const auto& entry = reading->entry;
                 if (!entry || entry->modified != self.token) {
@@ -104,7 +105,7 @@ struct Election::State : std::enable_shared_from_this<State> {
   void get_lease() {
     lease_asked = scheduler.now();
     store.grant_lease(settings.ttl,
-                      in_round<Result<LeaseId>>([](State& self, Result<LeaseId> granted) {
+                      in_round<Result<LeaseId>>([](State& self, const Result<LeaseId>& granted) {
                         if (!granted) return self.after(kBetweenTries, &State::look);
                         self.lease = *granted;
                         self.lease_ends = self.lease_asked + self.settings.ttl;

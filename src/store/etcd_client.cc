@@ -78,7 +78,7 @@ void EtcdClient::request(Kind kind, std::string path, std::string body, OnEnd on
   request->on_end = std::move(on_end);
   request->deadline = scheduler_->now() + settings_.patience;
   if (at_once_ < kMaxAtOnce) {
-    start(std::move(request));
+    start(request);
   } else if (waiting_.size() < kMaxPending) {
     waiting_.push_back(std::move(request));
   } else {
@@ -91,7 +91,7 @@ void EtcdClient::request(Kind kind, std::string path, std::string body, OnEnd on
   }
 }
 
-void EtcdClient::start(std::shared_ptr<Request> request) {
+void EtcdClient::start(const std::shared_ptr<Request>& request) {
   ++at_once_;
   attempt(request);
 }
@@ -150,7 +150,7 @@ void EtcdClient::finish(const std::shared_ptr<Request>& request,
                         tl::expected<std::string, Refusal> body) {
   --at_once_;
   if (!waiting_.empty()) {
-    start(std::move(waiting_.front()));
+    start(waiting_.front());
     waiting_.pop_front();
   }
   at(base::Duration(0), [request, body = std::move(body)] { request->on_end(body); });

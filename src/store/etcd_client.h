@@ -64,7 +64,7 @@ class EtcdClient {
 
  private:
   struct Request;
-  void start(std::shared_ptr<Request> request);
+  void start(const std::shared_ptr<Request>& request);
   void attempt(const std::shared_ptr<Request>& request);
   void end_attempt(const std::shared_ptr<Request>& request, std::size_t member,
                    fetch::HttpPostEnd end);

@@ -47,10 +47,10 @@ Result<json> parse(std::string_view body) {
 }
 
 const json& member(const json& object, const char* name) {
-  static const json kNull;
-  if (!object.is_object()) return kNull;
+  static const json null;
+  if (!object.is_object()) return null;
   const auto found = object.find(name);
-  return found == object.end() ? kNull : *found;
+  return found == object.end() ? null : *found;
 }
 
 // Absent: 0, as proto3 leaves out what has its default value.

@@ -97,7 +97,7 @@ TEST(EtcdAnswer, that_is_strange_is_data_loss) {
 }
 
 TEST(EtcdAnswer, tells_which_compare_did_not_hold) {
-  Transaction transaction = Transaction().expect("a", 7).expect_absent("b").put("c", "");
+  const Transaction transaction = Transaction().expect("a", 7).expect_absent("b").put("c", "");
   const auto result = read_commit(
       R"({"header":{"revision":"9"},"responses":[{"response_range":{"kvs":[{"key":"L3NlZ3VlL2E=",)"
       R"("mod_revision":"7"}]}},{"response_range":{"kvs":[{"key":"L3NlZ3VlL2I=",)"

@@ -120,7 +120,7 @@ void EtcdWatches::open(const Shared& state) {
         here->attempts = 0;
         auto taken = here->reader->take(
             bytes, [this, &here](Change change) { queue(*here, std::move(change)); });
-        if (!taken) here->stream_error = std::move(taken).error();
+        if (!taken) here->stream_error = taken.error();
         if (here->end || !here->queue.empty()) deliver_later(here);
         return taken.has_value() && !here->end;
       });

@@ -11,7 +11,6 @@ namespace {
 
 using base::Error;
 using base::ErrorCode;
-using testing::ElementsAre;
 using Reason = WatchEnd::Reason;
 
 class FeedTest : public testing::Test {
@@ -73,6 +72,7 @@ TEST_F(FeedTest, ends_all_watches_at_once_when_told_to) {
 
 TEST_F(FeedTest, refuses_more_watches_than_its_bound) {
   std::vector<std::unique_ptr<Watch>> watches;
+  watches.reserve(kMaxWatches);
   for (std::size_t i = 0; i < kMaxWatches; ++i) watches.push_back(feed_->watch("", 11));
   const auto more = feed_->watch("", 11);
   EXPECT_EQ(next(*more)->error().error.code(), ErrorCode::resource_exhausted);

@@ -72,7 +72,7 @@ TEST_P(StoreContract, reads_what_was_committed) {
   ASSERT_TRUE(before) << before.error().to_string();
   EXPECT_FALSE(before->entry);
   EXPECT_GT(before->revision, 0U);
-  std::string bytes("\0\xff\n\"\\", 5);
+  const std::string bytes("\0\xff\n\"\\", 5);
   const Revision first = ask_->put("a", bytes);
   EXPECT_GT(first, before->revision);
   const auto after = ask_->get("a");

@@ -47,13 +47,13 @@ class Asker {
   Asker(TestLoop& loop, Store& store) : loop_(&loop), store_(&store) {}
 
   [[nodiscard]] base::Result<Reading> get(const std::string& key) {
-    return wait<base::Result<Reading>>([&](auto done) { store_->get(key, done); });
+    return wait<base::Result<Reading>>([&](const auto& done) { store_->get(key, done); });
   }
   [[nodiscard]] base::Result<Page> list(const ListQuery& query) {
-    return wait<base::Result<Page>>([&](auto done) { store_->list(query, done); });
+    return wait<base::Result<Page>>([&](const auto& done) { store_->list(query, done); });
   }
   CommitResult commit(const Transaction& transaction) {
-    return wait<CommitResult>([&](auto done) { store_->commit(transaction, done); });
+    return wait<CommitResult>([&](const auto& done) { store_->commit(transaction, done); });
   }
   Revision put(const std::string& key, const std::string& value) {
     const CommitResult result = commit(Transaction().put(key, value));
@@ -66,19 +66,19 @@ class Asker {
     return reading && reading->entry ? reading->entry->value : "(absent)";
   }
   tl::expected<Change, WatchEnd> next(Watch& watch) {
-    return wait<tl::expected<Change, WatchEnd>>([&](auto done) { watch.next(done); });
+    return wait<tl::expected<Change, WatchEnd>>([&](const auto& done) { watch.next(done); });
   }
   base::Result<LeaseId> grant(base::Duration ttl) {
-    return wait<base::Result<LeaseId>>([&](auto done) { store_->grant_lease(ttl, done); });
+    return wait<base::Result<LeaseId>>([&](const auto& done) { store_->grant_lease(ttl, done); });
   }
   base::Result<void> keep_alive(LeaseId lease) {
-    return wait<base::Result<void>>([&](auto done) { store_->keep_alive(lease, done); });
+    return wait<base::Result<void>>([&](const auto& done) { store_->keep_alive(lease, done); });
   }
   base::Result<void> revoke(LeaseId lease) {
-    return wait<base::Result<void>>([&](auto done) { store_->revoke_lease(lease, done); });
+    return wait<base::Result<void>>([&](const auto& done) { store_->revoke_lease(lease, done); });
   }
   base::Result<void> compact(Revision revision) {
-    return wait<base::Result<void>>([&](auto done) { store_->compact(revision, done); });
+    return wait<base::Result<void>>([&](const auto& done) { store_->compact(revision, done); });
   }
   [[nodiscard]] Store& store() { return *store_; }
 
