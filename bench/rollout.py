@@ -17,8 +17,9 @@ sys.dont_write_bytecode = True
 from harness.analysis_run import Analysis
 from harness.groups import Bench, print_conditions
 from harness.process import BenchError
+from harness.share_run import Share
 
-GROUPS = (Analysis,)
+GROUPS = (Share, Analysis)
 
 
 def parse_arguments():

@@ -8,7 +8,8 @@ UNITS = {"lost": "connections", "cut": "connections", "new_failed": "connections
          "reconnect_failed": "connections", "on_new_share": "share", "abort_share": "share",
          "over_budget": "handoffs", "handoffs": "handoffs", "taken_back": "freezes", "wrong": "answers",
          "writes_lost": "writes", "writes_acknowledged": "writes", "unanswered": "requests",
-         "overruns": "requests", "files": "files", "tries": "tries"}
+         "overruns": "requests", "files": "files", "tries": "tries", "error": "share",
+         "measured": "share"}
 
 
 def unit_of(metric):

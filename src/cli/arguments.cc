@@ -12,6 +12,7 @@
 #include "cli/library_arguments.h"
 #include "cli/plan_arguments.h"
 #include "cli/relay_arguments.h"
+#include "cli/share_arguments.h"
 #include "cli/staging_arguments.h"
 #include "cli/trust_arguments.h"
 #include "config/near_names.h"
@@ -81,6 +82,7 @@ class Parser {
     add_staging_commands(arguments_, add);
     add_relay_commands(arguments_, add);
     add_build_commands(app_, arguments_, add);
+    add_share_command(arguments_, add);
     add_texts();
   }
 

@@ -8,6 +8,7 @@
 #include "cli/command_text.h"
 #include "cli/library_options.h"
 #include "cli/plan_options.h"
+#include "cli/share_options.h"
 #include "cli/staging_options.h"
 #include "cli/trust_options.h"
 #include "control/agent_options.h"
@@ -66,6 +67,7 @@ enum class Command {
   build,
   relay,
   relay_status,
+  share,
 };
 
 // What the command line says.
@@ -102,6 +104,7 @@ struct Arguments {
   std::string relay_url = "http://127.0.0.1:7411";
   StagingOptions staging;
   control::BuildOptions build;
+  ShareOptions share;
 };
 
 struct Usage {

@@ -46,6 +46,8 @@ control::ExitCode write_image(const Context& context);                          
 control::ExitCode serve_library(const Context& context, const control::RunServer& run);  // server
 control::ExitCode relay_status(const Context& context);
 control::ExitCode relay(const Context& context, const control::RunRelay& run);
+control::ExitCode share(const Context& context);
+control::ExitCode share_by_proxy(const Context& context);                       // … of HAProxy
 control::ExitCode build(const Context& context, const control::RunBuild& run);  // build …
 
 // The state of one component, for checks before a change.

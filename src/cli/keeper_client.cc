@@ -45,4 +45,30 @@ Result<Json> KeeperClient::ask(const control::Request& request) {
   return receive(kAnswerLimit, [](const Json&) {});
 }
 
+Result<std::vector<KeeperClient::NamedSocket>> KeeperClient::ask_sockets() {
+  SEGUE_TRY(send({"sockets", {}, {}}));
+  SEGUE_TRY(os::set_timeout(socket_, kAnswerLimit));
+  SEGUE_ASSIGN(auto received, os::receive_message(socket_, control::kMaxReplyBytes));
+  if (received.kind != os::Received::Kind::message) {
+    return fail(ErrorCode::unavailable, "the keeper did not answer: look with `segue status`");
+  }
+  const Json reply = Json::parse(received.bytes, nullptr, false);
+  const auto names = reply.is_object() ? reply.find(control::reply::kSockets) : reply.end();
+  if (!reply.is_object() || names == reply.end() || !names->is_array()) {
+    return fail(ErrorCode::failed_precondition,
+                "its keeper is older than this command: `segue keeper upgrade` first");
+  }
+  if (names->size() != received.fds.size()) {
+    return fail(ErrorCode::data_loss, "the keeper named {} sockets and sent {}", names->size(),
+                received.fds.size());
+  }
+  std::vector<NamedSocket> sockets;
+  for (std::size_t i = 0; i < names->size(); ++i) {
+    const Json& name = names->at(i);
+    sockets.push_back(
+        {name.is_string() ? name.get<std::string>() : "", std::move(received.fds[i])});
+  }
+  return sockets;
+}
+
 }  // namespace segue::cli

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/time.h"
@@ -25,6 +27,13 @@ class KeeperClient {
                              const std::function<void(const Json&)>& on_reply);
   // Both, for a query.
   base::Result<Json> ask(const control::Request& request);
+
+  struct NamedSocket {
+    std::string name;
+    os::UniqueFd fd;
+  };
+  // The listening sockets that the keeper holds, as duplicates.
+  base::Result<std::vector<NamedSocket>> ask_sockets();
 
  private:
   os::UniqueFd socket_;

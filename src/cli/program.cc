@@ -90,6 +90,8 @@ ExitCode dispatch(const Context& context, const Services& services) {
       return write_image(context);
     case Command::serve_library:
       return serve_library(context, services.serve);
+    case Command::share:
+      return share(context);
     case Command::build:
       return build(context, services.build);
     case Command::relay:

@@ -29,6 +29,7 @@ constexpr std::array<std::string_view, 6> kContracts = {"auto",    "libsegue", "
 constexpr std::array<std::string_view, 5> kReady = {"auto", "notify", "accepting", "health",
                                                     "started"};
 constexpr std::array<std::string_view, 3> kKinds = {"tcp", "udp", "unix"};
+constexpr std::string_view kGroup = ",group";
 
 template <class Enum, std::size_t count>
 Result<Enum> parse_word(const std::array<std::string_view, count>& words, std::string_view what,
@@ -129,8 +130,13 @@ Result<Listen> parse_listen(const std::string& text) {
   const std::size_t colon = address.find(':');
   SEGUE_ASSIGN(listen.kind,
                parse_word<Listen::Kind>(kKinds, "listen " + listen.name, address.substr(0, colon)));
-  const std::string rest = colon == std::string::npos ? "" : address.substr(colon + 1);
+  std::string rest = colon == std::string::npos ? "" : address.substr(colon + 1);
   if (listen.kind != Listen::Kind::unix_stream) {
+    listen.group = rest.ends_with(kGroup);
+    if (listen.group) rest.resize(rest.size() - kGroup.size());
+    if (listen.group && listen.kind != Listen::Kind::tcp) {
+      return fail(ErrorCode::invalid_argument, "listen: '{}': only tcp sockets make a group", text);
+    }
     SEGUE_TRY(parse_host_and_port(text, rest, listen));
     return listen;
   }
@@ -149,8 +155,8 @@ std::string to_string(const Listen& listen) {
     return fmt::format("{}={}:{}", listen.name, kind, listen.host);
   }
   const bool v6 = listen.host.find(':') != std::string::npos;
-  return fmt::format("{}={}:{}{}{}:{}", listen.name, kind, v6 ? "[" : "", listen.host,
-                     v6 ? "]" : "", listen.port);
+  return fmt::format("{}={}:{}{}{}:{}{}", listen.name, kind, v6 ? "[" : "", listen.host,
+                     v6 ? "]" : "", listen.port, listen.group ? kGroup : "");
 }
 
 Result<int> parse_signal(std::string_view text) {

@@ -41,10 +41,11 @@ struct Listen {
   Kind kind = Kind::tcp;
   std::string host;  // numeric; of unix_stream the absolute path
   std::uint16_t port = 0;
+  bool group = false;  // of tcp: shared with the component's other slot (docs/grayscale.md)
 
   bool operator==(const Listen&) const = default;
 };
-// NAME=tcp:HOST:PORT, NAME=udp:HOST:PORT, NAME=unix:/PATH
+// NAME=tcp:HOST:PORT, NAME=tcp:HOST:PORT,group, NAME=udp:HOST:PORT, NAME=unix:/PATH
 base::Result<Listen> parse_listen(const std::string& text);
 std::string to_string(const Listen& listen);
 

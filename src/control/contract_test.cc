@@ -11,8 +11,9 @@ namespace segue::control {
 namespace {
 
 TEST(Contract, listening_sockets_are_read_and_written_alike) {
-  for (const std::string text : {"web=tcp:127.0.0.1:8080", "web=tcp:[::1]:80", "dns=udp:0.0.0.0:53",
-                                 "a.b=unix:/run/x.sock"}) {
+  for (const std::string text :
+       {"web=tcp:127.0.0.1:8080", "web=tcp:[::1]:80", "dns=udp:0.0.0.0:53",
+        "web=tcp:127.0.0.1:80,group", "web=tcp:[::]:80,group", "a.b=unix:/run/x.sock"}) {
     const auto listen = parse_listen(text);
     ASSERT_TRUE(listen) << listen.error().message();
     EXPECT_EQ(to_string(*listen), text);
@@ -23,7 +24,8 @@ TEST(Contract, malformed_listening_sockets_are_refused) {
   for (const std::string text :
        {"", "web", "=tcp:127.0.0.1:1", "we:b=tcp:127.0.0.1:1", "web=tcp:example.org:80",
         "web=tcp:127.0.0.1:0", "web=tcp:127.0.0.1:65536", "web=sctp:127.0.0.1:1", "web=unix:x",
-        "web=unix:", "web=tcp:", "we b=tcp:127.0.0.1:1"}) {
+        "web=unix:", "web=tcp:", "we b=tcp:127.0.0.1:1", "web=tcp:127.0.0.1:1,groups",
+        "web=tcp:,group", "web=udp:127.0.0.1:1,group"}) {
     EXPECT_FALSE(parse_listen(text)) << text;
   }
   EXPECT_FALSE(parse_listen("web=unix:/" + std::string(107, 'x')));
@@ -46,7 +48,7 @@ TEST(Contract, options_survive_the_way_to_the_keeper) {
   options.drain_ms = 0;
   options.reconnect_per_second = 7;
   options.nonblocking = true;
-  options.listen = {*parse_listen("web=tcp:[::1]:80")};
+  options.listen = {*parse_listen("web=tcp:[::1]:80"), *parse_listen("api=tcp:[::1]:81,group")};
   Request request{"run", {}, {"/bin/true"}};
   append_options(request, options);
   const auto parsed = parse_options(request);

@@ -18,6 +18,7 @@ inline constexpr std::string_view kEvent = "event";        // an object: one ste
 inline constexpr std::string_view kMetrics = "metrics";    // a text: Prometheus' text format
 inline constexpr std::string_view kRegistered = "registered";  // an array: what the program says
 inline constexpr std::string_view kLosses = "losses";  // an object: what an older form cannot hold
-inline constexpr std::string_view kQueued = "queued";  // a text: what has to end before
+inline constexpr std::string_view kSockets = "sockets";  // an array: names; descriptors come along
+inline constexpr std::string_view kQueued = "queued";    // a text: what has to end before
 
 }  // namespace segue::control::reply

@@ -115,6 +115,13 @@ void ControlServer::finish(RequestId id, std::string reply) {
   flush(id);
 }
 
+void ControlServer::finish_with(RequestId id, std::string_view reply, std::span<const int> fds) {
+  const auto found = clients_.find(id);
+  if (found == clients_.end() || found->second.finished) return;
+  (void)os::send_message(found->second.fd, reply, fds);
+  drop(id);
+}
+
 void ControlServer::flush(RequestId id) {
   Client& client = clients_.at(id);
   while (!client.queue.empty()) {

@@ -4,7 +4,9 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -55,6 +57,8 @@ class ControlServer {
   void send(RequestId client, std::string reply, Weight weight);
   // Sends it, then closes.
   void finish(RequestId client, std::string reply);
+  // The same with copies of `fds` (borrowed), at once: a client whose socket is full gets neither.
+  void finish_with(RequestId client, std::string_view reply, std::span<const int> fds);
   [[nodiscard]] bool has_clients() const { return !clients_.empty(); }
   [[nodiscard]] bool has(RequestId client) const { return clients_.contains(client); }
 

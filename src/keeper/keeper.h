@@ -161,6 +161,7 @@ class Keeper {
   void on_request(RequestId id, base::Result<control::Request> request);
   void answer_status(RequestId id);
   void answer_history(RequestId id);
+  void answer_sockets(RequestId id);
   void answer_events(RequestId id, const control::ParsedRequest& request);
   // Figures (keeper_metrics.cc)
   [[nodiscard]] std::string metrics_text() const;

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/json_writer.h"
+#include "control/reply.h"
 #include "keeper/keeper.h"
 #include "os/files.h"
 
@@ -49,6 +51,7 @@ void Keeper::on_request(RequestId id, base::Result<control::Request> request) {
   if (command == "metrics") return answer_metrics(id);
   if (command == "undo-losses") return answer_undo_losses(id);
   if (command == "registered") return ask_registered(id);
+  if (command == "sockets") return answer_sockets(id);
   if (command == "keeper-upgrade") return replace_keeper(id, *parsed);
   if (command == "eject") {
     EjectRequested event{id, parsed->attempt.force};
@@ -96,6 +99,24 @@ void Keeper::answer_status(RequestId id) {
     surroundings.stored = programs_->stored_names();
   }
   server_.finish(id, last_reply_with("status", status_json(*component_, surroundings, now())));
+}
+
+// Copies of the listening sockets, for who decides which new connections they get.
+void Keeper::answer_sockets(RequestId id) {
+  base::JsonWriter names;
+  std::vector<int> fds;
+  const auto add = [&](const std::string& name, int fd) {
+    names.value(name);
+    fds.push_back(fd);
+  };
+  names.begin_array();
+  if (programs_) {
+    for (const auto& socket : programs_->sockets()) add(socket.listen.name, socket.fd.get());
+  } else {
+    for (const auto& [name, fd] : listeners_) add(name, fd.get());
+  }
+  names.end();
+  server_.finish_with(id, last_reply_with(control::reply::kSockets, std::move(names).take()), fds);
 }
 
 void Keeper::answer_history(RequestId id) {

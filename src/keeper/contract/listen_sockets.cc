@@ -14,6 +14,9 @@
 #include <cstring>
 #include <utility>
 
+#include "os/file_lock.h"
+#include "traffic/group_entry.h"
+
 namespace segue::keeper {
 namespace {
 
@@ -121,7 +124,8 @@ Result<ListenSocket> listen_socket(const Listen& listen, os::UniqueFd fd) {
 std::optional<ListenSocket> reuse_listen_socket(const Listen& listen, os::UniqueFd fd) {
   const bool stream = listen.kind != Listen::Kind::udp;
   if (!has_option(fd.get(), SO_TYPE, stream ? SOCK_STREAM : SOCK_DGRAM) ||
-      !has_option(fd.get(), SO_ACCEPTCONN, stream ? 1 : 0) || !is_bound_to(fd.get(), listen)) {
+      !has_option(fd.get(), SO_ACCEPTCONN, stream ? 1 : 0) ||
+      (listen.group && !has_option(fd.get(), SO_REUSEPORT, 1)) || !is_bound_to(fd.get(), listen)) {
     return std::nullopt;
   }
   auto socket = listen_socket(listen, std::move(fd));
@@ -129,7 +133,12 @@ std::optional<ListenSocket> reuse_listen_socket(const Listen& listen, os::Unique
   return *std::move(socket);
 }
 
-Result<ListenSocket> open_listen_socket(const Listen& listen) {
+GroupMember group_member_of(const std::string& runtime_folder) {
+  const std::size_t slash = runtime_folder.rfind('/');
+  return {runtime_folder.substr(slash + 1), runtime_folder.substr(0, slash)};
+}
+
+Result<ListenSocket> open_listen_socket(const Listen& listen, const GroupMember& member) {
   const std::string what = "listen on " + control::to_string(listen);
   const Address address = address_of(listen);
   const bool stream = listen.kind != Listen::Kind::udp;
@@ -139,14 +148,24 @@ Result<ListenSocket> open_listen_socket(const Listen& listen) {
   if (!fd) return fail(base::errno_error(what, errno));
   const int on = 1;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  std::optional<os::FileLock> entering;
+  if (listen.group) {
+    ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    SEGUE_ASSIGN(entering, os::FileLock::acquire(traffic::group_lock_path(member.runtime_directory),
+                                                 "the keeper of " + member.component,
+                                                 traffic::kGroupLockLimit));
+  }
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.size) != 0 ||
       (stream && ::listen(fd.get(), kBacklog) != 0)) {
     if (errno == EADDRINUSE) {
-      return fail(ErrorCode::already_exists,
-                  "{}: another process listens there: end it first (`ss -ltnp` names it)", what);
+      return fail(
+          ErrorCode::already_exists,
+          "{}: another process listens there: end it first (`ss -ltnp` names it){}", what,
+          listen.group ? ", or let it share the address: with ,group too, as the same user" : "");
     }
     return fail(base::errno_error(what, errno));
   }
+  if (listen.group) SEGUE_TRY(traffic::enter_group(fd.get(), traffic::slot_of(member.component)));
   return listen_socket(listen, std::move(fd));
 }
 

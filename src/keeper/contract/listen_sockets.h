@@ -27,7 +27,15 @@ std::optional<ListenSocket> reuse_listen_socket(const control::Listen& listen, o
 // from it may have chosen so.
 base::Result<void> make_nonblocking(const ListenSocket& socket);
 
-// Binds and listens. already_exists: somebody else holds the address.
-base::Result<ListenSocket> open_listen_socket(const control::Listen& listen);
+// For whom sockets are opened: in a group its name tells the slot, and the directory has the lock.
+struct GroupMember {
+  std::string component;
+  std::string runtime_directory;  // of all components of this user
+};
+GroupMember group_member_of(const std::string& runtime_folder);  // the component's own
+// Binds and listens. already_exists: somebody else holds the address. A member of a group gets
+// what its slot gets before a share is set: all new connections, or none.
+base::Result<ListenSocket> open_listen_socket(const control::Listen& listen,
+                                              const GroupMember& member);
 
 }  // namespace segue::keeper

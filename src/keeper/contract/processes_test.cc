@@ -37,7 +37,7 @@ class Listening : public testing::Test {
  protected:
   void SetUp() override {
     auto opened = open_listen_socket(
-        {"web", control::Listen::Kind::tcp, "127.0.0.1", static_cast<std::uint16_t>(port)});
+        {"web", control::Listen::Kind::tcp, "127.0.0.1", static_cast<std::uint16_t>(port)}, {});
     ASSERT_TRUE(opened) << opened.error().message();
     listener = *std::move(opened);
   }
@@ -63,7 +63,8 @@ class Listening : public testing::Test {
 };
 
 TEST_F(Listening, an_address_in_use_is_refused_by_name) {
-  const auto again = open_listen_socket({"other", control::Listen::Kind::tcp, "127.0.0.1", port});
+  const auto again =
+      open_listen_socket({"other", control::Listen::Kind::tcp, "127.0.0.1", port}, {});
   ASSERT_FALSE(again);
   EXPECT_EQ(again.error().code(), base::ErrorCode::already_exists);
   EXPECT_NE(again.error().message().find("other=tcp:127.0.0.1"), std::string::npos);

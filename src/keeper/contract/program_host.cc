@@ -116,7 +116,7 @@ Result<void> ProgramHost::take_sockets(ProgramBelongings& belongings, bool tells
       }
     }
     if (!socket) {
-      auto opened = open_listen_socket(listen);
+      auto opened = open_listen_socket(listen, group_member_of(folder_));
       if (!opened && !belongings.is_adoption) return fail(std::move(opened).error());
       if (!opened) {
         lost_sockets_.push_back(listen.name);

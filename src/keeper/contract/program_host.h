@@ -64,6 +64,7 @@ class ProgramHost {
   [[nodiscard]] std::string losses() const;
 
   [[nodiscard]] std::vector<std::string> listener_names() const;
+  [[nodiscard]] const std::vector<ListenSocket>& sockets() const { return sockets_; }
   [[nodiscard]] std::vector<std::string> stored_names() const;
 
  private:
