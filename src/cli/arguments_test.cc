@@ -112,6 +112,21 @@ TEST(Arguments, mistakes_are_one_line_that_says_where_to_look) {
   }
 }
 
+TEST(Arguments, a_share_is_shown_or_set) {
+  EXPECT_EQ(parsed({"share", "chat"}).share.share, "");
+  const auto set = parsed({"share", "chat", "10%", "--sticky", "source", "--salt", "7"});
+  EXPECT_EQ(set.name, "chat");
+  EXPECT_EQ(set.share.share, "10%");
+  EXPECT_EQ(set.share.sticky, "source");
+  EXPECT_EQ(set.share.salt, 7U);
+  EXPECT_THAT(refused({"share", "chat", "10%", "--sticky", "moon"}), HasSubstr("moon"));
+  EXPECT_THAT(refused({"share", "chat", "--keep-s", "0"}), HasSubstr("keep-s"));
+  EXPECT_THAT(parsed({"share", "chat", "--haproxy", "/s", "--canary-server", "a", "--canary-server",
+                      "b=127.0.0.1:80"})
+                  .share.canary_servers,
+              ElementsAre("a", "b=127.0.0.1:80"));
+}
+
 TEST(Arguments, a_mistake_after_json_is_answered_in_json) {
   EXPECT_TRUE(parse_arguments({"stop", "--json"}).json);
   EXPECT_FALSE(parse_arguments({"run", "kv", "--", "--json"}).json);

@@ -46,8 +46,8 @@ void add_share_command(Arguments& arguments, const AddCommand& add) {
   app->add_option("--sticky", options.sticky,
                   "source: the same clients again and again, by their address")
       ->check(CLI::IsMember({"source"}));
-  app->add_option_function<std::uint32_t>(
-         "--salt", [&options](std::uint32_t salt) { options.salt = salt; },
+  app->add_option_function<std::uint64_t>(
+         "--salt", [&options](std::uint64_t salt) { options.salt = salt; },
          "With --sticky: which clients are first (default: others in each rollout)")
       ->type_name("N");
   app->add_option("--listener", options.listener, "Only this one of its listening sockets")

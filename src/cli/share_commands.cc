@@ -44,8 +44,8 @@ struct Slots {
 };
 
 std::uint32_t fresh_number(const os::Clock& clock) {
-  const auto ns = static_cast<std::uint64_t>(clock.realtime_now().time_since_epoch().count());
-  return static_cast<std::uint32_t>(ns ^ (ns >> 32));
+  return traffic::salt_of(
+      static_cast<std::uint64_t>(clock.realtime_now().time_since_epoch().count()));
 }
 
 Result<Sockets> sockets_of(const ComponentFolders& folders, const std::string& name) {
@@ -124,7 +124,8 @@ Result<traffic::ShareRule> wanted_rule(const Context& context,
   if (rule.pick == Pick::random) return rule;
   // A share that grows keeps its clients; the next rollout begins with others.
   const bool goes_on = before && before->rule.pick == Pick::source && before->rule.share_ppm != 0;
-  rule.salt = options.salt.value_or(goes_on ? before->rule.salt : fresh_number(os::SystemClock()));
+  rule.salt = goes_on ? before->rule.salt : fresh_number(os::SystemClock());
+  if (options.salt) rule.salt = traffic::salt_of(*options.salt);
   return rule;
 }
 

@@ -11,7 +11,7 @@ namespace segue::cli {
 struct ShareOptions {
   std::string share;   // "10%"; empty: show
   std::string sticky;  // "source"; empty: by chance
-  std::optional<std::uint32_t> salt;
+  std::optional<std::uint64_t> salt;
   std::string listener;          // of several the only one; empty: all
   std::uint32_t probes = 1'000;  // of showing
   double keep_s = 0;             // look again so often; 0: once

@@ -58,6 +58,18 @@ TEST_F(ControlServerTest, hands_over_a_request_and_sends_its_replies_in_order) {
   EXPECT_FALSE(server_.has_clients());
 }
 
+TEST_F(ControlServerTest, sends_descriptors_with_the_last_reply) {
+  const os::UniqueFd client = ask(control::encode({"sockets", {}, {}}).value());
+  ASSERT_EQ(asked_.size(), 1U);
+  const int fd = client.get();
+  server_.finish_with(asked_[0].id, "here", std::span(&fd, 1));
+  const auto received = os::receive_message(client, 100);
+  EXPECT_EQ(received->bytes, "here");
+  EXPECT_EQ(received->fds.size(), 1U);
+  EXPECT_EQ(os::receive_message(client, 100)->kind, os::Received::Kind::closed);
+  EXPECT_FALSE(server_.has_clients());
+}
+
 TEST_F(ControlServerTest, reports_what_is_no_request) {
   const os::UniqueFd client = ask("nonsense");
   ASSERT_EQ(asked_.size(), 1U);

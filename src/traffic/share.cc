@@ -77,4 +77,8 @@ Result<Pick> parse_pick(std::string_view text) {
   return static_cast<Pick>(found - kPicks.begin());
 }
 
+std::uint32_t salt_of(std::uint64_t number) {
+  return static_cast<std::uint32_t>(number ^ (number >> 32));
+}
+
 }  // namespace segue::traffic

@@ -28,6 +28,9 @@ enum class Pick {
 std::string_view to_string(Pick pick);
 base::Result<Pick> parse_pick(std::string_view text);
 
+// Of a longer number, such as one that names a rollout.
+std::uint32_t salt_of(std::uint64_t number);
+
 struct ShareRule {
   std::uint32_t share_ppm = 0;
   Pick pick = Pick::random;
