@@ -226,6 +226,29 @@ Json connections_of(const ComponentFolders& folders, const std::string& name) {
   return status ? status->value("connections", Json()) : Json();
 }
 
+// One listening socket; prints it too.
+Result<Json> measure(Output& output, const Pair& pair, std::uint32_t probes) {
+  const os::SystemClock clock;
+  const auto probed = traffic::probe_share(clock, pair.group(), probes, fresh_number(clock));
+  if (!probed) return fail(base::Error(probed.error()).with("measure " + pair.address));
+  const std::uint64_t all = std::uint64_t{probed->stable} + probed->canary + probed->elsewhere;
+  output.print(fmt::format(
+      "  {} ({}): measured {} of {} segments{}", pair.listener, pair.address,
+      traffic::measured_text(probed->canary, all), all,
+      probed->elsewhere == 0
+          ? ""
+          : fmt::format("; {} came to neither: a third socket listens there, or a firewall "
+                        "stands before it",
+                        probed->elsewhere)));
+  return Json{
+      {"listener", pair.listener},
+      {"address", pair.address},
+      {"probes",
+       {{"stable", probed->stable}, {"canary", probed->canary}, {"elsewhere", probed->elsewhere}}},
+      {"measured",
+       all == 0 ? Json() : Json(static_cast<double>(probed->canary) / static_cast<double>(all))}};
+}
+
 ExitCode show(const Context& context) {
   Output& output = context.output;
   const auto slots = find_slots(context);
@@ -239,32 +262,12 @@ ExitCode show(const Context& context) {
   } else {
     output.print(fmt::format("no share was ever set: all new connections go to {}", slots->stable));
   }
-  const os::SystemClock clock;
-  Json listeners = Json::array();
+  answer["listeners"] = Json::array();
   for (const auto& pair : slots->pairs) {
-    const auto probed = traffic::probe_share(clock, pair.group(), context.arguments.share.probes,
-                                             fresh_number(clock));
-    if (!probed) return output.fail(base::Error(probed.error()).with("measure " + pair.address));
-    const std::uint64_t all = std::uint64_t{probed->stable} + probed->canary + probed->elsewhere;
-    Json row{{"listener", pair.listener},
-             {"address", pair.address},
-             {"probes",
-              {{"stable", probed->stable},
-               {"canary", probed->canary},
-               {"elsewhere", probed->elsewhere}}}};
-    row["measured"] =
-        all == 0 ? Json() : Json(static_cast<double>(probed->canary) / static_cast<double>(all));
-    listeners.push_back(std::move(row));
-    output.print(fmt::format(
-        "  {} ({}): measured {} of {} segments{}", pair.listener, pair.address,
-        traffic::measured_text(probed->canary, all), all,
-        probed->elsewhere == 0
-            ? ""
-            : fmt::format("; {} came to neither: a third socket listens there, or a firewall "
-                          "stands before it",
-                          probed->elsewhere)));
+    const auto row = measure(output, pair, context.arguments.share.probes);
+    if (!row) return output.fail(row.error());
+    answer["listeners"].push_back(*row);
   }
-  answer["listeners"] = std::move(listeners);
   answer["connections"] = {
       {"stable", connections_of(context.folders, slots->stable)},
       {"canary", slots->canary_runs ? connections_of(context.folders, slots->canary) : Json()}};

@@ -163,52 +163,55 @@ void print_problems(Output& output, const traffic::ProxyDecision& decision,
 
 // ---- Setting
 
-ExitCode set(const Context& context, const ProxyRecord& wanted,
-             const std::optional<ProxyRecord>& before) {
+ExitCode say_orders(Output& output, const ProxyRecord& record, const traffic::ProxySeen& seen) {
+  const auto decision = traffic::decide(record.wanted, seen);
+  Json orders = Json::array();
+  for (const auto& order : decision.orders) {
+    const auto* command = std::get_if<traffic::ProxyCommand>(&order);
+    orders.push_back(command != nullptr
+                         ? command->text
+                         : "replace map " + std::get<traffic::ReplaceMap>(order).file);
+    output.print("would say: " + orders.back().get<std::string>());
+  }
+  if (orders.empty()) output.print("nothing to do");
+  Json answer = answer_of(record, traffic::ProxyMeter(), seen, decision);
+  answer["orders"] = orders;
+  answer["dry_run"] = true;
+  output.print_json(answer);
+  return ExitCode::done;
+}
+
+ExitCode not_set(const Context& context, const base::Error& error,
+                 const std::optional<ProxyRecord>& before) {
+  if (error.code() != ErrorCode::permission_denied) {
+    return context.output.finish(
+        ExitCode::failed,
+        fmt::format("{}; some of it may be done: the same command goes on", error.to_string()));
+  }
+  // It is the first order already that is refused.
+  if (before) {
+    (void)write_proxy_record(folder_of(context), *before);
+  } else {
+    remove_proxy_record(folder_of(context));
+  }
+  return context.output.fail(error);
+}
+
+ExitCode set(const Context& context, ProxyRecord record, const std::optional<ProxyRecord>& before) {
   Output& output = context.output;
   const os::SystemClock clock;
-  ProxyRecord record = wanted;
   const auto socket = traffic::ProxySocket::at(clock, record.socket);
   if (!socket) return output.fail(socket.error());
   const auto seen = traffic::observe(*socket, record.wanted);
   if (!seen) return output.fail(seen.error());  // nothing was touched
-  if (context.arguments.dry_run) {
-    const auto decision = traffic::decide(record.wanted, *seen);
-    Json orders = Json::array();
-    for (const auto& order : decision.orders) {
-      const auto* command = std::get_if<traffic::ProxyCommand>(&order);
-      orders.push_back(command != nullptr
-                           ? command->text
-                           : "replace map " + std::get<traffic::ReplaceMap>(order).file);
-      output.print("would say: " + orders.back().get<std::string>());
-    }
-    if (orders.empty()) output.print("nothing to do");
-    Json answer = answer_of(record, traffic::ProxyMeter(), *seen, decision);
-    answer["orders"] = orders;
-    answer["dry_run"] = true;
-    output.print_json(answer);
-    return ExitCode::done;
-  }
+  if (context.arguments.dry_run) return say_orders(output, record, *seen);
   record.set_at = now_text();
   record.meter = {};
   if (const auto kept = write_proxy_record(folder_of(context), record); !kept) {
     return output.fail(kept.error());
   }
   const auto report = traffic::reconcile(*socket, record.wanted);
-  if (!report && report.error().code() == ErrorCode::permission_denied) {
-    // It is the first order already that is refused.
-    if (before) {
-      (void)write_proxy_record(folder_of(context), *before);
-    } else {
-      remove_proxy_record(folder_of(context));
-    }
-    return output.fail(report.error());
-  }
-  if (!report) {
-    return output.finish(ExitCode::failed,
-                         fmt::format("{}; some of it may be done: the same command goes on",
-                                     report.error().to_string()));
-  }
+  if (!report) return not_set(context, report.error(), before);
   const auto after = traffic::observe(*socket, record.wanted);
   if (!after) return output.fail(after.error());
   traffic::ProxyMeter meter;

@@ -21,7 +21,8 @@ constexpr std::uint32_t kMaxMembers = 8;       // looked through; two are Segue'
 constexpr std::uint32_t kProbesPerIndex = 3;   // all have to arrive at the same socket
 constexpr int kMaxTries = 5;                   // a busy listener drops others' segments too
 constexpr std::uint32_t kProbesPerRound = 64;  // open at once
-constexpr base::Duration kArrivalLimit = std::chrono::milliseconds(200);
+// Shorter than TCP waits until it sends a segment again.
+constexpr base::Duration kArrivalLimit = std::chrono::milliseconds(900);
 
 // Segments dropped at both sockets since `start()`.
 class DropCounter {
