@@ -174,6 +174,10 @@ void Decider::on(const Seen& event) {
   Live& live = live_[event.key];
   live.seen = event;
   live.restoring = false;
+  if (live.checked != event.revision) {
+    live.checked = event.revision;
+    if (event.revision != kNoRevision) command(CheckHealth{event.key, event.revision});
+  }
   if (event.revision != kNoRevision) {
     live.restore_retry = {};
     if (!remembered(event.key).intent && remembered(event.key).serves != event.revision) {
@@ -408,6 +412,7 @@ void Decider::settle(const InstanceKey& key, OrderOutcome outcome, fleet::Revisi
   live.seen->revision = serves;
   live.seen->health = Health::unknown;
   live.seen->health_text.clear();
+  live.checked = serves;
   if (serves != kNoRevision) command(CheckHealth{key, serves});
 }
 

@@ -97,7 +97,8 @@ struct SetShare {  // any number of times
   std::uint32_t share_ppm = 0;
   std::uint64_t share_salt = 0;
 };
-struct CheckHealth {  // of this revision from now on: what was seen of another says nothing
+// Of this revision from now on: what was seen of another says nothing. Once for each that serves.
+struct CheckHealth {
   InstanceKey key;
   fleet::Revision revision = fleet::kNoRevision;
 };
@@ -148,7 +149,8 @@ class Decider {
     fleet::Revision staging = fleet::kNoRevision;
     bool setting_share = false;
     bool restoring = false;
-    std::string stage_text;  // why staging failed last
+    fleet::Revision checked = fleet::kNoRevision;  // CheckHealth was given for it
+    std::string stage_text;                        // why staging failed last
     Retry stage_retry;
     Retry look_retry;
     Retry share_retry;

@@ -105,6 +105,9 @@ TEST(Decider, stages_then_starts_then_hands_off_then_back) {
   EXPECT_EQ(agent.disk_.instances[kStable].intent->order, "a");
   agent.end(OrderResult::done);
   EXPECT_EQ(agent.only<CheckHealth>()->revision, 1U);
+  agent.commands_.clear();
+  agent.see(kStable, 1);
+  EXPECT_FALSE(agent.only<CheckHealth>());
   EXPECT_EQ(agent.reports(kStable).revision, 1U);
   EXPECT_EQ(agent.reports(kStable).result, OrderResult::done);
 

@@ -69,7 +69,11 @@ void Engine::outcome(Index index, OrderResult result, const std::string& text) {
   const bool is_open = record.settled == Settled::ordered;
   switch (result) {
     case OrderResult::done:
-      if (!is_open && record.settled != Settled::failed) return;
+      // Later than its limit is better than never; not being well is another matter.
+      if (!is_open && (record.settled != Settled::failed ||
+                       (head_.checks_health && live_[index].health != fleet::Health::good))) {
+        return;
+      }
       record.settled = Settled::done;
       record.text = text;
       touch(index, false);

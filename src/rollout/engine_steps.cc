@@ -104,7 +104,8 @@ bool Engine::advance_once() {
       if (is_back()) return true;
       work_queue();
       if (head_.paused) return false;
-      if ((!head_.promoted && time_to_pass() > base::Duration(0)) || !todo_.empty()) return false;
+      if (!head_.promoted && time_to_pass() > base::Duration(0)) return false;
+      if (!todo_.empty() || all_[Standing::ordered] + all_[Standing::retrying] > 0) return false;
       order_leftovers();
       finish(Phase::done, all_[Standing::failed] + all_[Standing::failed_bad] == 0
                               ? "every host is on the new revision"
@@ -309,8 +310,9 @@ bool Engine::needs_order(Index index) const {
   const Live& live = live_[index];
   if (record.left || is_final(head_.phase)) return false;
   if (is_back()) {
-    if (record.orders == 0) return false;
     const bool shares = record.assignment.share_ppm != 0;
+    // What this rollout never touched is where it goes, or on what a superseded one left there.
+    if (record.orders == 0 && record.assignment.revision == kNoRevision) return false;
     if (!in_reach(record)) return shares && head_.step_phase == StepPhase::sharing;
     if (record.assignment.revision != goal_revision(record) || shares) return true;
     return record.settled == Settled::refused && live.retry_due;
@@ -453,8 +455,13 @@ bool Engine::shares_are_set() const {
 
 void Engine::order_leftovers() {
   for (Index i = 0; i < records_.size(); ++i) {
-    const InstanceRecord& record = records_[i];
+    InstanceRecord& record = records_[i];
     if (record.left) continue;
+    if (record.ended && record.settled != Settled::done) {
+      record.ended = false;  // nobody would hear of it any more
+      order(i, record.to, 0);
+      continue;
+    }
     const bool untouched = record.settled == Settled::untouched && !record.drained;
     if (untouched || record.assignment.share_ppm != 0) order(i, goal_revision(record), 0);
   }
@@ -463,8 +470,6 @@ void Engine::order_leftovers() {
 // ---- Back
 
 void Engine::begin_undo(const std::string& by, const std::string& why) {
-  const std::uint32_t last = static_cast<std::uint32_t>(head_.steps.size()) - 1;
-  const bool all = head_.phase != Phase::running;
   clear_queue();
   head_.text = why.substr(0, Rollout::kMaxTextBytes);
   head_.paused = false;
@@ -477,8 +482,8 @@ void Engine::begin_undo(const std::string& by, const std::string& why) {
   notice(Severity::warning, by, "",
          fmt::format("rollout {} is undone from step {} back: {}", head_.id,
                      head_.steps[head_.step].name, why));
-  // The step after the present one may have been staged.
-  const std::uint32_t from = all ? last : std::min(head_.step + 1, last);
+  // Steps that had not begun may be staged, or be on what a superseded rollout left there.
+  const auto from = static_cast<std::uint32_t>(head_.steps.size()) - 1;
   enter(Phase::undoing, from, shared ? StepPhase::sharing : StepPhase::moving);
   if (shared) {
     order_shares();
