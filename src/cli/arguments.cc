@@ -12,6 +12,7 @@
 #include "cli/library_arguments.h"
 #include "cli/plan_arguments.h"
 #include "cli/relay_arguments.h"
+#include "cli/service_arguments.h"
 #include "cli/share_arguments.h"
 #include "cli/staging_arguments.h"
 #include "cli/trust_arguments.h"
@@ -82,6 +83,7 @@ class Parser {
     add_staging_commands(arguments_, add);
     add_relay_commands(arguments_, add);
     add_build_commands(app_, arguments_, add);
+    add_service_commands(arguments_, add);
     add_share_command(arguments_, add);
     add_texts();
   }

@@ -8,6 +8,7 @@
 #include "cli/command_text.h"
 #include "cli/library_options.h"
 #include "cli/plan_options.h"
+#include "cli/service_options.h"
 #include "cli/share_options.h"
 #include "cli/staging_options.h"
 #include "cli/trust_options.h"
@@ -67,6 +68,8 @@ enum class Command {
   build,
   relay,
   relay_status,
+  check_file,
+  import_compose,
   share,
 };
 
@@ -104,6 +107,7 @@ struct Arguments {
   std::string relay_url = "http://127.0.0.1:7411";
   StagingOptions staging;
   control::BuildOptions build;
+  ServiceOptions service;
   ShareOptions share;
 };
 

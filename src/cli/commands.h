@@ -45,6 +45,8 @@ control::ExitCode renew_metadata(const Context& context);                       
 control::ExitCode write_image(const Context& context);                                   // image
 control::ExitCode serve_library(const Context& context, const control::RunServer& run);  // server
 control::ExitCode relay_status(const Context& context);
+control::ExitCode check_file(const Context& context);      // check
+control::ExitCode import_compose(const Context& context);  // import
 control::ExitCode relay(const Context& context, const control::RunRelay& run);
 control::ExitCode share(const Context& context);
 control::ExitCode share_by_proxy(const Context& context);                       // … of HAProxy

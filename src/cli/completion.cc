@@ -121,6 +121,7 @@ _segue() {
       mapfile -t COMPREPLY < <(compgen -W "$(systemctl list-unit-files --type=service \
         --no-legend --plain 2>/dev/null | cut -d' ' -f1)" -- "$current")
       ;;
+    FILE) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     PROGRAM) mapfile -t COMPREPLY < <(compgen -c -f -- "$current") ;;
     '') mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current") ;;
     *) mapfile -t COMPREPLY < <(compgen -W "${kind//|/ }" -- "$current") ;;

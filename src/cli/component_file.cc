@@ -160,7 +160,14 @@ class Reader {
 
 Result<ComponentFile> parse_component_file(const std::string& path, const std::string& text) {
   return config::read_yaml<ComponentFile>(
-      path, text, [](const YAML::Node& root, const config::YamlReader& yaml) {
+      path, text,
+      [](const YAML::Node& root, const config::YamlReader& yaml) -> Result<ComponentFile> {
+        if (root.IsMap() && root["components"]) {
+          return fail(ErrorCode::invalid_argument,
+                      "{}: this is a service's file, which `segue check` reads; one component's "
+                      "has 'name' and 'command'",
+                      yaml.at(root));
+        }
         return Reader(yaml).read(root);
       });
 }

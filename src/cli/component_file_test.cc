@@ -53,6 +53,11 @@ TEST(ComponentFile, leaves_the_keys_of_a_build_alone) {
   EXPECT_THAT(problem_of(all), Not(HasSubstr("there is no key")));
 }
 
+TEST(ComponentFile, is_not_a_services) {
+  EXPECT_THAT(problem_of("service: chat\ncomponents: {hub: {command: [hub]}}\n"),
+              HasSubstr("segue.yaml:1: this is a service's file"));
+}
+
 TEST(ComponentFile, every_key_arrives) {
   const auto file = parse_component_file("segue.yaml", kWhole);
   ASSERT_TRUE(file) << file.error().message();

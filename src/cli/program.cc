@@ -98,6 +98,10 @@ ExitCode dispatch(const Context& context, const Services& services) {
       return relay(context, services.relay);
     case Command::relay_status:
       return relay_status(context);
+    case Command::check_file:
+      return check_file(context);
+    case Command::import_compose:
+      return import_compose(context);
   }
   return ExitCode::usage;
 }

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/service_file.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "control/name.h"
+#include "fleet/component_check.h"
+#include "service/component_keys.h"
+#include "service/option_keys.h"
+#include "service/rollout_keys.h"
+#include "service/values.h"
+
+namespace segue::service {
+namespace {
+
+using config::Findings;
+using config::Keys;
+using config::Layers;
+using config::Place;
+
+constexpr const char* kDefaults = "defaults";
+
+bool has(const Place& map, const char* key) {
+  return map.node.IsMap() && map.node[key].IsDefined();
+}
+
+class Reader {
+ public:
+  explicit Reader(Findings& findings) : findings_(findings) {}
+
+  Service read(const Place& root) {
+    read_section({root},
+                 {value_key("service", service_.name, findings_),
+                  {kDefaults, [this](const Layers& layers) { read_defaults(layers.back()); }},
+                  {"components",
+                   [this](const Layers& layers) {
+                     each_entry(layers, findings_,
+                                [this](const std::string& name, const Place& at) {
+                                  read_component(name, at);
+                                });
+                   }}},
+                 findings_);
+    if (!root.node.IsMap()) return {};
+    if (!has(root, "service")) {
+      findings_.add(root, "'service' is missing: the service's name");
+    } else if (const auto fine = control::check_name(service_.name, "a service"); !fine) {
+      findings_.add({root.node, "service"}, fine.error().message());
+    }
+    if (service_.components.empty() && findings_.empty()) {
+      findings_.add({root.node, "components"}, "'components' names none");
+    }
+    return std::move(service_);
+  }
+
+ private:
+  // What is wrong in them is said once, and of a component that none has overwritten.
+  void read_defaults(const Place& place) {
+    defaults_ = place;
+    ServiceComponent ignored;
+    read_section({place}, component_keys(ignored, findings_), findings_);
+  }
+
+  void read_component(const std::string& name, const Place& place) {
+    if (service_.components.size() == kMaxComponents) {
+      findings_.add({place.node, "components"},
+                    fmt::format("more than {} components", kMaxComponents));
+      return;
+    }
+    ServiceComponent& component = service_.components.emplace_back();
+    component.spec.service = service_.name;
+    component.spec.name = name;
+    component.spec.contract.upgrade = kUsualUpgrade;
+    if (!defaults_ || !place.node.IsMap()) {
+      read_section({place}, component_keys(component, findings_), findings_);
+    } else {
+      read_section({*defaults_, place}, component_keys(component, findings_), findings_);
+      // An image takes the place of a release of the defaults, and the other way round.
+      fleet::ReleaseSource& release = component.spec.release;
+      if (has(place, "image") && !has(place, "release")) {
+        release = {.library = {},
+                   .component = {},
+                   .version = {},
+                   .root = {},
+                   .registry = release.registry};
+      } else if (has(place, "release") && !has(place, "image")) {
+        release.registry.clear();
+      }
+    }
+    check(component, place);
+  }
+
+  void check(const ServiceComponent& component, const Place& place) {
+    for (const auto& problem : fleet::problems_of(component.spec)) {
+      if (problem.field == "service") continue;  // said of the file
+      add_problem(place, problem);
+    }
+    const auto checked = fleet::check(component.strategy);
+    if (checked) return;
+    const std::string& message = checked.error().message();
+    const std::size_t colon = std::min(message.find(": "), message.size());
+    add(place, "rollout." + rollout_place_of(message.substr(0, colon)),
+        colon == message.size() ? message : message.substr(colon + 2));
+  }
+
+  void add_problem(const Place& place, const fleet::ComponentProblem& problem) {
+    std::string key = key_of_field(problem.field);
+    std::string_view text = problem.text;
+    if (problem.field == "contract" || problem.field == "attempt" || problem.field == "run") {
+      // "OPTION: …" or, of a contract, "upgrade WORD: …"
+      const std::size_t colon = text.find(": ");
+      const std::string_view option = text.substr(0, text.find_first_of(": "));
+      if (colon != std::string_view::npos && key_of_option(option) != option) {
+        key = key_of_option(option);
+        if (colon == option.size()) text = text.substr(colon + 2);
+      }
+      if (option == "listen" || option == "upgrade") key = option;
+    }
+    if (problem.field == "name") key.clear();
+    add(place, key, text);
+  }
+
+  // At the line of `key` of the component, or of the defaults if that is where it was said.
+  void add(const Place& place, const std::string& key, std::string_view text) {
+    const std::string own = key.empty() ? place.where : place.where + "." + key;
+    const std::string common = std::string(kDefaults) + "." + key;
+    const int line = findings_.line_of(own).value_or(1);
+    const bool own_said = line != findings_.line_of(place.where);
+    const auto common_line = findings_.line_of(common);
+    const bool common_said =
+        defaults_ && !key.empty() && common_line && common_line != findings_.line_of(kDefaults);
+    findings_.add_at(!own_said && common_said ? *common_line : line, own, text);
+  }
+
+  Findings& findings_;
+  Service service_;
+  std::optional<Place> defaults_;
+};
+
+void list(std::vector<std::string>& names, const std::string& prefix, const Keys& keys) {
+  for (const auto& key : keys) names.push_back(prefix + key.name);
+}
+
+}  // namespace
+
+ServiceReading read_service(const std::string& path, const std::string& text) {
+  Findings findings(path);
+  ServiceReading reading;
+  try {
+    if (const auto root = findings.load(text, kMaxServiceFileBytes)) {
+      reading.service = Reader(findings).read({*root, ""});
+    }
+  } catch (const YAML::Exception& error) {  // none is expected of a tree that was loaded
+    findings.add_at(error.mark.line + 1, "", error.msg);
+  }
+  if (!findings.empty()) reading.service.reset();
+  reading.problems = findings.lines();
+  return reading;
+}
+
+bool is_component_file(const std::string& text) {
+  try {
+    const YAML::Node root = text.size() > kMaxServiceFileBytes ? YAML::Node() : YAML::Load(text);
+    return root.IsMap() && root["name"].IsDefined() && !root["components"].IsDefined();
+  } catch (const YAML::Exception&) {
+    return false;
+  }
+}
+
+std::vector<std::string> service_file_keys() {
+  Findings findings("");
+  ServiceComponent component;
+  fleet::Volume volume;
+  fleet::Wave wave;
+  fleet::StepLimits limits;
+  fleet::CanaryStep step;
+  std::vector<std::string> names = {"service", "defaults", "components"};
+  list(names, "", component_keys(component, findings));
+  list(names, "release.", release_keys(component.spec.release, findings));
+  list(names, "volumes[].", volume_keys(volume, findings));
+  list(names, "limits.", limit_keys(component.spec.limits, findings));
+  list(names, "health.", health_keys(component.spec.health, findings));
+  list(names, "sharing.", sharing_keys(component.spec.sharing, findings));
+  list(names, "hosts.", host_keys(component.spec.hosts, findings));
+  for (const auto& section : option_sections()) {
+    if (section.section.empty()) continue;
+    list(names, std::string(section.section) + ".",
+         option_readers(section.section, component.spec, findings));
+  }
+  list(names, "rollout.", rollout_keys(component.strategy, findings));
+  list(names, "rollout.waves[].", wave_keys(wave, limits, findings));
+  list(names, "rollout.canary.", canary_keys(component.strategy, findings));
+  list(names, "rollout.canary.steps[].", canary_step_keys(step, findings));
+  return names;
+}
+
+}  // namespace segue::service
