@@ -11,10 +11,14 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/agent.h"
+#include "agent/fleet_agent.h"
+#include "agent/joining.h"
 #include "agent/places_file.h"
+#include "fleet/join_token.h"
 #include "os/file_lock.h"
 #include "os/files.h"
 #include "os/paths.h"
+#include "os/random.h"
 #include "plans/system_zones.h"
 #include "tuf/metadata.h"
 
@@ -28,6 +32,13 @@ using base::fail;
 using base::Result;
 using control::AgentOptions;
 using control::PlaceOptions;
+
+constexpr base::Duration kJoinLimit = std::chrono::minutes(10);
+constexpr std::size_t kIncarnationDigits = 16;
+
+bool keeps_plans(const AgentOptions& options) {
+  return !options.places.empty() || !options.place.component.empty();
+}
 
 Result<std::vector<PlaceOptions>> places_of(const AgentOptions& options) {
   if (options.places.empty()) {
@@ -116,21 +127,82 @@ Result<void> describe(const Agent::Settings& settings, const plan::Zones& zones,
   return {};
 }
 
+// What this host is in a fleet; nothing: it is in none.
+Result<std::optional<Membership>> membership_of(const AgentOptions& options,
+                                                const std::string& directory, os::EpollLoop& loop,
+                                                const os::Clock& clock) {
+  const MembershipFiles files(directory + "/membership");
+  SEGUE_ASSIGN(auto membership, files.read());
+  if (membership || options.join.empty()) return membership;
+  if (options.dry_run) {
+    SEGUE_TRY(fleet::parse_join_token(options.join));
+    return fail(ErrorCode::failed_precondition, "this host would join: nothing else is known yet");
+  }
+  SEGUE_TRY(os::ensure_private_directory(directory));
+  return join_fleet(loop, clock, files,
+                    {.token = options.join,
+                     .host = options.name.empty() ? host_name() : options.name,
+                     .site = options.place.site,
+                     .labels = options.labels},
+                    kJoinLimit);
+}
+
+FleetAgent::Settings fleet_settings(const AgentOptions& options, std::string directory) {
+  FleetAgent::Settings settings{.directory = std::move(directory),
+                                .segue = own_file(),
+                                .incarnation = os::random_hex(kIncarnationDigits),
+                                .boot_id = os::boot_id(),
+                                .observe_only = options.observe_only};
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    settings.environment.emplace_back(*variable);
+  }
+  return settings;
+}
+
 }  // namespace
 
 Result<void> run_command(const AgentOptions& options, const control::PrintAnswer& print) {
-  SEGUE_ASSIGN(const Agent::Settings settings, settings_of(options));
+  SEGUE_ASSIGN(const os::Directories directories, os::directories());
+  const std::string state = options.state.empty() ? directories.state + "/agent" : options.state;
+  const bool plans = keeps_plans(options);
   const plans::SystemZones zones;
-  if (options.dry_run) return describe(settings, zones, print);
-  SEGUE_ASSIGN(const os::FileLock lock, lock_state(settings.state));
+  std::optional<Agent::Settings> settings;
+  if (plans) {
+    SEGUE_ASSIGN(settings, settings_of(options));
+    if (options.dry_run) return describe(*settings, zones, print);
+  }
+  SEGUE_ASSIGN(const os::FileLock lock, lock_state(state));
   SEGUE_ASSIGN(const os::UniqueFd signals, os::signal_fd({SIGTERM, SIGINT}));
   const os::SystemClock clock;
   const base::Log log({.now = [&clock] { return clock.realtime_now(); }});
   SEGUE_ASSIGN(os::EpollLoop loop, os::EpollLoop::create(clock));
   SEGUE_TRY(loop.watch(signals.get(), EPOLLIN, [&loop](std::uint32_t) { loop.stop(); }));
-  SEGUE_ASSIGN(const auto agent, Agent::open(loop, clock, log, zones, settings));
-  log.info("agent.started", {{"places", settings.places.size()}, {"plans", settings.plans}});
-  SEGUE_TRY(agent->start());
+  SEGUE_ASSIGN(const auto membership, membership_of(options, state + "/fleet", loop, clock));
+  if (!plans && !membership) {
+    return fail(ErrorCode::failed_precondition,
+                "there is nothing to do: name a component and its place, or join a fleet with "
+                "--join TOKEN (`segue token create` makes one)");
+  }
+  if (options.dry_run) {
+    print(
+        fmt::format("{} would obey {}", membership->host, membership->servers.front()),
+        nlohmann::json{{"host", membership->host}, {"server", membership->servers.front()}}.dump());
+    return {};
+  }
+  std::unique_ptr<Agent> agent;
+  if (plans) {
+    SEGUE_ASSIGN(agent, Agent::open(loop, clock, log, zones, *settings));
+    SEGUE_TRY(agent->start());
+  }
+  std::unique_ptr<FleetAgent> fleet_agent;
+  if (membership) {
+    SEGUE_ASSIGN(fleet_agent,
+                 FleetAgent::open(loop, clock, log, fleet_settings(options, state + "/fleet"),
+                                  MembershipFiles(state + "/fleet/membership"), *membership));
+    fleet_agent->start();
+  }
+  log.info("agent.started", {{"places", plans ? settings->places.size() : 0},
+                             {"host", membership ? membership->host : ""}});
   SEGUE_TRY(loop.run());
   log.info("agent.ends");
   return {};

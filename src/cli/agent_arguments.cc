@@ -51,6 +51,19 @@ void add_plans(CLI::App& app, control::AgentOptions& options) {
       ->type_name("S");
 }
 
+void add_fleet(CLI::App& app, control::AgentOptions& options) {
+  app.add_option("--join", options.join,
+                 "Become part of the fleet that this token of `segue token create` is for, and "
+                 "obey its server from now on")
+      ->type_name("TOKEN");
+  app.add_option("--name", options.name, "This host's name in the fleet (the host's own)")
+      ->type_name("NAME");
+  app.add_option("--label", options.labels, "NAME=VALUE, for choosing hosts; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("NAME=VALUE");
+  app.add_flag("--observe-only", options.observe_only, "Report to the server, and act on nothing");
+}
+
 }  // namespace
 
 void add_agent_command(CLI::App& program, Arguments& arguments, const AddCommand& add) {
@@ -58,7 +71,8 @@ void add_agent_command(CLI::App& program, Arguments& arguments, const AddCommand
   control::PlaceOptions& place = options.place;
   CLI::App* agent =
       add(Command::agent, "agent",
-          "Keep plans on this host: stage ahead, go live at the preset time", &program);
+          "Keep this host as its fleet's server and its plans want it, also while they are away",
+          &program);
   agent
       ->add_option("--places", options.places,
                    "The places of this host, as places.json; instead of the options for one")
@@ -84,6 +98,7 @@ void add_agent_command(CLI::App& program, Arguments& arguments, const AddCommand
   add_commands(*agent, place);
   add_health(*agent, place);
   add_plans(*agent, options);
+  add_fleet(*agent, options);
   agent->add_option("--state", options.state, "What the agent keeps (/var/lib/segue/agent)")
       ->type_name("DIR");
   agent

@@ -9,6 +9,7 @@
 
 #include "cli/agent_arguments.h"
 #include "cli/build_arguments.h"
+#include "cli/fleet_arguments.h"
 #include "cli/library_arguments.h"
 #include "cli/plan_arguments.h"
 #include "cli/relay_arguments.h"
@@ -85,6 +86,7 @@ class Parser {
     add_build_commands(app_, arguments_, add);
     add_service_commands(arguments_, add);
     add_share_command(arguments_, add);
+    add_fleet_commands(app_, arguments_, add);
     add_texts();
   }
 
@@ -178,6 +180,10 @@ class Parser {
         ->expected(1)
         ->type_name("NAME=value");
     app.add_flag("--dry-run", arguments_.dry_run, "Check, say what would be done, and do nothing");
+    app.add_option("--set", arguments_.settings,
+                   "KEY=VALUE as on the keeper's command line, for programs that write ours")
+        ->allow_extra_args(false)
+        ->type_name("KEY=VALUE");
   }
 
   void add_file(CLI::App& app) {

@@ -9,6 +9,7 @@
 #include "cli/library_options.h"
 #include "cli/plan_options.h"
 #include "cli/service_options.h"
+#include "cli/fleet_options.h"
 #include "cli/share_options.h"
 #include "cli/staging_options.h"
 #include "cli/trust_options.h"
@@ -71,6 +72,19 @@ enum class Command {
   check_file,
   import_compose,
   share,
+  deploy,
+  hosts,
+  instances,
+  drain,
+  token_create,
+  rollout_list,
+  rollout_show,
+  rollout_watch,
+  rollout_pause,
+  rollout_resume,
+  rollout_promote,
+  rollout_undo,
+  rollout_approve,
 };
 
 // What the command line says.
@@ -80,6 +94,7 @@ struct Arguments {
   std::vector<std::string> program;  // as it was typed
   std::string cwd;                   // empty: this process's
   std::vector<std::string> env;
+  std::vector<std::string> settings;  // KEY=VALUE, in place of what the options say
   control::AttemptOptions attempt;
   control::RunOptions run;
   control::ContractOptions contract;
@@ -109,6 +124,7 @@ struct Arguments {
   control::BuildOptions build;
   ServiceOptions service;
   ShareOptions share;
+  FleetOptions fleet;
 };
 
 struct Usage {

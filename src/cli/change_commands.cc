@@ -72,6 +72,7 @@ Result<control::Request> make_request(const Arguments& arguments) {
   if (arguments.command == Command::undo) return request;
   SEGUE_ASSIGN(const auto launch, make_launch(arguments.program, arguments.cwd, arguments.env));
   control::append_launch(request, launch);
+  for (const auto& setting : arguments.settings) SEGUE_TRY(control::set_option(request, setting));
   return request;
 }
 

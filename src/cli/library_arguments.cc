@@ -60,13 +60,30 @@ void add_publish(Arguments& arguments, const AddCommand& add) {
 
 void add_server(Arguments& arguments, const AddCommand& add) {
   control::ServerOptions& options = arguments.server;
-  CLI::App* app = add(Command::serve_library, "server",
-                      "Serve a release library over HTTP, until it is told to end", nullptr);
-  app->add_option("--library", options.library, "The directory of the release library")
-      ->required()
+  CLI::App* app =
+      add(Command::serve_library, "server",
+          "Lead a fleet of hosts; with --library: serve a release library over HTTP", nullptr);
+  app->add_option("--library", options.library,
+                  "Serve the release library in this directory, and nothing else")
       ->type_name("DIR");
-  app->add_option("--listen", options.listen, "Where: ADDRESS:PORT (127.0.0.1:8080); port 0: any")
+  app->add_option("--listen", options.listen,
+                  "Where: ADDRESS:PORT (127.0.0.1:7444, of a library 127.0.0.1:8080); port 0: any")
       ->type_name("ADDRESS:PORT");
+  app->add_option("--agents", options.agents, "Where agents attach (127.0.0.1:7443)")
+      ->type_name("ADDRESS:PORT");
+  app->add_option("--advertise", options.advertise,
+                  "How agents reach this host: a name or an address (its own name)")
+      ->type_name("HOST");
+  app->add_option("--name", options.name, "This server among several (the host's name)")
+      ->type_name("NAME");
+  app->add_option("--state", options.state,
+                  "Where its keys are, and what it knows (/var/lib/segue/server)")
+      ->type_name("DIR");
+  app->add_option("--store", options.store,
+                  "Keep what it knows elsewhere: etcd://HOST:PORT,…/PREFIX for several servers")
+      ->type_name("STORE");
+  add_number(*app, "--certificate-hours", options.certificate_hours, 1, 8'760,
+             "How long a host's certificate is valid; it renews at half of that (24)");
   add_number(*app, "--max-connections", options.max_connections, 1, 15'000,
              "Others wait until one of so many ends (256)");
   add_number(*app, "--idle-s", options.idle_s, 1, 3'600,

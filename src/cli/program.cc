@@ -90,6 +90,21 @@ ExitCode dispatch(const Context& context, const Services& services) {
       return write_image(context);
     case Command::serve_library:
       return serve_library(context, services.serve);
+    case Command::deploy:
+      return deploy(context);
+    case Command::hosts:
+    case Command::instances:
+    case Command::drain:
+    case Command::token_create:
+    case Command::rollout_list:
+    case Command::rollout_show:
+    case Command::rollout_watch:
+    case Command::rollout_pause:
+    case Command::rollout_resume:
+    case Command::rollout_promote:
+    case Command::rollout_undo:
+    case Command::rollout_approve:
+      return ask_fleet(context);
     case Command::share:
       return share(context);
     case Command::build:

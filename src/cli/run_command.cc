@@ -28,13 +28,14 @@ using control::ExitCode;
 constexpr int kClientFd = 3;
 constexpr std::uintmax_t kMaxKeeperLogBytes = 1 << 20;
 
-std::vector<std::string> keeper_words(const std::string& keeper, const Arguments& arguments,
-                                      const control::Launch& launch) {
+Result<std::vector<std::string>> keeper_words(const std::string& keeper, const Arguments& arguments,
+                                              const control::Launch& launch) {
   control::Request request;
   control::append_options(request, arguments.run);
   control::append_options(request, arguments.contract);
   control::append_options(request, arguments.attempt);  // its health checks
   if (!launch.argv.empty()) control::append_launch(request, launch);
+  for (const auto& setting : arguments.settings) SEGUE_TRY(control::set_option(request, setting));
   std::vector<std::string> words = {keeper, arguments.name};
   for (const auto& option : request.options)
     words.push_back("--" + option.key + "=" + option.value);
@@ -161,8 +162,9 @@ ExitCode run(const Context& context) {
     return output.finish(ExitCode::done, fmt::format("{} would be started", arguments.name));
   }
   const auto words = keeper_words(*keeper, arguments, *launch);
-  if (arguments.foreground) return output.fail(become(words));
-  const auto reply = start_keeper(context, words);
+  if (!words) return output.fail(words.error());
+  if (arguments.foreground) return output.fail(become(*words));
+  const auto reply = start_keeper(context, *words);
   if (!reply) return output.fail(reply.error());
   return output.finish(*reply);
 }

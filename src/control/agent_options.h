@@ -44,6 +44,12 @@ struct AgentOptions {
   std::uint32_t plans_alarm_s = 3'600;  // without having had all plans of a library
   std::string unsafe_fault;  // STEP:before or STEP:after, where it kills itself; for tests
   bool dry_run = false;
+
+  // As part of a fleet
+  std::string join;                 // a token; empty: this host has joined already, or never will
+  std::string name;                 // of this host in the fleet; empty: the host's own
+  std::vector<std::string> labels;  // NAME=VALUE
+  bool observe_only = false;        // reports, and acts on nothing
 };
 
 // The answer as text and as one JSON object.

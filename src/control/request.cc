@@ -102,4 +102,14 @@ Result<Request> parse_words(std::string command, const std::vector<std::string>&
   return request;
 }
 
+Result<void> set_option(Request& request, const std::string& setting) {
+  SEGUE_ASSIGN(auto option, parse_option(setting));
+  const bool may_be_repeated = option.key == "listen" || option.key == "env";
+  if (!may_be_repeated) {
+    std::erase_if(request.options, [&](const auto& known) { return known.key == option.key; });
+  }
+  request.options.push_back(std::move(option));
+  return {};
+}
+
 }  // namespace segue::control

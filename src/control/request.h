@@ -25,6 +25,10 @@ struct Request {
   bool operator==(const Request&) const = default;
 };
 
+// Puts KEY=VALUE into the request, in place of what it says of the key; keys that may be repeated
+// are added. invalid_argument: it has no '='.
+base::Result<void> set_option(Request& request, const std::string& setting);
+
 // Fits the default send buffer of a Unix socket with room to spare.
 inline constexpr std::size_t kMaxRequestBytes = std::size_t{128} << 10;
 inline constexpr std::size_t kMaxRequestWords = 4'096;

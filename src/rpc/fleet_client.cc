@@ -15,7 +15,7 @@
 #include "fleet.grpc.pb.h"
 #include "os/loop_mailbox.h"
 #include "pki/certificate.h"
-#include "rpc/logging.h"
+#include "rpc/grpc_runtime.h"
 #include "rpc/messages.h"
 #include "rpc/status.h"
 
@@ -67,7 +67,7 @@ class ServerVerifier final : public grpc::experimental::ExternalCertificateVerif
 
 std::unique_ptr<wire::Fleet::Stub> stub_for(const os::Clock& clock, const ServerAddress& server,
                                             const OwnCertificate* own) {
-  keep_grpc_quiet();
+  prepare_grpc();
   grpc::experimental::TlsChannelCredentialsOptions options;
   options.set_verify_server_certs(false);  // by the verifier
   options.set_check_call_host(false);

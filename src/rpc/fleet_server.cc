@@ -12,7 +12,7 @@
 #include "base/assert.h"
 #include "fleet.grpc.pb.h"
 #include "os/loop_mailbox.h"
-#include "rpc/logging.h"
+#include "rpc/grpc_runtime.h"
 #include "rpc/session.h"
 #include "rpc/status.h"
 
@@ -168,7 +168,7 @@ FleetServer::FleetServer(std::unique_ptr<State> state) : state_(std::move(state)
 Result<std::unique_ptr<FleetServer>> FleetServer::open(os::EpollLoop& loop, const os::Clock& clock,
                                                        const Settings& settings,
                                                        FleetHandler& handler) {
-  keep_grpc_quiet();
+  prepare_grpc();
   auto state = std::make_unique<State>(clock, handler, settings.authorities_pem);
   SEGUE_ASSIGN(state->mailbox, os::LoopMailbox::open(loop));
   state->owner = std::make_shared<const Session::Owner>(Session::Owner{

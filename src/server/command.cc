@@ -6,6 +6,7 @@
 #include "base/json_writer.h"
 #include "control/listen_address.h"
 #include "server/file_server.h"
+#include "server/fleet_command.h"
 
 namespace segue::server {
 
@@ -13,7 +14,9 @@ using base::Result;
 
 Result<control::ServerEnd> run_command(const control::ServerOptions& options,
                                        const control::SayServer& say) {
-  SEGUE_ASSIGN(const auto endpoint, control::parse_listen_address("--listen", options.listen));
+  if (options.library.empty()) return run_fleet_server(options, say);
+  const std::string listen = options.listen.empty() ? control::kLibraryListen : options.listen;
+  SEGUE_ASSIGN(const auto endpoint, control::parse_listen_address("--listen", listen));
   ServerSettings settings;
   settings.library = options.library;
   settings.address = endpoint.address;
@@ -22,8 +25,8 @@ Result<control::ServerEnd> run_command(const control::ServerOptions& options,
   settings.idle = std::chrono::seconds(options.idle_s);
   SEGUE_ASSIGN(const auto server, FileServer::open(settings));
   if (options.dry_run) {
-    return control::ServerEnd{
-        .text = fmt::format("{} would be served on {}", options.library, options.listen)};
+    return control::ServerEnd{.text =
+                                  fmt::format("{} would be served on {}", options.library, listen)};
   }
   base::JsonWriter object;
   object.begin_object()

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/component_commands.h"
+
+#include <array>
+#include <charconv>
+
+#include "control/request.h"
+#include "tuf/fields.h"
+#include "tuf/json.h"
+
+namespace segue::agent {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+using fleet::OrderResult;
+using nlohmann::json;
+
+constexpr std::string_view kRevisions = "/revisions/";
+constexpr int kRefused = 4;
+
+void append_settings(Words& words, const control::Request& request) {
+  for (const auto& option : request.options) {
+    words.push_back("--set");
+    words.push_back(option.key + "=" + option.value);
+  }
+}
+
+void append_program(Words& words, const InstanceHome& home, const fleet::ComponentSpec& spec,
+                    fleet::Revision revision) {
+  for (const auto& variable : spec.environment) {
+    words.push_back("--env");
+    words.push_back(variable);
+  }
+  const std::string link = revision_link(home, revision);
+  words.insert(words.end(), {"--cwd", link, home.name, "--", link + "/" + spec.command.front()});
+  words.insert(words.end(), spec.command.begin() + 1, spec.command.end());
+}
+
+// Nothing where the line is not what a command says last.
+json object_of(const std::string& line) {
+  json object = json::parse(line, nullptr, false);
+  return object.is_object() ? object : json();
+}
+
+std::string text_in(const json& object, const char* name) {
+  const auto found = object.find(name);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+std::uint64_t number_in(const json& object, const char* name) {
+  const auto found = object.find(name);
+  return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
+}
+
+fleet::HandoffFigures figures_of(const json& attempt) {
+  return {.connections = number_in(attempt, "connections_moved"),
+          .lost = number_in(attempt, "connections_lost"),
+          .blackout_us = number_in(attempt, "blackout_ns") / 1'000};
+}
+
+}  // namespace
+
+InstanceHome home_of(const std::string& segue, const std::string& directory,
+                     const reconcile::InstanceKey& key) {
+  const bool is_canary = key.slot == fleet::Slot::canary;
+  const std::string name = key.component + (is_canary ? ".canary" : "");
+  return {segue, name, directory + "/" + name};
+}
+
+std::string revision_link(const InstanceHome& home, fleet::Revision revision) {
+  return fmt::format("{}{}{}", home.place, kRevisions, revision);
+}
+
+std::optional<fleet::Revision> revision_of(const InstanceHome& home, const std::string& program) {
+  const std::string prefix = home.place + std::string(kRevisions);
+  if (!program.starts_with(prefix)) return std::nullopt;
+  fleet::Revision revision = 0;
+  const char* begin = program.data() + prefix.size();
+  const auto [end, error] = std::from_chars(begin, program.data() + program.size(), revision);
+  const bool is_whole = end != program.data() + program.size() && *end == '/';
+  if (error != std::errc() || !is_whole) return std::nullopt;
+  return revision;
+}
+
+Words stage_words(const InstanceHome& home, const fleet::ComponentSpec& spec) {
+  const auto& release = spec.release;
+  Words words = {
+      home.segue,      "stage",     release.component.empty() ? spec.name : release.component,
+      release.version, "--library", release.library,
+      "--place",       home.place,  "--json"};
+  if (!release.root.empty()) words.insert(words.end(), {"--root", release.root});
+  return words;
+}
+
+Words go_live_words(const InstanceHome& home, const fleet::ComponentSpec& spec) {
+  const auto& release = spec.release;
+  return {home.segue,      "go-live",     home.place,
+          release.version, "--component", release.component.empty() ? spec.name : release.component,
+          "--json"};
+}
+
+Words go_back_words(const InstanceHome& home, const std::string& version) {
+  // However the old tree is by now, it is better than one that was found bad.
+  return {home.segue, "go-live", home.place, "--undo", "--if-live",
+          version,    "--check", "none",     "--json"};
+}
+
+Words run_words(const InstanceHome& home, const fleet::ComponentSpec& spec,
+                fleet::Revision revision) {
+  control::Request request;
+  control::append_options(request, spec.run);
+  control::append_options(request, spec.contract);
+  Words words = {home.segue, "run", "--json"};
+  append_settings(words, request);
+  append_program(words, home, spec, revision);
+  return words;
+}
+
+Words upgrade_words(const InstanceHome& home, const fleet::ComponentSpec& spec,
+                    fleet::Revision revision) {
+  control::Request request;
+  control::append_options(request, spec.attempt);
+  Words words = {home.segue, "upgrade", "--json"};
+  append_settings(words, request);
+  append_program(words, home, spec, revision);
+  return words;
+}
+
+Words stop_words(const InstanceHome& home) {
+  return {home.segue, "stop", "--json", home.name};
+}
+Words status_words(const InstanceHome& home) {
+  return {home.segue, "status", "--json", home.name};
+}
+Words history_words(const InstanceHome& home) {
+  return {home.segue, "history", "--json", home.name};
+}
+
+Answer read_answer(int exit_code, const std::string& last_line, const std::string& otherwise) {
+  constexpr std::array<OrderResult, 6> kResults = {OrderResult::done,    OrderResult::failed,
+                                                   OrderResult::refused, OrderResult::undone,
+                                                   OrderResult::refused, OrderResult::unknown};
+  const json object = object_of(last_line);
+  Answer answer;
+  if (exit_code >= 0 && static_cast<std::size_t>(exit_code) < kResults.size()) {
+    answer.result = kResults.at(static_cast<std::size_t>(exit_code));
+  }
+  answer.text = text_in(object, "text");
+  if (answer.text.empty()) answer.text = otherwise;
+  if (const auto attempt = object.find("attempt");
+      attempt != object.end() && attempt->is_object()) {
+    answer.handoff = figures_of(*attempt);
+  }
+  return answer;
+}
+
+Result<Status> read_status(const InstanceHome& home, int exit_code, const std::string& last_line) {
+  if (exit_code == kRefused) return Status{};
+  const json object = object_of(last_line);
+  const auto found = object.find("status");
+  if (exit_code != 0 || found == object.end() || !found->is_object()) {
+    return fail(ErrorCode::unavailable, "cannot tell how {} is: {}", home.name,
+                text_in(object, "text"));
+  }
+  Status status{.runs = true};
+  const auto program = found->find("program");
+  if (program != found->end() && program->is_array() && !program->empty() &&
+      program->front().is_string() && number_in(*found, "pid") != 0) {
+    status.revision = revision_of(home, program->front().get<std::string>());
+  }
+  const auto attempt = found->find("attempt");
+  if (attempt != found->end() && attempt->is_object()) {
+    status.activity = text_in(*attempt, "keeper_phase") == "probation"
+                          ? fleet::Activity::probation
+                          : fleet::Activity::handing_off;
+  }
+  status.connections = number_in(*found, "connections");
+  status.crashes = number_in(*found, "restarts");
+  return status;
+}
+
+Result<Answer> read_history(const InstanceHome& home, int exit_code, const std::string& last_line,
+                            fleet::Revision to) {
+  const json object = object_of(last_line);
+  const auto history = object.find("history");
+  if (exit_code == kRefused) return Answer{.result = OrderResult::none};
+  if (exit_code != 0 || history == object.end() || !history->is_array()) {
+    return fail(ErrorCode::unavailable, "the history of {} cannot be read: {}", home.name,
+                text_in(object, "text"));
+  }
+  if (history->empty() || !history->back().is_object()) return Answer{.result = OrderResult::none};
+  const json& last = history->back();
+  if (revision_of(home, text_in(last, "program")) != to) return Answer{.result = OrderResult::none};
+  const std::string outcome = text_in(last, "outcome");
+  Answer answer{.result = OrderResult::refused, .text = text_in(last, "aftermath")};
+  if (outcome == "done") answer.result = OrderResult::done;
+  if (outcome == "running") answer.result = OrderResult::under_way;
+  if (outcome == "undone") answer.result = OrderResult::undone;
+  if (const std::string why = text_in(last, "why"); !why.empty()) answer.text = why;
+  answer.handoff = figures_of(last);
+  return answer;
+}
+
+}  // namespace segue::agent

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/fleet_agent.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "os/files.h"
+
+namespace segue::agent {
+namespace {
+
+using base::Result;
+
+constexpr std::string_view kMemory = "/memory.json";
+
+Result<reconcile::Memory> read_kept(const std::string& path) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return reconcile::Memory{};
+  SEGUE_ASSIGN(const std::string text, os::read_file(path, reconcile::kMaxMemoryBytes));
+  auto memory = reconcile::read_memory(text);
+  if (memory) return memory;
+  return base::fail(memory.error().with("cannot use " + path));
+}
+
+reconcile::Desired of(const fleet::DesiredHost& host, bool observe_only) {
+  reconcile::Desired desired{.epoch = host.epoch,
+                             .generation = host.generation,
+                             .observe_only = observe_only,
+                             .emergency_stop = host.stopped};
+  for (const auto& [key, assignment] : host.instances) {
+    desired.instances[{key.first, key.second}] = assignment;
+  }
+  return desired;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FleetAgent>> FleetAgent::open(os::EpollLoop& loop, const os::Clock& clock,
+                                                     const base::Log& log, Settings settings,
+                                                     MembershipFiles files, Membership membership) {
+  SEGUE_TRY(os::ensure_private_directory(settings.directory));
+  SEGUE_ASSIGN(auto specs, SpecFiles::open(settings.directory + "/specs"));
+  SEGUE_ASSIGN(auto memory, read_kept(settings.directory + std::string(kMemory)));
+  return std::unique_ptr<FleetAgent>(new FleetAgent(loop, clock, log, std::move(settings),
+                                                    std::move(files), std::move(membership),
+                                                    std::move(specs), std::move(memory)));
+}
+
+FleetAgent::FleetAgent(os::EpollLoop& loop, const os::Clock& clock, const base::Log& log,
+                       Settings settings, MembershipFiles files, Membership membership,
+                       SpecFiles specs, reconcile::Memory memory)
+    : loop_(loop),
+      clock_(clock),
+      log_(log),
+      settings_(std::move(settings)),
+      specs_(std::move(specs)),
+      decider_(std::move(memory)),
+      line_(loop, clock, log, std::move(files), std::move(membership),
+            {.hello = [this] { return hello(); },
+             .generation = [this] { return decider_.memory().desired.generation; },
+             .attached = [this] { report(); },
+             .received = [this](const rpc::Envelope& envelope) { received(envelope); }}) {}
+
+FleetAgent::~FleetAgent() {
+  for (auto* timer : {&timer_, &keep_timer_, &report_timer_}) {
+    if (*timer) loop_.cancel(**timer);
+  }
+}
+
+void FleetAgent::start() {
+  decide([this] { return decider_.resume(clock_.monotonic_now()); });
+  for (const auto& key : decider_.instances()) driver(key);
+  line_.start();
+}
+
+std::string FleetAgent::hello() const {
+  const Membership& membership = line_.membership();
+  return fleet::write_hello({.site = membership.site,
+                             .labels = membership.labels,
+                             .program_version = SEGUE_VERSION,
+                             .boot_id = settings_.boot_id,
+                             .incarnation = settings_.incarnation,
+                             .fleet = specs_.fleet(),
+                             .observe_only = settings_.observe_only});
+}
+
+// ---- From the server
+
+void FleetAgent::received(const rpc::Envelope& envelope) {
+  switch (envelope.kind) {
+    case rpc::EnvelopeKind::desired:
+      return take_desired(envelope.document);
+    case rpc::EnvelopeKind::refused:
+      log_.warning("agent.refused", {{"why", envelope.document}});
+      return;
+    default:
+      return;  // of a newer version
+  }
+}
+
+void FleetAgent::take_desired(const std::string& document) {
+  const auto desired = fleet::read_desired(document);
+  if (!desired) return say_trouble(desired.error().to_string());
+  if (const auto kept = specs_.keep(*desired); !kept) return say_trouble(kept.error().to_string());
+  say_trouble("");
+  give(reconcile::DesiredArrived{of(*desired, settings_.observe_only)});
+  for (const auto& [key, assignment] : desired->instances) driver({key.first, key.second});
+}
+
+// ---- Deciding
+
+void FleetAgent::give(reconcile::Event event) {
+  events_.push_back(std::move(event));
+  work();
+}
+
+void FleetAgent::work() {
+  if (working_ || pending_) return;
+  working_ = true;
+  while (!events_.empty() && !pending_) {
+    const reconcile::Event event = std::move(events_.front());
+    events_.pop_front();
+    decide([&] { return decider_.handle(event, clock_.monotonic_now()); });
+  }
+  working_ = false;
+  set_timer();
+}
+
+// What cannot be kept is not carried out, and nothing else is decided before it is.
+void FleetAgent::decide(const std::function<reconcile::Decision()>& decision) {
+  pending_ = decision();
+  if (pending_->keep) {
+    if (const auto kept = keep(); !kept) {
+      say_trouble(kept.error().to_string());
+      const auto timer = loop_.call_at(clock_.monotonic_now() + kKeepRetry, [this] {
+        keep_timer_.reset();
+        if (!pending_) return;
+        decide([this] { return *std::exchange(pending_, std::nullopt); });
+        work();
+      });
+      if (timer) keep_timer_ = *timer;
+      return;
+    }
+    say_trouble("");
+  }
+  const reconcile::Decision decided = *std::exchange(pending_, std::nullopt);
+  for (const auto& command : decided.commands) carry_out(command);
+}
+
+Result<void> FleetAgent::keep() {
+  return os::write_file_atomically(settings_.directory + std::string(kMemory),
+                                   reconcile::write_memory(decider_.memory()));
+}
+
+void FleetAgent::carry_out(const reconcile::Command& command) {
+  std::visit(
+      [this](const auto& one) {
+        using Command = std::decay_t<decltype(one)>;
+        if constexpr (std::is_same_v<Command, reconcile::Report>) {
+          report_soon();
+        } else if constexpr (std::is_same_v<Command, reconcile::RefuseDesired>) {
+          say_trouble(one.text);
+        } else {
+          driver(one.key).carry_out(one);
+        }
+      },
+      command);
+}
+
+InstanceDriver& FleetAgent::driver(const reconcile::InstanceKey& key) {
+  auto& driver = drivers_[key];
+  if (!driver) {
+    driver = std::make_unique<InstanceDriver>(
+        loop_, clock_, log_, key, home_of(settings_.segue, settings_.directory + "/instances", key),
+        settings_.environment,
+        [this, component = key.component](fleet::Revision revision) {
+          return specs_.find(component, revision);
+        },
+        [this](reconcile::Event event) { give(std::move(event)); });
+    driver->start();
+  }
+  return *driver;
+}
+
+void FleetAgent::set_timer() {
+  const auto deadline = decider_.next_deadline();
+  if (timer_) loop_.cancel(*timer_);
+  timer_.reset();
+  if (!deadline) return;
+  const auto timer = loop_.call_at(*deadline, [this] {
+    timer_.reset();
+    give(reconcile::TimePassed{});
+  });
+  if (timer) timer_ = *timer;
+}
+
+// ---- To the server
+
+void FleetAgent::report_soon() {
+  if (report_timer_) return;
+  const auto timer = loop_.call_at(clock_.monotonic_now() + kReportAfter, [this] {
+    report_timer_.reset();
+    report();
+  });
+  if (timer) report_timer_ = *timer;
+}
+
+void FleetAgent::report() {
+  fleet::ObservedHost observed{.generation = decider_.memory().desired.generation,
+                               .trouble = trouble_};
+  for (const auto& key : decider_.instances()) {
+    observed.instances[{key.component, key.slot}] = decider_.observation(key);
+  }
+  (void)line_.send(rpc::EnvelopeKind::observed, observed.generation,
+                   fleet::write_observed(observed));
+}
+
+void FleetAgent::say_trouble(const std::string& trouble) {
+  if (trouble == trouble_) return;
+  trouble_ = trouble;
+  if (!trouble.empty()) log_.warning("agent.trouble", {{"why", trouble}});
+  report_soon();
+}
+
+}  // namespace segue::agent

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/instance_driver.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "os/files.h"
+
+namespace segue::agent {
+
+using base::fail;
+using base::Result;
+using fleet::kNoRevision;
+using fleet::OrderResult;
+
+namespace {
+
+constexpr std::size_t kMaxStagedLinks = 64;
+
+}  // namespace
+
+InstanceDriver::InstanceDriver(os::EpollLoop& loop, const os::Clock& clock, const base::Log& log,
+                               reconcile::InstanceKey key, InstanceHome home,
+                               std::vector<std::string> environment, FindSpec find_spec, Tell tell)
+    : loop_(loop),
+      clock_(clock),
+      log_(log),
+      key_(std::move(key)),
+      home_(std::move(home)),
+      environment_(std::move(environment)),
+      find_spec_(std::move(find_spec)),
+      tell_(std::move(tell)),
+      actions_(loop, clock, environment_, home_.place + "/action.log"),
+      staging_(loop, clock, environment_, home_.place + "/staging.log"),
+      looking_(loop, clock, environment_, home_.place + "/look.log") {}
+
+InstanceDriver::~InstanceDriver() {
+  if (look_timer_) loop_.cancel(*look_timer_);
+}
+
+void InstanceDriver::later(std::function<void()> call) {
+  (void)loop_.call_at(clock_.monotonic_now(),
+                      [alive = std::weak_ptr<char>(alive_), call = std::move(call)] {
+                        if (!alive.expired()) call();
+                      });
+}
+
+void InstanceDriver::tell(reconcile::Event event) {
+  later([this, event = std::move(event)] { tell_(event); });
+}
+
+// ---- What is seen
+
+void InstanceDriver::look() {
+  if (looks_) return;
+  looks_ = true;
+  if (const auto made = os::ensure_private_directory(home_.place); !made) {
+    log_.warning("instance.no-place", {{"why", made.error().to_string()}});
+  }
+  looking_.run(status_words(home_), kLookLimit,
+               [this](const ChildRun::Result& result) { looked(result); });
+}
+
+void InstanceDriver::looked(const ChildRun::Result& result) {
+  looks_ = false;
+  const auto status = read_status(home_, result.exit_code, result.last_line);
+  if (status) {
+    status_ = *status;
+    say_seen();
+  } else {
+    log_.debug("instance.not-seen", {{"why", status.error().message()}});
+  }
+  const auto timer = loop_.call_at(clock_.monotonic_now() + kLookEvery, [this] {
+    look_timer_.reset();
+    look();
+  });
+  if (timer) look_timer_ = *timer;
+}
+
+void InstanceDriver::say_seen() {
+  if (!status_) return;
+  reconcile::Seen seen{.key = key_,
+                       .revision = status_->revision.value_or(kNoRevision),
+                       .staged = staged(),
+                       .activity = status_->activity,
+                       .connections = status_->connections,
+                       .crashes = status_->crashes};
+  if (probe_ && probed_ == status_->revision) {
+    const auto& verdict = probe_->verdict();
+    seen.health = verdict.health;
+    seen.health_text = verdict.text;
+    seen.health_since_ms = static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(verdict.since.time_since_epoch())
+            .count());
+  }
+  tell(seen);
+}
+
+std::set<fleet::Revision> InstanceDriver::staged() const {
+  std::set<fleet::Revision> revisions;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(home_.place + "/revisions", error)) {
+    const auto revision = revision_of(home_, entry.path().string() + "/");
+    if (revision && find_spec_(*revision) != nullptr) revisions.insert(*revision);
+  }
+  return revisions;
+}
+
+// The links of revisions that nobody speaks of any more go.
+Result<void> InstanceDriver::link(fleet::Revision revision) const {
+  const std::filesystem::path links = home_.place + "/revisions";
+  SEGUE_TRY(os::ensure_private_directory(links.string()));
+  std::error_code error;
+  std::size_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(links, error)) {
+    const auto known = revision_of(home_, entry.path().string() + "/");
+    if (++count > kMaxStagedLinks && known && find_spec_(*known) == nullptr) {
+      std::filesystem::remove(entry.path(), error);
+    }
+  }
+  std::filesystem::create_directory_symlink("../live", revision_link(home_, revision), error);
+  if (!error || error == std::errc::file_exists) return {};
+  return fail(base::errno_error("link " + revision_link(home_, revision), error.value()));
+}
+
+// ---- What is decided
+
+void InstanceDriver::carry_out(const reconcile::Stage& command) {
+  const fleet::ComponentSpec* spec = find_spec_(command.revision);
+  if (spec == nullptr) {
+    return tell(reconcile::StageEnded{key_, command.revision, false, "nobody said what it is"});
+  }
+  staging_.run(stage_words(home_, *spec), kStageLimit,
+               [this, revision = command.revision](const ChildRun::Result& result) {
+                 reconcile::StageEnded ended{.key = key_, .revision = revision};
+                 ended.good = result.ended && result.exit_code == 0;
+                 const Answer answer = read_answer(result.exit_code, result.last_line, result.text);
+                 ended.text = answer.text;
+                 if (ended.good) {
+                   if (const auto linked = link(revision); !linked) {
+                     ended.good = false;
+                     ended.text = linked.error().to_string();
+                   }
+                 }
+                 tell(ended);
+               });
+}
+
+void InstanceDriver::carry_out(const reconcile::Act& command) {
+  const reconcile::Intent& intent = command.intent;
+  if (intent.kind == reconcile::ActionKind::stop) return stop(intent);
+  const fleet::ComponentSpec* spec = find_spec_(intent.to);
+  if (spec == nullptr) {
+    return end(intent, {.result = OrderResult::refused, .text = "nobody said what it is"});
+  }
+  if (intent.kind == reconcile::ActionKind::start) return start_program(intent, *spec);
+  hand_over(intent, *spec);
+}
+
+void InstanceDriver::carry_out(const reconcile::Restore& command) {
+  const fleet::ComponentSpec* spec = find_spec_(command.revision);
+  if (spec == nullptr) return;
+  actions_.run(run_words(home_, *spec, command.revision), kActionLimit,
+               [this](const ChildRun::Result& result) {
+                 if (result.exit_code != 0) {
+                   log_.warning("instance.not-restored",
+                                {{"instance", home_.name}, {"why", result.text}});
+                 }
+                 look();
+               });
+}
+
+void InstanceDriver::start_program(const reconcile::Intent& intent,
+                                   const fleet::ComponentSpec& spec) {
+  actions_.run(go_live_words(home_, spec), kSwitchLimit,
+               [this, intent, spec](const ChildRun::Result& result) {
+                 if (result.exit_code != 0) {
+                   Answer answer = read_answer(result.exit_code, result.last_line, result.text);
+                   answer.result = OrderResult::refused;  // nothing was started
+                   return end(intent, std::move(answer));
+                 }
+                 actions_.run_next(run_words(home_, spec, intent.to), kActionLimit,
+                                   [this, intent](const ChildRun::Result& ran) {
+                                     end(intent,
+                                         read_answer(ran.exit_code, ran.last_line, ran.text));
+                                   });
+               });
+}
+
+void InstanceDriver::hand_over(const reconcile::Intent& intent, const fleet::ComponentSpec& spec) {
+  const fleet::ComponentSpec* old = find_spec_(intent.from);
+  const std::string old_version = old == nullptr ? "" : old->release.version;
+  const bool back = intent.kind == reconcile::ActionKind::hand_back && !old_version.empty() &&
+                    old_version != spec.release.version;
+  actions_.run(back ? go_back_words(home_, old_version) : go_live_words(home_, spec), kSwitchLimit,
+               [this, intent, spec, old_version](const ChildRun::Result& result) {
+                 if (result.exit_code == 0) return upgrade(intent, spec, old_version);
+                 Answer answer = read_answer(result.exit_code, result.last_line, result.text);
+                 answer.result = OrderResult::refused;  // what serves was not touched
+                 end(intent, std::move(answer));
+               });
+}
+
+void InstanceDriver::upgrade(const reconcile::Intent& intent, const fleet::ComponentSpec& spec,
+                             const std::string& old_version) {
+  if (const auto linked = link(intent.to); !linked) {
+    return end(intent, {.result = OrderResult::refused, .text = linked.error().to_string()});
+  }
+  actions_.run_next(upgrade_words(home_, spec, intent.to), kActionLimit,
+                    [this, intent, spec, old_version](const ChildRun::Result& result) {
+                      const Answer answer =
+                          read_answer(result.exit_code, result.last_line, result.text);
+                      const bool old_serves = answer.result == OrderResult::refused ||
+                                              answer.result == OrderResult::undone;
+                      if (old_serves && old_version != spec.release.version) {
+                        return put_tree_back(intent, spec.release.version, answer);
+                      }
+                      end(intent, answer);
+                    });
+}
+
+void InstanceDriver::put_tree_back(const reconcile::Intent& intent, const std::string& version,
+                                   const Answer& answer) {
+  actions_.run_next(go_back_words(home_, version), kSwitchLimit,
+                    [this, intent, answer](const ChildRun::Result& result) {
+                      Answer told = answer;
+                      if (result.exit_code != 0)
+                        told.text += "; its tree is still live: " + result.text;
+                      end(intent, std::move(told));
+                    });
+}
+
+void InstanceDriver::stop(const reconcile::Intent& intent) {
+  actions_.run(stop_words(home_), kActionLimit, [this, intent](const ChildRun::Result& result) {
+    Answer answer = read_answer(result.exit_code, result.last_line, result.text);
+    if (answer.result == OrderResult::refused) answer.result = OrderResult::done;  // not there
+    end(intent, std::move(answer));
+  });
+}
+
+void InstanceDriver::end(const reconcile::Intent& intent, Answer answer) {
+  log_.info("instance.changed", {{"instance", home_.name},
+                                 {"order", intent.order},
+                                 {"to", intent.to},
+                                 {"result", to_string(answer.result)},
+                                 {"text", answer.text}});
+  tell(reconcile::ActionEnded{key_, intent.order, answer.result, std::move(answer.text),
+                              answer.handoff});
+  look();
+}
+
+// ---- After a kill
+
+void InstanceDriver::carry_out(const reconcile::LookUp& command) {
+  looking_.run(status_words(home_), kLookLimit, [this, command](const ChildRun::Result& result) {
+    const auto status = read_status(home_, result.exit_code, result.last_line);
+    if (status) return look_up(command, *status);
+    tell(reconcile::LookedUp{
+        .key = key_, .order = command.intent.order, .text = status.error().message()});
+  });
+}
+
+void InstanceDriver::look_up(const reconcile::LookUp& command, const Status& status) {
+  reconcile::LookedUp looked{.key = key_,
+                             .order = command.intent.order,
+                             .revision = status.revision.value_or(kNoRevision)};
+  if (status.activity != fleet::Activity::idle) {
+    looked.result = OrderResult::under_way;
+    return tell(looked);
+  }
+  const bool hands_over = command.intent.kind == reconcile::ActionKind::hand_off ||
+                          command.intent.kind == reconcile::ActionKind::hand_back;
+  if (!status.runs || !hands_over) {
+    looked.result = OrderResult::none;
+    return tell(looked);
+  }
+  looking_.run_next(history_words(home_), kLookLimit,
+                    [this, looked, to = command.intent.to](const ChildRun::Result& result) mutable {
+                      const auto answer =
+                          read_history(home_, result.exit_code, result.last_line, to);
+                      if (!answer) {
+                        looked.text = answer.error().message();
+                        return tell(looked);
+                      }
+                      looked.result = answer->result;
+                      looked.text = answer->text;
+                      looked.handoff = answer->handoff;
+                      tell(looked);
+                    });
+}
+
+// ---- Shares and health
+
+void InstanceDriver::carry_out(const reconcile::SetShare& command) {
+  reconcile::ShareEnded ended{.key = key_, .share_ppm = command.share_ppm};
+  ended.good = command.share_ppm == 0;
+  ended.text = "this agent cannot split connections";
+  tell(ended);
+}
+
+void InstanceDriver::carry_out(const reconcile::CheckHealth& command) {
+  probe_.reset();
+  probed_.reset();
+  const fleet::ComponentSpec* spec = find_spec_(command.revision);
+  if (spec == nullptr) return;
+  probed_ = command.revision;
+  probe_ = std::make_unique<HealthProbe>(loop_, clock_, spec->health, environment_,
+                                         [this](const HealthProbe::Verdict&) { say_seen(); });
+  probe_->start();
+}
+
+}  // namespace segue::agent

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/command_lane.h"
+#include "agent/component_commands.h"
+#include "agent/health_probe.h"
+#include "base/log.h"
+#include "reconcile/decider.h"
+
+namespace segue::agent {
+
+// Carries out what is decided about one instance, one change after the other, and tells what it
+// sees of it meanwhile.
+class InstanceDriver {
+ public:
+  static constexpr base::Duration kLookEvery = std::chrono::seconds(3);
+  static constexpr base::Duration kLookLimit = std::chrono::seconds(20);
+  static constexpr base::Duration kStageLimit = std::chrono::hours(24);
+  static constexpr base::Duration kSwitchLimit = std::chrono::minutes(10);
+  static constexpr base::Duration kActionLimit = std::chrono::hours(2);
+
+  // Of the component's revision; null: it is not known here.
+  using FindSpec = std::function<const fleet::ComponentSpec*(fleet::Revision revision)>;
+  using Tell = std::function<void(reconcile::Event event)>;
+
+  // All outlive it. `tell` is never called from within a call of the driver.
+  InstanceDriver(os::EpollLoop& loop, const os::Clock& clock, const base::Log& log,
+                 reconcile::InstanceKey key, InstanceHome home,
+                 std::vector<std::string> environment, FindSpec find_spec, Tell tell);
+  ~InstanceDriver();
+  InstanceDriver(const InstanceDriver&) = delete;
+  InstanceDriver& operator=(const InstanceDriver&) = delete;
+
+  // From now on it looks again and again.
+  void start() { look(); }
+
+  void carry_out(const reconcile::Stage& command);
+  void carry_out(const reconcile::Act& command);
+  void carry_out(const reconcile::Restore& command);
+  void carry_out(const reconcile::LookUp& command);
+  void carry_out(const reconcile::SetShare& command);
+  void carry_out(const reconcile::CheckHealth& command);
+
+ private:
+  void later(std::function<void()> call);
+  void tell(reconcile::Event event);
+
+  void look();
+  void looked(const ChildRun::Result& result);
+  void say_seen();
+  [[nodiscard]] std::set<fleet::Revision> staged() const;
+  base::Result<void> link(fleet::Revision revision) const;
+
+  void start_program(const reconcile::Intent& intent, const fleet::ComponentSpec& spec);
+  void hand_over(const reconcile::Intent& intent, const fleet::ComponentSpec& spec);
+  void upgrade(const reconcile::Intent& intent, const fleet::ComponentSpec& spec,
+               const std::string& old_version);
+  void put_tree_back(const reconcile::Intent& intent, const std::string& version,
+                     const Answer& answer);
+  void stop(const reconcile::Intent& intent);
+  void end(const reconcile::Intent& intent, Answer answer);
+  void look_up(const reconcile::LookUp& command, const Status& status);
+
+  os::EpollLoop& loop_;
+  const os::Clock& clock_;
+  const base::Log& log_;
+  const reconcile::InstanceKey key_;
+  const InstanceHome home_;
+  const std::vector<std::string> environment_;
+  FindSpec find_spec_;
+  Tell tell_;
+  CommandLane actions_;
+  CommandLane staging_;
+  CommandLane looking_;
+  std::optional<os::EpollLoop::TimerId> look_timer_;
+  bool looks_ = false;  // one is under way
+  std::optional<Status> status_;
+  std::unique_ptr<HealthProbe> probe_;
+  std::optional<fleet::Revision> probed_;
+  std::shared_ptr<char> alive_ = std::make_shared<char>();
+};
+
+}  // namespace segue::agent

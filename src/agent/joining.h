@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agent/membership.h"
+#include "os/clock.h"
+#include "os/epoll_loop.h"
+
+namespace segue::agent {
+
+struct JoinWish {
+  std::string token;
+  std::string host;  // the name that it asks for
+  std::string site;
+  std::vector<std::string> labels;
+};
+
+// Becomes part of the fleet that the token is for, and keeps that. Turns the loop until it is; asks
+// again with the same key where the server cannot be reached, for at most `limit`.
+// permission_denied, already_exists, …: the server's reasons; nothing was kept then but a key.
+base::Result<Membership> join_fleet(os::EpollLoop& loop, const os::Clock& clock,
+                                    const MembershipFiles& files, const JoinWish& wish,
+                                    base::Duration limit);
+
+}  // namespace segue::agent

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "agent/membership.h"
+#include "base/log.h"
+#include "os/clock.h"
+#include "os/epoll_loop.h"
+#include "rpc/fleet_client.h"
+
+namespace segue::agent {
+
+// The line to the server: made anew whenever it breaks, and the certificate renewed in time.
+// Nothing that the agent does waits for it.
+class ServerLine {
+ public:
+  static constexpr base::Duration kHeartbeat = std::chrono::seconds(5);
+  static constexpr base::Duration kFirstPause = std::chrono::seconds(1);
+  static constexpr base::Duration kMaxPause = std::chrono::seconds(30);
+  static constexpr base::Duration kRenewRetry = std::chrono::minutes(1);
+
+  struct Handler {
+    std::function<std::string()> hello;         // the first document of each connection
+    std::function<std::uint64_t()> generation;  // that the agent has
+    std::function<void()> attached;             // hello is on its way
+    std::function<void(const rpc::Envelope&)> received;
+  };
+  // All outlive it.
+  ServerLine(os::EpollLoop& loop, const os::Clock& clock, const base::Log& log,
+             MembershipFiles files, Membership membership, Handler handler);
+  ~ServerLine();
+  ServerLine(const ServerLine&) = delete;
+  ServerLine& operator=(const ServerLine&) = delete;
+
+  void start();
+  // False: there is no line now.
+  bool send(rpc::EnvelopeKind kind, std::uint64_t number, std::string document);
+  [[nodiscard]] const Membership& membership() const { return membership_; }
+
+ private:
+  [[nodiscard]] rpc::ServerAddress address() const;
+  void connect();
+  void attached();
+  void ended(const base::Error& why);
+  void beat();
+  void plan_renewal();
+  void renew();
+  void renewed(const base::Result<rpc::Credentials>& credentials);
+  void call_in(base::Duration delay, std::optional<os::EpollLoop::TimerId>& timer,
+               std::function<void()> call);
+  void cancel(std::optional<os::EpollLoop::TimerId>& timer);
+
+  os::EpollLoop& loop_;
+  const os::Clock& clock_;
+  const base::Log& log_;
+  MembershipFiles files_;
+  Membership membership_;
+  Handler handler_;
+  std::size_t server_ = 0;  // of membership_.servers
+  std::uint32_t failures_ = 0;
+  bool is_attached_ = false;
+  std::string complaint_;  // as it was logged last
+  std::unique_ptr<rpc::FleetClient> client_;
+  std::unique_ptr<rpc::CredentialsCall> renewal_;
+  std::optional<os::EpollLoop::TimerId> connect_timer_;
+  std::optional<os::EpollLoop::TimerId> beat_timer_;
+  std::optional<os::EpollLoop::TimerId> renewal_timer_;
+};
+
+}  // namespace segue::agent

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fetch/api_client.h"
+
+#include <curl/curl.h>
+
+#include <memory>
+
+namespace segue::fetch {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+
+constexpr long kConnectMs = 10'000;
+
+struct FreeCurl {
+  void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
+};
+struct FreeList {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+
+using Sink = std::function<bool(std::string_view)>;
+
+std::size_t take(char* bytes, std::size_t size, std::size_t count, void* sink) {
+  return (*static_cast<const Sink*>(sink))({bytes, size * count}) ? size * count : 0;
+}
+
+// The status of the answer, whose body went to `sink`.
+Result<long> perform(const ApiCall& call, const Sink& sink) {
+  const std::unique_ptr<CURL, FreeCurl> handle(curl_easy_init());
+  if (!handle) return fail(ErrorCode::internal, "libcurl cannot begin");
+  const std::string authorization = "Authorization: Bearer " + call.bearer;
+  const std::unique_ptr<curl_slist, FreeList> fields(curl_slist_append(
+      curl_slist_append(nullptr, authorization.c_str()), "Content-Type: application/json"));
+  CURL* curl = handle.get();
+  curl_easy_setopt(curl, CURLOPT_URL, call.url.c_str());
+  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
+  curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call.method.c_str());
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, fields.get());
+  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, kConnectMs);
+  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS,
+                   static_cast<long>(
+                       std::chrono::duration_cast<std::chrono::milliseconds>(call.limit).count()));
+  curl_blob authority{const_cast<char*>(call.authority_pem.data()), call.authority_pem.size(),
+                      CURL_BLOB_COPY};
+  curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &authority);
+  if (!call.body.empty()) {
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, call.body.data());
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(call.body.size()));
+  }
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &take);
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, const_cast<Sink*>(&sink));
+  const CURLcode code = curl_easy_perform(curl);
+  long status = 0;
+  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+  const bool ended_by_sink = code == CURLE_WRITE_ERROR && status != 0;
+  if (code == CURLE_OK || ended_by_sink) return status;
+  return fail(code == CURLE_OPERATION_TIMEDOUT ? ErrorCode::deadline_exceeded
+                                               : ErrorCode::unavailable,
+              "no answer from {}: {}", call.url, curl_easy_strerror(code));
+}
+
+}  // namespace
+
+Result<ApiAnswer> call_api(const ApiCall& call) {
+  ApiAnswer answer;
+  bool too_long = false;
+  SEGUE_ASSIGN(answer.status, perform(call, [&](std::string_view bytes) {
+                 too_long = answer.body.size() + bytes.size() > kMaxApiAnswerBytes;
+                 if (!too_long) answer.body += bytes;
+                 return !too_long;
+               }));
+  if (!too_long) return answer;
+  return fail(ErrorCode::resource_exhausted, "the answer of {} is longer than {} bytes", call.url,
+              kMaxApiAnswerBytes);
+}
+
+Result<void> follow_api(const ApiCall& call, const Sink& sink) {
+  SEGUE_ASSIGN(const long status, perform(call, sink));
+  if (status == 200) return {};
+  return fail(ErrorCode::unavailable, "{} answers with {}", call.url, status);
+}
+
+}  // namespace segue::fetch

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Calls of a server's HTTP/JSON interface, one after the other; each blocks.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/time.h"
+
+namespace segue::fetch {
+
+struct ApiCall {
+  std::string method = "GET";
+  std::string url;
+  std::string bearer;         // the token
+  std::string authority_pem;  // who signed the server's certificate, and nobody else
+  std::string body;           // JSON; empty: none
+  base::Duration limit = std::chrono::seconds(60);  // 0: it goes on until the sink or the server ends it
+};
+
+struct ApiAnswer {
+  long status = 0;
+  std::string body;
+};
+
+inline constexpr std::size_t kMaxApiAnswerBytes = std::size_t{64} << 20;
+
+// unavailable: no answer; whether it was done is not known where the method is not GET.
+base::Result<ApiAnswer> call_api(const ApiCall& call);
+
+// Gives the answer's body as it comes; false from the sink ends it, which is no error.
+base::Result<void> follow_api(const ApiCall& call,
+                              const std::function<bool(std::string_view bytes)>& sink);
+
+}  // namespace segue::fetch

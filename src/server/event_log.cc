@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/event_log.h"
+
+#include <utility>
+
+namespace segue::server {
+
+void EventLog::add(FleetEvent event) {
+  event.number = ++last_;
+  kept_.push_back(std::move(event));
+  if (kept_.size() > kMaxKept) kept_.pop_front();
+  const auto watches = watches_;  // who is called may stop watching
+  for (const auto& [number, on_event] : watches) {
+    if (watches_.contains(number)) on_event(kept_.back());
+  }
+}
+
+std::vector<FleetEvent> EventLog::after(std::uint64_t after, std::size_t limit,
+                                        const std::string& object) const {
+  std::vector<FleetEvent> events;
+  for (const auto& event : kept_) {
+    if (event.number <= after || (!object.empty() && event.object != object)) continue;
+    if (events.size() == limit) break;
+    events.push_back(event);
+  }
+  return events;
+}
+
+std::uint64_t EventLog::watch(OnEvent on_event) {
+  watches_[++last_watch_] = std::move(on_event);
+  return last_watch_;
+}
+
+void EventLog::unwatch(std::uint64_t watch) {
+  watches_.erase(watch);
+}
+
+}  // namespace segue::server

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "os/clock.h"
+#include "store/scheduler.h"
+#include "store/store.h"
+
+namespace segue::server {
+
+// Something that a person, or the server by itself, did; for the audit log.
+struct Deed {
+  std::string by;      // a person, or "server"
+  std::string action;  // "rollout.pause"
+  std::string object;  // "chat-7"
+  std::string text;
+};
+
+// Writes to the store in the order of the calls, one transaction after the other, each with the
+// deeds that it is about. What cannot be written now is tried again; what nobody knows the outcome
+// of, or what another server has changed, is fatal: the process ends, and the next one reads anew.
+class Ledger {
+ public:
+  static constexpr std::size_t kMaxWaiting = 20'000;
+  static constexpr base::Duration kRetry = std::chrono::seconds(1);
+
+  struct Observer {
+    std::function<void(const base::Error& why)> on_fatal;
+    // Why writing fails now; empty: it works again.
+    std::function<void(const std::string& trouble)> on_trouble;
+  };
+  // All outlive it. `audit` continues the log whose last entry is so numbered and hashed.
+  Ledger(store::Store& store, store::Scheduler& scheduler, const os::Clock& clock,
+         Observer observer);
+
+  // Of a leader (store/election.h), before the first write.
+  void guard_with(store::Compare guard) { guard_ = std::move(guard); }
+  void continue_audit(std::uint64_t last_number, std::string last_digest);
+
+  using OnWritten = std::function<void(store::Revision revision)>;
+  // At most kMaxOperations together with the deeds, one each and
+  // one for all. `on_written` is called once it is
+  // stored for sure; never inside this call, nor after something fatal.
+  void write(store::Transaction transaction, std::vector<Deed> deeds, OnWritten on_written);
+
+  // Why nothing new may be begun: too much waits, or writing fails. Empty: all is well.
+  [[nodiscard]] const std::string& trouble() const { return trouble_; }
+  // Of the audit log, as decided.
+  [[nodiscard]] std::uint64_t audit_number() const { return last_number_; }
+  [[nodiscard]] const std::string& audit_digest() const { return last_digest_; }
+
+ private:
+  struct Write {
+    store::Transaction transaction;
+    OnWritten on_written;
+  };
+
+  void add_deed(store::Transaction& transaction, const Deed& deed);
+  void commit_first();
+  void take(store::CommitResult result);
+  void say_trouble(std::string trouble);
+
+  store::Store& store_;
+  store::Scheduler& scheduler_;
+  const os::Clock& clock_;
+  Observer observer_;
+  std::optional<store::Compare> guard_;
+  std::uint64_t last_number_ = 0;
+  std::string last_digest_;
+  std::deque<Write> waiting_;  // the first is being written
+  bool dead_ = false;
+  std::string trouble_;
+};
+
+}  // namespace segue::server

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/people.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "control/name.h"
+#include "crypto/digest.h"
+#include "fleet/layout.h"
+#include "fleet/words.h"
+#include "os/random.h"
+#include "server/documents.h"
+
+namespace segue::server {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+
+constexpr std::size_t kTokenDigits = 40;
+constexpr std::string_view kTokenFormat = "segue-person-1.";
+constexpr std::size_t kMaxPersonBytes = 16'384;
+
+constexpr fleet::Words<Right, 4> kRights = {{{Right::view, "view"},
+                                             {Right::deploy, "deploy"},
+                                             {Right::approve, "approve"},
+                                             {Right::administer, "administer"}}};
+
+std::string digest_of(const std::string& token) {
+  return crypto::to_hex(crypto::digest_of(token));
+}
+
+}  // namespace
+
+std::string_view to_string(Right right) {
+  return fleet::word_of(kRights, right);
+}
+std::optional<Right> right_of(std::string_view word) {
+  return fleet::value_of(kRights, word);
+}
+
+}  // namespace segue::server
+
+namespace segue::fleet {
+
+template <>
+struct Layout<server::Person> {
+  static void visit(auto& archive, auto& person) {
+    archive("name", person.name);
+    archive("rights", person.rights, 10);
+    archive("token_digest", person.token_digest);
+    archive("created_ms", person.created_ms);
+  }
+};
+
+}  // namespace segue::fleet
+
+namespace segue::server {
+
+bool Person::may(Right right) const {
+  return right == Right::view || std::ranges::find(rights, right) != rights.end();
+}
+
+std::string person_key(const std::string& name) {
+  return fmt::format("{}{}", kPeople, name);
+}
+std::string write_record(const Person& person) {
+  return fleet::write_document("segue_person", 1, person);
+}
+Result<Person> read_person(std::string_view bytes) {
+  return fleet::read_document<Person>("segue_person", 1, bytes, kMaxPersonBytes, "a person");
+}
+
+People::People(std::map<std::string, Person> known, Ledger& ledger, const os::Clock& clock)
+    : people_(std::move(known)), ledger_(ledger), clock_(clock) {
+  for (const auto& [name, person] : people_) names_[person.token_digest] = name;
+}
+
+void People::set(const std::string& name, std::vector<Right> rights, const std::string& by,
+                 std::function<void(Result<std::string>)> take) {
+  if (const auto named = control::check_name(name, "a person"); !named) {
+    return take(fail(named.error()));
+  }
+  if (!people_.contains(name) && people_.size() >= kMaxPeople) {
+    return take(fail(ErrorCode::resource_exhausted, "{} people are known already", kMaxPeople));
+  }
+  const std::string token = fmt::format("{}{}", kTokenFormat, os::random_hex(kTokenDigits));
+  const Person person{name, std::move(rights), digest_of(token),
+                      milliseconds_of(clock_.realtime_now())};
+  if (const auto old = people_.find(name); old != people_.end()) {
+    names_.erase(old->second.token_digest);
+  }
+  people_[name] = person;
+  names_[person.token_digest] = name;
+  std::string words;
+  for (const Right right : person.rights) words += fmt::format(" {}", to_string(right));
+  store::Transaction transaction;
+  transaction.put(person_key(name), write_record(person));
+  ledger_.write(std::move(transaction), {{by, "person.set", name, "may" + words}},
+                [take = std::move(take), token](store::Revision) { take(token); });
+}
+
+Result<void> People::remove(const std::string& name, const std::string& by) {
+  const auto found = people_.find(name);
+  if (found == people_.end()) return fail(ErrorCode::not_found, "there is nobody '{}'", name);
+  const bool is_last =
+      found->second.may(Right::administer) && std::ranges::count_if(people_, [](const auto& entry) {
+                                                return entry.second.may(Right::administer);
+                                              }) == 1;
+  if (is_last) {
+    return fail(ErrorCode::failed_precondition, "'{}' is the last who may administer", name);
+  }
+  names_.erase(found->second.token_digest);
+  people_.erase(found);
+  store::Transaction transaction;
+  transaction.erase(person_key(name));
+  ledger_.write(std::move(transaction), {{by, "person.remove", name, ""}}, nullptr);
+  return {};
+}
+
+Result<Person> People::find(const std::string& token) const {
+  const auto name = names_.find(digest_of(token));
+  if (name != names_.end()) return people_.at(name->second);
+  return fail(ErrorCode::permission_denied,
+              "the token is nobody's: log in again, or ask for a new one");
+}
+
+}  // namespace segue::server

@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/rollouts.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "fleet/component_check.h"
+#include "fleet/component_document.h"
+
+namespace segue::server {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+using fleet::Slot;
+
+struct Rollouts::Active {
+  rollout::Engine engine;
+  std::optional<base::MonotonicTime> woken_at;  // when a call is on its way
+  bool is_over = false;
+};
+
+Rollouts::Rollouts(Books& books, Ledger& ledger, store::Scheduler& scheduler,
+                   const os::Clock& clock, Observer observer)
+    : books_(books),
+      ledger_(ledger),
+      scheduler_(scheduler),
+      clock_(clock),
+      observer_(std::move(observer)),
+      stored_(books.assignments) {}
+
+Rollouts::~Rollouts() = default;
+
+rollout::Now Rollouts::now() const {
+  return {clock_.realtime_now(), scheduler_.now()};
+}
+
+// ---- Beginning
+
+void Rollouts::resume() {
+  for (auto& [id, stored] : books_.rollouts) {
+    if (is_final(stored.head.phase)) continue;
+    active_.emplace(id, std::make_unique<Active>(
+                            Active{rollout::Engine(stored.head, std::move(stored.records))}));
+    stored.records.clear();
+  }
+  for (const auto& id : ids_of("")) {
+    const auto found = active_.find(id);
+    if (found != active_.end()) start(*found->second);
+  }
+}
+
+void Rollouts::start(Active& active) {
+  const rollout::Rollout& head = active.engine.head();
+  const auto behind = active_.find(head.behind);
+  const bool waits = head.phase == rollout::Phase::waiting && behind != active_.end();
+  if (waits) return;
+  const std::string id = head.id;
+  if (head.phase == rollout::Phase::preparing || head.phase == rollout::Phase::waiting) {
+    auto changes = begin(active.engine);
+    if (!changes) {
+      observer_.on_notice(id, {.severity = rollout::Severity::alarm,
+                               .by = "engine",
+                               .text = changes.error().message()});
+      return;
+    }
+    write(id, *std::move(changes));
+  } else {
+    write(id, active.engine.resume(facts_for(head), now()));
+  }
+  give_observations(active);
+  after(active);
+}
+
+Result<rollout::Changes> Rollouts::begin(rollout::Engine& engine) {
+  const auto component = books_.components.find(engine.head().component);
+  const fleet::Revision good =
+      component == books_.components.end() ? fleet::kNoRevision : component->second.current;
+  rollout::Rollout head = engine.head();
+  head.base = good;
+  return engine.begin(good, facts_for(head), now());
+}
+
+void Rollouts::deploy(const Deployment& deployment, OnDeployed on_done) {
+  const std::string& name = deployment.spec.name;
+  const auto checked = fleet::check_component(deployment.spec);
+  if (!checked) return on_done(fail(checked.error()));
+  if (!ledger_.trouble().empty()) {
+    return on_done(fail(ErrorCode::unavailable, "nothing new is begun: {}", ledger_.trouble()));
+  }
+  const auto known = books_.components.find(name);
+  ComponentRecord component =
+      known == books_.components.end() ? ComponentRecord{.name = name} : known->second;
+  const auto pending = under_way(name);
+  if (const Spec* newest = books_.spec(name, component.newest);
+      newest != nullptr && newest->spec == deployment.spec &&
+      (!pending.empty() || component.current == component.newest)) {
+    return on_done(Deployed{
+        pending.empty() ? "" : pending.back().id, component.newest,
+        pending.empty() ? "it is what runs already" : "the same change is under way already"});
+  }
+  const auto admission = rollout::admit(deployment.strategy.meanwhile, pending);
+  if (!admission) return on_done(fail(admission.error()));
+
+  component.newest += 1;
+  component.rollouts += 1;
+  auto engine = rollout::Engine::propose(
+      {.id = fmt::format("{}-{}", name, component.rollouts),
+       .component = name,
+       .author = deployment.author,
+       .title = deployment.title,
+       .target = component.newest,
+       .checks_health = deployment.spec.health.kind != fleet::HealthCheck::Kind::none,
+       .strategy = deployment.strategy,
+       .behind = admission->behind},
+      now());
+  if (!engine) return on_done(fail(engine.error()));
+  const std::string id = engine->head().id;
+  const std::string document = fleet::write_component(deployment.spec);
+  books_.specs[{name, component.newest}] = {deployment.spec, document};
+  auto changes =
+      admission->behind.empty() ? begin(*engine) : Result<rollout::Changes>(engine->announce());
+  if (!changes) {
+    books_.specs.erase({name, component.newest});
+    return on_done(fail(changes.error()));
+  }
+  books_.components[name] = component;
+  store::Transaction transaction;
+  transaction.put(spec_key(name, component.newest), document)
+      .put(component_key(name), write_record(component));
+  const Deployed deployed{id, component.newest, admission->text};
+  ledger_.write(std::move(transaction),
+                {{deployment.author, "deploy", id,
+                  fmt::format("{} revision {}: {}", name, component.newest, admission->text)}},
+                nullptr);
+  if (!admission->supersedes.empty()) take_over(admission->supersedes, deployment.author, id);
+  auto& active =
+      *active_.emplace(id, std::make_unique<Active>(Active{*std::move(engine)})).first->second;
+  write(id, *std::move(changes));
+  ledger_.write({}, {},
+                [on_done = std::move(on_done), deployed](store::Revision) { on_done(deployed); });
+  give_observations(active);
+  after(active);
+}
+
+void Rollouts::take_over(const std::string& rollout, const std::string& by,
+                         const std::string& newer) {
+  const auto found = active_.find(rollout);
+  if (found != active_.end()) give(*found->second, rollout::Supersede{by, newer});
+}
+
+// ---- What happens
+
+Result<void> Rollouts::command(const std::string& rollout, const rollout::Event& event) {
+  auto found = active_.find(rollout);
+  if (found == active_.end()) {
+    const auto stored = books_.rollouts.find(rollout);
+    if (stored == books_.rollouts.end()) {
+      return fail(ErrorCode::not_found, "there is no rollout '{}'", rollout);
+    }
+    // One that is over may still be undone.
+    found = active_
+                .emplace(rollout, std::make_unique<Active>(Active{rollout::Engine(
+                                      stored->second.head, stored->second.records)}))
+                .first;
+    write(rollout, found->second->engine.resume(facts_for(stored->second.head), now()));
+  }
+  auto changes = found->second->engine.handle(event, now());
+  if (changes) {
+    write(rollout, *std::move(changes));
+    give_observations(*found->second);
+  }
+  after(*found->second);
+  return changes ? Result<void>() : fail(changes.error());
+}
+
+void Rollouts::stop(const std::string& by, bool on) {
+  for (const auto& id : ids_of("")) {
+    const auto found = active_.find(id);
+    if (found != active_.end()) give(*found->second, rollout::EmergencyStop{by, on});
+  }
+}
+
+void Rollouts::host_observed(const std::string& host, const fleet::ObservedHost& observed) {
+  for (const auto& [key, seen] : observed.instances) {
+    for (const auto& id : ids_of(key.first)) {
+      const auto found = active_.find(id);
+      if (found != active_.end()) give(*found->second, rollout::Observed{host, key.second, seen});
+    }
+  }
+}
+
+void Rollouts::host_silent(const std::string& host, bool silent) {
+  for (const auto& id : ids_of("")) {
+    const auto found = active_.find(id);
+    if (found != active_.end()) give(*found->second, rollout::HostSilent{host, silent});
+  }
+}
+
+void Rollouts::host_drained(const std::string& host, bool drained) {
+  for (const auto& id : ids_of("")) {
+    const auto found = active_.find(id);
+    if (found != active_.end()) give(*found->second, rollout::HostDrained{host, drained});
+  }
+}
+
+void Rollouts::host_joined(const HostRecord& host) {
+  for (const auto& id : ids_of("")) {
+    const auto found = active_.find(id);
+    if (found == active_.end()) continue;
+    const rollout::HostFacts facts = facts_of(host, found->second->engine.head());
+    if (facts.to != fleet::kNoRevision) give(*found->second, rollout::HostJoined{facts});
+  }
+}
+
+void Rollouts::host_left(const std::string& host) {
+  for (const auto& id : ids_of("")) {
+    const auto found = active_.find(id);
+    if (found != active_.end()) give(*found->second, rollout::HostLeft{host});
+  }
+}
+
+void Rollouts::judged(const std::string& rollout, const rollout::Judged& verdict) {
+  const auto found = active_.find(rollout);
+  if (found != active_.end()) give(*found->second, verdict);
+}
+
+void Rollouts::give(Active& active, const rollout::Event& event) {
+  auto changes = active.engine.handle(event, now());
+  if (changes) {
+    write(active.engine.head().id, *std::move(changes));
+  } else {
+    observer_.on_notice(active.engine.head().id, {.severity = rollout::Severity::warning,
+                                                  .by = "engine",
+                                                  .text = changes.error().message()});
+  }
+  after(active);
+}
+
+// An engine that was just made has heard nothing so far.
+void Rollouts::give_observations(Active& active) {
+  const std::string& component = active.engine.head().component;
+  const std::vector<rollout::InstanceRecord> records = active.engine.records();
+  for (const auto& record : records) {
+    const fleet::ObservedHost* observed = observer_.observed(record.host);
+    if (observed == nullptr) continue;
+    const auto seen = observed->instances.find({component, record.slot});
+    if (seen == observed->instances.end()) continue;
+    auto changes =
+        active.engine.handle(rollout::Observed{record.host, record.slot, seen->second}, now());
+    if (changes) write(active.engine.head().id, *std::move(changes));
+  }
+}
+
+// ---- What is decided
+
+void Rollouts::write(const std::string& rollout, rollout::Changes changes) {
+  std::vector<Deed> deeds;
+  for (const auto& notice : changes.notices) {
+    observer_.on_notice(rollout, notice);
+    const std::string where = notice.host.empty() ? "" : " on " + notice.host;
+    deeds.push_back({notice.by, fmt::format("rollout.{}", to_string(notice.severity)),
+                     rollout + where, notice.text});
+  }
+  for (auto& batch : changes.batches) {
+    write_batch(rollout, std::move(batch), std::exchange(deeds, {}));
+  }
+  if (!deeds.empty()) ledger_.write({}, std::move(deeds), nullptr);
+}
+
+void Rollouts::write_batch(const std::string& rollout, rollout::Batch batch,
+                           std::vector<Deed> deeds) {
+  store::Transaction transaction;
+  const std::string component = active_.contains(rollout)
+                                    ? active_.at(rollout)->engine.head().component
+                                    : rollout.substr(0, rollout.rfind('-'));
+  if (batch.head) {
+    transaction.put(rollout_key(rollout), rollout::write_rollout(*batch.head));
+    keep_final(transaction, *batch.head);
+    books_.rollouts[rollout].head = *batch.head;
+  }
+  std::vector<std::pair<fleet::InstanceId, fleet::Assignment>> assigned;
+  for (const auto& change : batch.instances) {
+    const auto& record = change.record;
+    transaction.put(rollout_record_key(rollout, record.host, record.slot),
+                    rollout::write_record(record));
+    if (!change.assigns) continue;
+    fleet::InstanceId instance{record.host, component, record.slot};
+    transaction.put(assignment_key(instance), write_record(record.assignment));
+    books_.assignments[instance] = record.assignment;
+    assigned.emplace_back(std::move(instance), record.assignment);
+  }
+  const std::size_t room = store::kMaxOperations - transaction.operations.size() - 1;
+  std::vector<Deed> rest;
+  if (deeds.size() > room) {
+    rest.assign(deeds.begin() + static_cast<std::ptrdiff_t>(room), deeds.end());
+    deeds.resize(room);
+  }
+  ledger_.write(std::move(transaction), std::move(deeds),
+                [this, alive = std::weak_ptr<char>(alive_),
+                 assigned = std::move(assigned)](store::Revision revision) {
+                  if (alive.expired()) return;
+                  for (const auto& [instance, assignment] : assigned) {
+                    stored_[instance] = assignment;
+                    observer_.on_assigned(instance.host, revision);
+                  }
+                });
+  while (!rest.empty()) {
+    const std::size_t count = std::min<std::size_t>(rest.size(), 100);
+    const auto end = rest.begin() + static_cast<std::ptrdiff_t>(count);
+    ledger_.write({}, {rest.begin(), end}, nullptr);
+    rest.erase(rest.begin(), end);
+  }
+}
+
+// Which revision is the current one changes with the head, in one transaction.
+void Rollouts::keep_final(store::Transaction& transaction, const rollout::Rollout& head) {
+  const auto found = books_.components.find(head.component);
+  if (found == books_.components.end()) return;
+  fleet::Revision current = found->second.current;
+  if (head.phase == rollout::Phase::done) current = head.target;
+  if (head.phase == rollout::Phase::undone) current = head.base;
+  if (current == found->second.current) return;
+  found->second.current = current;
+  transaction.put(component_key(head.component), write_record(found->second));
+}
+
+void Rollouts::after(Active& active) {
+  const rollout::Rollout& head = active.engine.head();
+  if (!is_final(head.phase)) return wake(active);
+  if (std::exchange(active.is_over, true)) return;
+  // Not inside of what its engine was called from.
+  scheduler_.call_soon([this, alive = std::weak_ptr<char>(alive_), id = head.id] {
+    if (!alive.expired()) end_of(id);
+  });
+}
+
+void Rollouts::end_of(const std::string& rollout) {
+  const auto found = active_.find(rollout);
+  if (found == active_.end()) return;
+  if (!is_final(found->second->engine.head().phase)) {  // it is being undone after all
+    found->second->is_over = false;
+    return wake(*found->second);
+  }
+  books_.rollouts[rollout] = {found->second->engine.head(), found->second->engine.records()};
+  active_.erase(found);
+  for (const auto& id : ids_of("")) {
+    const auto waiting = active_.find(id);
+    if (waiting != active_.end() && waiting->second->engine.head().behind == rollout) {
+      start(*waiting->second);
+    }
+  }
+}
+
+void Rollouts::wake(Active& active) {
+  const auto at = active.engine.next_wakeup();
+  if (!at || (active.woken_at && *active.woken_at <= *at)) return;
+  active.woken_at = at;
+  scheduler_.call_at(
+      *at, [this, alive = std::weak_ptr<char>(alive_), at = *at, id = active.engine.head().id] {
+        if (alive.expired()) return;
+        const auto found = active_.find(id);
+        if (found == active_.end() || found->second->woken_at != at) return;
+        found->second->woken_at.reset();
+        give(*found->second, rollout::TimePassed{});
+      });
+}
+
+// ---- What is known
+
+std::vector<rollout::HostFacts> Rollouts::facts_for(const rollout::Rollout& head) const {
+  std::vector<rollout::HostFacts> all;
+  for (const auto& [name, host] : books_.hosts) {
+    rollout::HostFacts facts = facts_of(host, head);
+    const bool concerned = facts.to != fleet::kNoRevision || facts.back != fleet::kNoRevision ||
+                           facts.stable.revision != fleet::kNoRevision;
+    if (concerned && !host.revoked) all.push_back(std::move(facts));
+  }
+  return all;
+}
+
+rollout::HostFacts Rollouts::facts_of(const HostRecord& host, const rollout::Rollout& head) const {
+  rollout::HostFacts facts{.host = host.name,
+                           .site = host.site,
+                           .silent = observer_.is_silent(host.name),
+                           .drained = host.drained};
+  for (const auto& label : host.labels) {
+    const auto equals = label.find('=');
+    if (equals != std::string::npos) {
+      facts.labels[label.substr(0, equals)] = label.substr(equals + 1);
+    }
+  }
+  const auto belongs = [&](fleet::Revision revision) {
+    const Spec* spec = books_.spec(head.component, revision);
+    return spec != nullptr && selects(spec->spec.hosts, host) ? revision : fleet::kNoRevision;
+  };
+  facts.to = belongs(head.target);
+  facts.back = belongs(head.base);
+  const auto stable = books_.assignments.find({host.name, head.component, Slot::stable});
+  if (stable != books_.assignments.end()) facts.stable = stable->second;
+  const auto canary = books_.assignments.find({host.name, head.component, Slot::canary});
+  if (canary != books_.assignments.end()) facts.canary = canary->second;
+  return facts;
+}
+
+std::vector<rollout::Rollout> Rollouts::under_way(const std::string& component) const {
+  std::vector<rollout::Rollout> heads;
+  for (const auto& [id, active] : active_) {
+    const rollout::Rollout& head = active->engine.head();
+    if (head.component == component && !is_final(head.phase)) heads.push_back(head);
+  }
+  std::ranges::sort(heads, {}, [](const rollout::Rollout& head) { return head.target; });
+  return heads;
+}
+
+// Of all components, if it is empty.
+std::set<std::string> Rollouts::ids_of(const std::string& component) const {
+  std::set<std::string> ids;
+  for (const auto& [id, active] : active_) {
+    if (component.empty() || active->engine.head().component == component) ids.insert(id);
+  }
+  return ids;
+}
+
+std::vector<Rollouts::WantedGate> Rollouts::wanted_gates() const {
+  std::vector<WantedGate> wanted;
+  for (const auto& [id, active] : active_) {
+    for (auto& gate : active->engine.gates_wanted()) {
+      wanted.push_back({id, active->engine.head().component, std::move(gate)});
+    }
+  }
+  return wanted;
+}
+
+const rollout::Engine* Rollouts::engine(const std::string& rollout) const {
+  const auto found = active_.find(rollout);
+  return found == active_.end() ? nullptr : &found->second->engine;
+}
+
+std::optional<rollout::Progress> Rollouts::progress(const std::string& rollout) const {
+  if (const rollout::Engine* running = engine(rollout)) return running->progress(now());
+  const auto stored = books_.rollouts.find(rollout);
+  if (stored == books_.rollouts.end()) return std::nullopt;
+  rollout::Engine over(stored->second.head, stored->second.records);
+  (void)over.resume({}, now());
+  return over.progress(now());
+}
+
+}  // namespace segue::server

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "fleet/component.h"
+#include "fleet/host.h"
+#include "fleet/strategy.h"
+#include "os/clock.h"
+#include "rollout/engine.h"
+#include "server/books.h"
+#include "server/ledger.h"
+#include "store/scheduler.h"
+
+namespace segue::server {
+
+// What somebody wants a component to be from now on.
+struct Deployment {
+  fleet::ComponentSpec spec;
+  fleet::Strategy strategy;
+  std::string author;
+  std::string title;
+};
+
+struct Deployed {
+  std::string rollout;  // its id; empty: nothing was to be done
+  fleet::Revision revision = fleet::kNoRevision;
+  std::string text;  // for a person: that it begins, waits, or takes another's place
+};
+
+// The engines of all rollouts that are not over, and what they decide written down. Books, ledger,
+// scheduler and clock outlive it.
+class Rollouts {
+ public:
+  struct Observer {
+    // The host's stored assignments have changed; `revision` is the store's.
+    std::function<void(const std::string& host, store::Revision revision)> on_assigned;
+    std::function<void(const std::string& rollout, const rollout::Notice& notice)> on_notice;
+    // What the host is not silent of.
+    std::function<bool(const std::string& host)> is_silent;
+    std::function<const fleet::ObservedHost*(const std::string& host)> observed;
+  };
+  Rollouts(Books& books, Ledger& ledger, store::Scheduler& scheduler, const os::Clock& clock,
+           Observer observer);
+  ~Rollouts();
+
+  // Goes on with what the books say is not over; once, first.
+  void resume();
+
+  // What is wrong with it is an error, and nothing was changed; otherwise it is written down when
+  // `on_done` is called.
+  using OnDeployed = std::function<void(base::Result<Deployed>)>;
+  void deploy(const Deployment& deployment, OnDeployed on_done);
+  // One of the events that persons give; failed_precondition, permission_denied, not_found.
+  base::Result<void> command(const std::string& rollout, const rollout::Event& event);
+  // To all that are not over.
+  void stop(const std::string& by, bool on);
+
+  void host_observed(const std::string& host, const fleet::ObservedHost& observed);
+  void host_silent(const std::string& host, bool silent);
+  void host_drained(const std::string& host, bool drained);
+  void host_joined(const HostRecord& host);
+  void host_left(const std::string& host);
+  void judged(const std::string& rollout, const rollout::Judged& verdict);
+
+  struct WantedGate {
+    std::string rollout;
+    std::string component;
+    rollout::GateWanted gate;
+  };
+  [[nodiscard]] std::vector<WantedGate> wanted_gates() const;
+  // Of those that are not over, and of those that are.
+  [[nodiscard]] std::optional<rollout::Progress> progress(const std::string& rollout) const;
+  [[nodiscard]] const rollout::Engine* engine(const std::string& rollout) const;
+  // As stored: what agents may be told.
+  [[nodiscard]] const std::map<fleet::InstanceId, fleet::Assignment>& stored() const {
+    return stored_;
+  }
+
+ private:
+  struct Active;
+
+  [[nodiscard]] rollout::Now now() const;
+  [[nodiscard]] std::vector<rollout::HostFacts> facts_for(const rollout::Rollout& head) const;
+  [[nodiscard]] rollout::HostFacts facts_of(const HostRecord& host,
+                                            const rollout::Rollout& head) const;
+  [[nodiscard]] std::vector<rollout::Rollout> under_way(const std::string& component) const;
+  base::Result<rollout::Changes> begin(rollout::Engine& engine);
+  void start(Active& active);
+  void take_over(const std::string& rollout, const std::string& by, const std::string& newer);
+  void give(Active& active, const rollout::Event& event);
+  void give_observations(Active& active);
+  void write(const std::string& rollout, rollout::Changes changes);
+  void write_batch(const std::string& rollout, rollout::Batch batch, std::vector<Deed> deeds);
+  void keep_final(store::Transaction& transaction, const rollout::Rollout& head);
+  void after(Active& active);
+  void wake(Active& active);
+  void end_of(const std::string& rollout);
+  [[nodiscard]] std::set<std::string> ids_of(const std::string& component) const;
+
+  Books& books_;
+  Ledger& ledger_;
+  store::Scheduler& scheduler_;
+  const os::Clock& clock_;
+  Observer observer_;
+  std::map<std::string, std::unique_ptr<Active>> active_;  // by id
+  std::map<fleet::InstanceId, fleet::Assignment> stored_;
+  std::shared_ptr<char> alive_ = std::make_shared<char>();
+};
+
+}  // namespace segue::server
