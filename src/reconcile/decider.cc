@@ -336,7 +336,7 @@ void Decider::carry_out(const InstanceKey& key, const fleet::Assignment& wanted)
     if (live.seen->revision != kNoRevision) set_share(key, wanted);
     return;
   }
-  if (live.seen->activity != Activity::idle) return;  // it is waited for
+  if (live.seen->activity != Activity::idle || live.restoring) return;  // it is waited for
   const fleet::Revision from = live.seen->revision;
   if (from == wanted.revision) {
     set_share(key, wanted);

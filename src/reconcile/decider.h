@@ -84,6 +84,7 @@ struct Act {
   Intent intent;  // start, hand_off, hand_back (to what ran before), stop
 };
 // What should run and does not, as after the host was started: no order, and harmless if it runs.
+// Answered by Seen, whether it succeeded or not.
 struct Restore {
   InstanceKey key;
   fleet::Revision revision = fleet::kNoRevision;

@@ -310,6 +310,17 @@ TEST(Decider, acts_from_its_own_disk_and_waits_for_who_is_busy) {
   EXPECT_TRUE(agent.only<Act>());
 }
 
+TEST(Decider, an_order_waits_for_what_is_being_restored) {
+  Agent agent;
+  agent.see(kCanary, 1);
+  agent.see(kCanary, kNoRevision);
+  ASSERT_TRUE(agent.only<Restore>());
+  agent.want(kCanary, {.revision = kNoRevision, .order = "end"});
+  EXPECT_NE(agent.reports(kCanary).order, "end");
+  agent.see(kCanary, 1);
+  EXPECT_EQ(agent.only<Act>()->intent.kind, ActionKind::stop);
+}
+
 TEST(Decider, reports_what_says_something_new) {
   Agent agent;
   agent.see(kStable, 1, 10);
