@@ -178,6 +178,9 @@ std::size_t Transfer::take_header(std::string_view line) {
   }
   if (line.starts_with("HTTP/")) {
     answer_.fields.clear();  // of a 1xx answer before this one
+    has_header_ended_ = false;
+  } else if (trimmed(line).empty()) {
+    has_header_ended_ = true;
   } else if (const auto colon = line.find(':'); colon != std::string_view::npos) {
     answer_.fields.insert_or_assign(lower(trimmed(line.substr(0, colon))),
                                     std::string(trimmed(line.substr(colon + 1))));
@@ -215,6 +218,11 @@ bool Transfer::deliver(const std::function<bool()>& is_wanted) {
 base::Result<Answer> Transfer::outcome() {
   if (error_) return base::fail(*error_);
   if (*code_ != CURLE_OK) return base::fail(transport_error(*code_));
+  if (!has_header_ended_) {  // libcurl is content with half a header
+    return base::fail(broken_error(
+        ErrorCode::unavailable,
+        fmt::format("the connection to {} broke inside the header of its answer", place())));
+  }
   answer_.status = static_cast<int>(status_of(curl_.get()));
   return std::move(answer_);
 }

@@ -71,6 +71,7 @@ class Transfer {
   std::size_t body_given_ = 0;
   std::uint64_t sent_bytes_ = 0;
   std::uint64_t told_bytes_ = 0;
+  bool has_header_ended_ = false;
   bool is_paused_ = false;     // waits for its body source
   bool is_held_back_ = false;  // waits until on_body has taken what is pending
   std::optional<CURLcode> code_;

@@ -171,7 +171,8 @@ std::string percent_encoded(std::string_view text) {
 
 std::string label_filters(const Labels& labels, std::string_view type) {
   nlohmann::json filters = nlohmann::json::object();
-  for (const auto& [name, value] : labels) filters["label"].push_back(name + "=" + value);
+  for (const auto& [name, value] : labels)
+    filters["label"].push_back(value.empty() ? name : name + "=" + value);
   if (!type.empty()) filters["type"] = nlohmann::json::array({std::string(type)});
   return percent_encoded(filters.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace));
 }

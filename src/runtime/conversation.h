@@ -81,7 +81,7 @@ class Conversation final : public Call {
 
 // One of a URL's parts (RFC 3986, section 2.1).
 std::string percent_encoded(std::string_view text);
-// {"label":["a=b"]} as a query's value.
+// {"label":["a=b","c"]} as a query's value; an empty label stands for any.
 std::string label_filters(const Labels& labels, std::string_view type = {});
 // Seconds since 1970 with nine digits after the dot.
 std::string time_text(base::RealTime time);

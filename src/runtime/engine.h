@@ -150,7 +150,7 @@ class ContainerEngine {
   // not_found: there is no such image.
   [[nodiscard]] virtual CallHandle inspect_image(const std::string& image,
                                                  OnAnswer<Image> on_answer) = 0;
-  // Those with all of these labels.
+  // Those with all of these labels; an empty value stands for any.
   [[nodiscard]] virtual CallHandle list_images(const Labels& labels,
                                                OnAnswer<std::vector<Image>> on_answer) = 0;
   // From a docker-archive or oci-archive (`segue image`): a file, or a pipe that does not block.
@@ -189,7 +189,7 @@ class ContainerEngine {
                                                     OnAnswer<void> on_answer) = 0;
   [[nodiscard]] virtual CallHandle inspect_container(const std::string& container,
                                                      OnAnswer<ContainerState> on_answer) = 0;
-  // Those with all of these labels, running or not.
+  // Those with all of these labels, running or not; an empty value stands for any.
   [[nodiscard]] virtual CallHandle list_containers(
       const Labels& labels, OnAnswer<std::vector<ContainerSummary>> on_answer) = 0;
 

@@ -99,6 +99,10 @@ std::string_view hint(const Question& question, ErrorCode code) {
       return question.about == About::registry ? "look whether the registry can be reached"
                                                : "try again";
     default:
+      if (question.verb == "load") {
+        return "is it a docker-archive? Docker loads oci-archives from version 25 on, Podman "
+               "always";
+      }
       return "the engine's log has more";
   }
 }

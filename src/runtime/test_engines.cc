@@ -17,6 +17,7 @@
 
 #include "base/assert.h"
 #include "crypto/digest.h"
+#include "http/client.h"
 #include "os/files.h"
 
 namespace segue::runtime {
@@ -31,6 +32,7 @@ default_ulimits = ["nofile=16384:16384", "nproc=16384:16384"]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+lock_type = "file"
 )";
 
 // As on hosts, containerd is a program of its own: whoever kills Docker does not kill it.
@@ -123,20 +125,26 @@ TestEngine::TestEngine(EngineKind kind)
   std::ofstream(path("containerd.toml"))
       << fmt::format(kContainerdConfiguration, directory_.path());
   api_ = DockerEngine::create(loop_, clock_, {.socket_path = socket_path()}).value();
-  if (kind_ == EngineKind::docker) start_containerd();
-  start();
+  if (kind_ == EngineKind::docker && !start_containerd()) return;
+  (void)start();
 }
 
-void TestEngine::start_containerd() {
+bool TestEngine::start_containerd() {
   os::SpawnOptions options;
   options.argv = {"/usr/bin/containerd", "--config", path("containerd.toml")};
   options.env = environment_with("SEGUE_TEST=1");
   options.ends_with_parent = true;
   containerd_ = os::spawn(options).value();
-  SEGUE_ASSERT(run_until([&] { return ::access(path("c").c_str(), F_OK) == 0; }));
+  bool has_ended = false;
+  SEGUE_ASSERT(run_until([&] {
+    has_ended = os::wait_for_exit(containerd_.pidfd, base::Duration(0)).value().has_value();
+    return has_ended || ::access(path("c").c_str(), F_OK) == 0;
+  }));
+  if (has_ended) containerd_ = {};
+  return !has_ended;
 }
 
-void TestEngine::start() {
+bool TestEngine::start() {
   SEGUE_ASSERT(!process_.pidfd);
   os::SpawnOptions options;
   options.env = environment_with("CONTAINERS_CONF=" + path("containers.conf"));
@@ -157,17 +165,23 @@ void TestEngine::start() {
   while (!await<EngineVersion>([&](auto on_answer) { return api_->version(on_answer); })) {
     SEGUE_ASSERT(clock_.monotonic_now() < until);
     (void)loop_.run_once(kTick);
+    if (os::wait_for_exit(process_.pidfd, base::Duration(0)).value()) {
+      process_ = {};
+      return false;
+    }
   }
+  return true;
 }
 
 void TestEngine::kill() {
+  was_up_ = true;
   (void)os::send_signal(process_.pidfd, SIGKILL);
   (void)os::wait_for_exit(process_.pidfd, kPatience);
   process_ = {};
 }
 
 void TestEngine::stop() {
-  if (!process_.pidfd) start();  // to end what it has started
+  if (!is_up() && !(was_up_ && start())) return;  // to end what it has started
   auto left = await<std::vector<ContainerSummary>>(
       [&](auto on_answer) { return api_->list_containers({}, on_answer); });
   for (const auto& container : left.value_or(std::vector<ContainerSummary>{})) {
@@ -197,6 +211,20 @@ bool TestEngine::run_until(const std::function<bool()>& done) {
     if (!loop_.run_once(kTick)) return false;
   }
   return true;
+}
+
+bool TestEngine::post(const std::string& path, const std::string& body) {
+  auto client = http::Client::create(loop_).value();
+  std::optional<base::Result<http::Answer>> answer;
+  http::Handlers handlers;
+  handlers.on_end = [&](base::Result<http::Answer> given) { answer = std::move(given); };
+  const auto exchange = client.start({.method = "POST",
+                                      .url = "http://engine" + path,
+                                      .unix_socket = socket_path(),
+                                      .fields = {"Content-Type: application/json"},
+                                      .body = body},
+                                     std::move(handlers));
+  return run_until([&] { return answer.has_value(); }) && *answer && (*answer)->status < 300;
 }
 
 std::string TestEngine::image_archive() {

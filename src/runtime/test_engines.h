@@ -24,8 +24,10 @@ class TestEngine {
   // Why a test cannot have one here; empty: it can.
   static std::string why_not(EngineKind kind);
 
-  void start();  // and waits until it answers
-  void kill();   // with SIGKILL, alone: not its containers
+  // And waits until it answers. False: it ends by itself, as this host does not let it be.
+  bool start();
+  [[nodiscard]] bool is_up() const { return static_cast<bool>(process_.pidfd); }
+  void kill();  // with SIGKILL, alone: not its containers
   [[nodiscard]] std::string socket_path() const { return directory_.path("s"); }
   [[nodiscard]] std::string path(const std::string& name) const { return directory_.path(name); }
   [[nodiscard]] os::EpollLoop& loop() { return loop_; }
@@ -46,13 +48,15 @@ class TestEngine {
     return *std::move(answer);
   }
 
+  // Asks the engine for something that Segue never asks for.
+  bool post(const std::string& path, const std::string& body);
   // Loads the test's image, and says its id.
   std::string load_image();
   // A file with the image (docker-archive).
   std::string image_archive();
 
  private:
-  void start_containerd();
+  bool start_containerd();
   void stop();
 
   EngineKind kind_;
@@ -61,6 +65,7 @@ class TestEngine {
   os::TempDirectory directory_;
   os::Child containerd_;  // of Docker
   os::Child process_;
+  bool was_up_ = false;  // and was killed
   std::unique_ptr<DockerEngine> api_;
 };
 
