@@ -9,7 +9,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -24,8 +26,10 @@ namespace segue::runtime {
 namespace {
 
 constexpr auto kPatience = std::chrono::minutes(1);
+constexpr std::size_t kMaxCommandBytes = std::size_t{128} << 10;
 constexpr auto kTick = std::chrono::milliseconds(50);
 
+// Its own folder for everything: tests run beside each other, and events come from a file.
 constexpr std::string_view kPodmanConfiguration = R"([containers]
 default_ulimits = ["nofile=16384:16384", "nproc=16384:16384"]
 [engine]
@@ -33,6 +37,7 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 lock_type = "file"
+tmp_dir = "{0}/libpod"
 )";
 
 // As on hosts, containerd is a program of its own: whoever kills Docker does not kill it.
@@ -96,6 +101,17 @@ std::vector<std::string> environment_with(const std::string& more) {
   return variables;
 }
 
+// The processes that wait, five minutes after each exec, to clean up in a folder that has gone
+// then.
+void kill_processes_of(const std::string& folder) {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const pid_t pid = std::atoi(entry.path().filename().c_str());
+    if (pid <= 1 || pid == ::getpid()) continue;
+    const auto command = os::read_file(entry.path().string() + "/cmdline", kMaxCommandBytes);
+    if (command && command->find(folder + "/") != std::string::npos) (void)::kill(pid, SIGKILL);
+  }
+}
+
 // What an engine that was killed has left.
 void unmount_below(const std::string& folder) {
   std::ifstream mounts("/proc/self/mounts");
@@ -121,7 +137,7 @@ std::string TestEngine::why_not(EngineKind kind) {
 
 TestEngine::TestEngine(EngineKind kind)
     : kind_(kind), loop_(os::EpollLoop::create(clock_).value()) {
-  std::ofstream(path("containers.conf")) << kPodmanConfiguration;
+  std::ofstream(path("containers.conf")) << fmt::format(kPodmanConfiguration, directory_.path());
   std::ofstream(path("containerd.toml"))
       << fmt::format(kContainerdConfiguration, directory_.path());
   api_ = DockerEngine::create(loop_, clock_, {.socket_path = socket_path()}).value();
@@ -148,6 +164,7 @@ bool TestEngine::start() {
   SEGUE_ASSERT(!process_.pidfd);
   os::SpawnOptions options;
   options.env = environment_with("CONTAINERS_CONF=" + path("containers.conf"));
+  options.cwd = directory_.path();  // conmon writes a file "oom" where it is
   options.ends_with_parent = true;
   if (kind_ == EngineKind::docker) {
     options.argv = {"/usr/sbin/dockerd",          "--bridge=none",
@@ -201,6 +218,7 @@ TestEngine::~TestEngine() {
     (void)os::send_signal(containerd_.pidfd, SIGTERM);
     (void)os::wait_for_exit(containerd_.pidfd, kPatience);
   }
+  kill_processes_of(directory_.path());
   unmount_below(directory_.path());
 }
 
