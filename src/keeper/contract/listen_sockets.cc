@@ -150,6 +150,9 @@ Result<ListenSocket> open_listen_socket(const Listen& listen, const GroupMember&
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   std::optional<os::FileLock> entering;
   if (listen.group) {
+    if (member.component.empty()) {
+      return fail(ErrorCode::invalid_argument, "{}: a group is not for this contract", what);
+    }
     ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     SEGUE_ASSIGN(entering, os::FileLock::acquire(traffic::group_lock_path(member.runtime_directory),
                                                  "the keeper of " + member.component,

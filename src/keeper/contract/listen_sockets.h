@@ -34,8 +34,9 @@ struct GroupMember {
 };
 GroupMember group_member_of(const std::string& runtime_folder);  // the component's own
 // Binds and listens. already_exists: somebody else holds the address. A member of a group gets
-// what its slot gets before a share is set: all new connections, or none.
+// what its slot gets before a share is set: all new connections, or none; `member` has to say
+// which.
 base::Result<ListenSocket> open_listen_socket(const control::Listen& listen,
-                                              const GroupMember& member);
+                                              const GroupMember& member = {});
 
 }  // namespace segue::keeper
