@@ -57,12 +57,19 @@ void InstanceDriver::look() {
   if (const auto made = os::ensure_private_directory(home_.place); !made) {
     log_.warning("instance.no-place", {{"why", made.error().to_string()}});
   }
-  looking_.run(status_words(home_), kLookLimit,
-               [this](const ChildRun::Result& result) { looked(result); });
+  looking_.run(
+      status_words(home_), kLookLimit,
+      [this, changes = changes_](const ChildRun::Result& result) { looked(result, changes); });
 }
 
-void InstanceDriver::looked(const ChildRun::Result& result) {
+void InstanceDriver::changes() {
+  ++changes_;
+  status_.reset();
+}
+
+void InstanceDriver::looked(const ChildRun::Result& result, std::uint64_t changes) {
   looks_ = false;
+  if (changes != changes_) return look();
   const auto status = read_status(home_, result.exit_code, result.last_line);
   if (status) {
     status_ = *status;
@@ -70,6 +77,8 @@ void InstanceDriver::looked(const ChildRun::Result& result) {
   } else {
     log_.debug("instance.not-seen", {{"why", status.error().message()}});
   }
+  if (look_timer_) loop_.cancel(*look_timer_);
+  look_timer_.reset();
   const auto timer = loop_.call_at(clock_.monotonic_now() + kLookEvery, [this] {
     look_timer_.reset();
     look();
@@ -147,6 +156,7 @@ void InstanceDriver::carry_out(const reconcile::Stage& command) {
 }
 
 void InstanceDriver::carry_out(const reconcile::Act& command) {
+  changes();
   const reconcile::Intent& intent = command.intent;
   if (intent.kind == reconcile::ActionKind::stop) return stop(intent);
   const fleet::ComponentSpec* spec = find_spec_(intent.to);
@@ -160,6 +170,7 @@ void InstanceDriver::carry_out(const reconcile::Act& command) {
 void InstanceDriver::carry_out(const reconcile::Restore& command) {
   const fleet::ComponentSpec* spec = find_spec_(command.revision);
   if (spec == nullptr) return;
+  changes();
   actions_.run(run_words(home_, *spec, command.revision), kActionLimit,
                [this](const ChildRun::Result& result) {
                  if (result.exit_code != 0) {
@@ -231,6 +242,17 @@ void InstanceDriver::put_tree_back(const reconcile::Intent& intent, const std::s
 }
 
 void InstanceDriver::stop(const reconcile::Intent& intent) {
+  if (!intent.only_idle) return stop_now(intent);
+  looking_.run(status_words(home_), kLookLimit, [this, intent](const ChildRun::Result& result) {
+    const auto status = read_status(home_, result.exit_code, result.last_line);
+    if (status && status->connections == 0) return stop_now(intent);
+    end(intent, {.result = OrderResult::refused,
+                 .text = status ? fmt::format("{} connections are open", status->connections)
+                                : status.error().message()});
+  });
+}
+
+void InstanceDriver::stop_now(const reconcile::Intent& intent) {
   actions_.run(stop_words(home_), kActionLimit, [this, intent](const ChildRun::Result& result) {
     Answer answer = read_answer(result.exit_code, result.last_line, result.text);
     if (answer.result == OrderResult::refused) answer.result = OrderResult::done;  // not there
@@ -244,6 +266,7 @@ void InstanceDriver::end(const reconcile::Intent& intent, Answer answer) {
                                  {"to", intent.to},
                                  {"result", to_string(answer.result)},
                                  {"text", answer.text}});
+  changes();
   tell(reconcile::ActionEnded{key_, intent.order, answer.result, std::move(answer.text),
                               answer.handoff});
   look();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -54,7 +55,8 @@ class InstanceDriver {
   void tell(reconcile::Event event);
 
   void look();
-  void looked(const ChildRun::Result& result);
+  void looked(const ChildRun::Result& result, std::uint64_t changes);
+  void changes();
   void say_seen();
   [[nodiscard]] std::set<fleet::Revision> staged() const;
   base::Result<void> link(fleet::Revision revision) const;
@@ -66,6 +68,7 @@ class InstanceDriver {
   void put_tree_back(const reconcile::Intent& intent, const std::string& version,
                      const Answer& answer);
   void stop(const reconcile::Intent& intent);
+  void stop_now(const reconcile::Intent& intent);
   void end(const reconcile::Intent& intent, Answer answer);
   void look_up(const reconcile::LookUp& command, const Status& status);
 
@@ -82,6 +85,8 @@ class InstanceDriver {
   CommandLane looking_;
   std::optional<os::EpollLoop::TimerId> look_timer_;
   bool looks_ = false;  // one is under way
+  std::uint64_t changes_ =
+      0;  // begun or ended; what was looked at before one says nothing after it
   std::optional<Status> status_;
   std::unique_ptr<HealthProbe> probe_;
   std::optional<fleet::Revision> probed_;

@@ -83,7 +83,7 @@ Result<void> MembershipFiles::keep(const Membership& membership,
                                    const rpc::Credentials& credentials) const {
   SEGUE_ASSIGN(const auto key, next_key());
   SEGUE_ASSIGN(const auto certificate, pki::read_certificate(credentials.certificate_pem));
-  if (certificate.key_fingerprint != key.public_key().fingerprint() ||
+  if (certificate.key_fingerprint != pki::fingerprint_of(key.public_key()) ||
       certificate.identity.name != membership.host) {
     return fail(ErrorCode::data_loss, "the server sent a certificate of another key or host");
   }

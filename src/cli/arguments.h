@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "cli/command_text.h"
+#include "cli/fleet_options.h"
 #include "cli/library_options.h"
 #include "cli/plan_options.h"
 #include "cli/service_options.h"
-#include "cli/fleet_options.h"
 #include "cli/share_options.h"
 #include "cli/staging_options.h"
 #include "cli/trust_options.h"

@@ -13,8 +13,7 @@ void add_profile(CLI::App& app, FleetOptions& options) {
 }
 
 void add_rollout(CLI::App& app, FleetOptions& options) {
-  app.add_option("ROLLOUT", options.rollout, "Which, as `segue rollout list` names it")
-      ->required();
+  app.add_option("ROLLOUT", options.rollout, "Which, as `segue rollout list` names it")->required();
   add_profile(app, options);
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // deploy, rollout …, hosts, ps, drain, token: asks the server of the fleet.
 #include <fmt/format.h>
+#include <poll.h>
 
 #include <array>
 #include <cstdlib>
-#include <thread>
 
 #include "cli/commands.h"
 #include "fetch/api_client.h"
@@ -22,7 +22,7 @@ using base::Result;
 using control::ExitCode;
 
 constexpr std::size_t kMaxProfileBytes = std::size_t{64} << 10;
-constexpr auto kWatchPause = std::chrono::seconds(1);
+constexpr int kWatchPauseMs = 1'000;
 constexpr int kMaxUnheard = 60;  // times that the server did not answer, one after the other
 
 // {"segue_profile": 1, "url": …, "token": …, "authority": PEM}
@@ -57,12 +57,11 @@ class Server {
 
   [[nodiscard]] Result<Json> ask(const std::string& method, const std::string& path,
                                  const Json& body = nullptr) const {
-    SEGUE_ASSIGN(const auto answer,
-                 fetch::call_api({.method = method,
-                                  .url = url_ + path,
-                                  .bearer = token_,
-                                  .authority_pem = authority_,
-                                  .body = body.is_null() ? "" : body.dump()}));
+    SEGUE_ASSIGN(const auto answer, fetch::call_api({.method = method,
+                                                     .url = url_ + path,
+                                                     .bearer = token_,
+                                                     .authority_pem = authority_,
+                                                     .body = body.is_null() ? "" : body.dump()}));
     Json json = Json::parse(answer.body, nullptr, false);
     if (answer.status / 100 == 2 && json.is_object()) return json;
     const std::string text =
@@ -117,10 +116,10 @@ std::vector<std::string> host_lines(const Json& answer) {
   std::vector<std::string> lines;
   for (const auto& host : answer["hosts"]) {
     const bool silent = host.value("silent", true);
-    lines.push_back(fmt::format(
-        "{:<20} {:<12} {:<8} {}{}", text_of(host, "name"), text_of(host, "site"),
-        silent ? "silent" : "heard", host.value("drained", false) ? "drained " : "",
-        text_of(host, "trouble")));
+    lines.push_back(fmt::format("{:<20} {:<12} {:<8} {}{}", text_of(host, "name"),
+                                text_of(host, "site"), silent ? "silent" : "heard",
+                                host.value("drained", false) ? "drained " : "",
+                                text_of(host, "trouble")));
   }
   if (lines.empty()) lines.emplace_back("no host has joined: `segue token` makes a token for one");
   return lines;
@@ -130,11 +129,11 @@ std::vector<std::string> instance_lines(const Json& answer) {
   std::vector<std::string> lines;
   for (const auto& instance : answer["instances"]) {
     const Json seen = instance.value("seen", Json::object());
-    lines.push_back(fmt::format(
-        "{:<20} {:<16} {:<7} revision {:<4} {:<12} {:<8} {} connections {}",
-        text_of(instance, "host"), text_of(instance, "component"), text_of(instance, "slot"),
-        seen.value("revision", 0), text_of(seen, "activity"), text_of(seen, "health"),
-        seen.value("connections", 0), text_of(seen, "text")));
+    lines.push_back(fmt::format("{:<20} {:<16} {:<7} revision {:<4} {:<12} {:<8} {} connections {}",
+                                text_of(instance, "host"), text_of(instance, "component"),
+                                text_of(instance, "slot"), seen.value("revision", 0),
+                                text_of(seen, "activity"), text_of(seen, "health"),
+                                seen.value("connections", 0), text_of(seen, "text")));
   }
   if (lines.empty()) lines.emplace_back("nothing is deployed");
   return lines;
@@ -143,11 +142,10 @@ std::vector<std::string> instance_lines(const Json& answer) {
 std::vector<std::string> rollout_lines(const Json& answer) {
   std::vector<std::string> lines;
   for (const auto& rollout : answer["rollouts"]) {
-    lines.push_back(fmt::format("{:<20} {:<10} step {} of {}  {} (by {})  {}",
-                                text_of(rollout, "id"), text_of(rollout, "phase"),
-                                rollout.value("step", 0) + 1, rollout.value("steps", 0),
-                                text_of(rollout, "title"), text_of(rollout, "author"),
-                                text_of(rollout, "text")));
+    lines.push_back(fmt::format(
+        "{:<20} {:<10} step {} of {}  {} (by {})  {}", text_of(rollout, "id"),
+        text_of(rollout, "phase"), rollout.value("step", 0) + 1, rollout.value("steps", 0),
+        text_of(rollout, "title"), text_of(rollout, "author"), text_of(rollout, "text")));
   }
   return lines;
 }
@@ -157,15 +155,14 @@ std::vector<std::string> progress_lines(const Json& progress) {
   lines.push_back(fmt::format("{}: {}{}", text_of(progress, "title"), text_of(progress, "phase"),
                               progress.value("paused", false) ? ", paused" : ""));
   for (const auto& step : progress.value("steps", Json::array())) {
-    lines.push_back(fmt::format("  {:<10} {:<24} {}/{} moved, {} moving, {} failed, {} silent",
-                                text_of(step, "state"), text_of(step, "name"),
-                                step.value("moved", 0), step.value("instances", 0),
-                                step.value("moving", 0), step.value("failed", 0),
-                                step.value("silent", 0)));
+    lines.push_back(fmt::format(
+        "  {:<10} {:<24} {}/{} moved, {} moving, {} failed, {} silent", text_of(step, "state"),
+        text_of(step, "name"), step.value("moved", 0), step.value("instances", 0),
+        step.value("moving", 0), step.value("failed", 0), step.value("silent", 0)));
   }
   for (const auto& gate : progress.value("gates", Json::array())) {
-    lines.push_back(fmt::format("  gate {}: {} {}", text_of(gate, "name"),
-                                text_of(gate, "verdict"), text_of(gate, "text")));
+    lines.push_back(fmt::format("  gate {}: {} {}", text_of(gate, "name"), text_of(gate, "verdict"),
+                                text_of(gate, "text")));
   }
   for (const auto& instance : progress.value("noteworthy", Json::array())) {
     lines.push_back(fmt::format("  {:<20} {:<7} {:<10} {}", text_of(instance, "host"),
@@ -211,7 +208,7 @@ ExitCode watch(Output& output, const Server& server, const std::string& rollout)
         return output.finish(exit_of(phase), fmt::format("{} is {}", rollout, phase));
       }
     }
-    std::this_thread::sleep_for(kWatchPause);
+    (void)::poll(nullptr, 0, kWatchPauseMs);
   }
 }
 
@@ -222,8 +219,7 @@ ExitCode change_rollout(Output& output, const Server& server, const FleetOptions
   const auto done =
       server.ask("POST", fmt::format("/v1/rollouts/{}/{}", options.rollout, action), body);
   if (!done) return output.fail(done.error());
-  return output.finish(ExitCode::done,
-                       fmt::format("{} was told: {}", options.rollout, action));
+  return output.finish(ExitCode::done, fmt::format("{} was told: {}", options.rollout, action));
 }
 
 ExitCode show_answer(Output& output, const Result<Json>& answer,
@@ -251,13 +247,12 @@ ExitCode deploy(const Context& context) {
     if (is_chosen) chosen.push_back(&component);
   }
   if (chosen.empty()) {
-    return output.finish(ExitCode::usage, fmt::format("{} has no component '{}'", options.file,
-                                                      options.component));
+    return output.finish(ExitCode::usage,
+                         fmt::format("{} has no component '{}'", options.file, options.component));
   }
   if (context.arguments.dry_run) {
-    return output.finish(ExitCode::done,
-                         fmt::format("{} components of {} would be rolled out", chosen.size(),
-                                     reading.service->name));
+    return output.finish(ExitCode::done, fmt::format("{} components of {} would be rolled out",
+                                                     chosen.size(), reading.service->name));
   }
   const auto server = Server::open(options);
   if (!server) return output.fail(server.error());
@@ -270,16 +265,15 @@ ExitCode deploy(const Context& context) {
                      {"strategy", Json::parse(fleet::write_strategy(component->strategy))},
                      {"title", options.title}});
     if (!answer) {
-      return output.fail(answer.error().with(fmt::format("{} is not rolled out",
-                                                         component->spec.name)));
+      return output.fail(
+          answer.error().with(fmt::format("{} is not rolled out", component->spec.name)));
     }
     rollouts.push_back(*answer);
     said += fmt::format("{}{}: {} {}", said.empty() ? "" : "\n", component->spec.name,
                         text_of(*answer, "rollout"), text_of(*answer, "text"));
   }
   if (!output.json()) return output.finish(ExitCode::done, said);
-  return output.finish(
-      Json{{"done", true}, {"exit", 0}, {"rollouts", rollouts}, {"text", said}});
+  return output.finish(Json{{"done", true}, {"exit", 0}, {"rollouts", rollouts}, {"text", said}});
 }
 
 ExitCode ask_fleet(const Context& context) {
@@ -313,9 +307,9 @@ ExitCode ask_fleet(const Context& context) {
       const auto done = server->ask("POST", fmt::format("/v1/hosts/{}/drain", options.host),
                                     {{"on", !options.off}});
       if (!done) return output.fail(done.error());
-      return output.finish(ExitCode::done,
-                           fmt::format("{} {}", options.host,
-                                       options.off ? "takes part again" : "is passed over"));
+      return output.finish(
+          ExitCode::done,
+          fmt::format("{} {}", options.host, options.off ? "takes part again" : "is passed over"));
     }
     default: {
       const auto token = server->ask(

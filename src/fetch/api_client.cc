@@ -42,9 +42,9 @@ Result<long> perform(const ApiCall& call, const Sink& sink) {
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, kConnectMs);
-  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS,
-                   static_cast<long>(
-                       std::chrono::duration_cast<std::chrono::milliseconds>(call.limit).count()));
+  curl_easy_setopt(
+      curl, CURLOPT_TIMEOUT_MS,
+      static_cast<long>(std::chrono::duration_cast<std::chrono::milliseconds>(call.limit).count()));
   curl_blob authority{const_cast<char*>(call.authority_pem.data()), call.authority_pem.size(),
                       CURL_BLOB_COPY};
   curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &authority);
@@ -59,9 +59,9 @@ Result<long> perform(const ApiCall& call, const Sink& sink) {
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
   const bool ended_by_sink = code == CURLE_WRITE_ERROR && status != 0;
   if (code == CURLE_OK || ended_by_sink) return status;
-  return fail(code == CURLE_OPERATION_TIMEDOUT ? ErrorCode::deadline_exceeded
-                                               : ErrorCode::unavailable,
-              "no answer from {}: {}", call.url, curl_easy_strerror(code));
+  return fail(
+      code == CURLE_OPERATION_TIMEDOUT ? ErrorCode::deadline_exceeded : ErrorCode::unavailable,
+      "no answer from {}: {}", call.url, curl_easy_strerror(code));
 }
 
 }  // namespace

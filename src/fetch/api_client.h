@@ -18,7 +18,8 @@ struct ApiCall {
   std::string bearer;         // the token
   std::string authority_pem;  // who signed the server's certificate, and nobody else
   std::string body;           // JSON; empty: none
-  base::Duration limit = std::chrono::seconds(60);  // 0: it goes on until the sink or the server ends it
+  base::Duration limit =
+      std::chrono::seconds(60);  // 0: it goes on until the sink or the server ends it
 };
 
 struct ApiAnswer {

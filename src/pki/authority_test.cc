@@ -42,7 +42,7 @@ TEST_F(AuthorityTest, what_it_issues_names_whom_it_was_issued_for) {
       verify_certificate(issue(host_), authority_.certificate(), kNow, Expiry::refused).value();
   EXPECT_EQ(certificate.identity, host_);
   EXPECT_EQ(certificate.serial, crypto::to_hex(kSerial));
-  EXPECT_EQ(certificate.key_fingerprint, key_.public_key().fingerprint());
+  EXPECT_EQ(certificate.key_fingerprint, fingerprint_of(key_.public_key()));
   EXPECT_EQ(certificate.not_before, kNow - kClockTolerance);
   EXPECT_EQ(certificate.not_after, kNow + hours(24));
 }

@@ -51,7 +51,7 @@ Result<Certificate> read(X509* x509) {
   certificate.identity = *identity;
   SEGUE_ASSIGN(certificate.serial, serial_of(x509));
   SEGUE_ASSIGN(const auto key, key_of(X509_get0_pubkey(x509)));
-  certificate.key_fingerprint = key.fingerprint();
+  certificate.key_fingerprint = fingerprint_of(key);
   SEGUE_ASSIGN(certificate.not_before, time_of(X509_get0_notBefore(x509)));
   SEGUE_ASSIGN(certificate.not_after, time_of(X509_get0_notAfter(x509)));
   return certificate;
@@ -104,6 +104,10 @@ std::optional<Identity> identity_of(std::string_view uri) {
     if (word == uri.substr(0, slash)) return Identity{role, std::string(name)};
   }
   return std::nullopt;
+}
+
+std::string fingerprint_of(const crypto::PublicKey& key) {
+  return crypto::to_hex(key.fingerprint());
 }
 
 Result<Certificate> read_certificate(std::string_view pem) {

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/time.h"
+#include "crypto/keys.h"
 #include "pki/identity.h"
 
 namespace segue::pki {
@@ -16,10 +17,13 @@ inline constexpr std::size_t kMaxCertificateBytes = std::size_t{64} << 10;
 struct Certificate {
   Identity identity;
   std::string serial;           // hexadecimal digits
-  std::string key_fingerprint;  // as crypto::PublicKey::fingerprint()
+  std::string key_fingerprint;  // fingerprint_of() its key
   base::RealTime not_before;
   base::RealTime not_after;
 };
+
+// SHA-256 of the key itself, in hexadecimal digits.
+std::string fingerprint_of(const crypto::PublicKey& key);
 
 // What the first certificate of a PEM text says; nothing is verified. data_loss: it is not one, or
 // it names nobody whom Segue knows.

@@ -6,6 +6,8 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 
+#include <mutex>
+
 #include "fleet.grpc.pb.h"
 
 namespace segue::rpc {
@@ -29,11 +31,14 @@ struct KeptCall {
   wire::Credentials answer;
 };
 
+// Nobody reads it; it is what says that the call is not lost.
+[[gnu::used]] KeptCall* kept_call = nullptr;
+std::once_flag kept_once;
+
 }  // namespace
 
 void prepare_grpc() {
-  static const KeptCall* const kKept = new KeptCall();
-  (void)kKept;
+  std::call_once(kept_once, [] { kept_call = new KeptCall(); });
 }
 
 }  // namespace segue::rpc

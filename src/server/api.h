@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The HTTP/JSON interface for people's programs: protocol/openapi.json says what there is.
+// The HTTP/JSON interface for people's programs; docs/fleet.md lists it.
 #pragma once
 
 #include <functional>
@@ -33,7 +33,6 @@ class Api {
     Right right;
     void (Api::*handle)(Call call);
   };
-  // For the test that the interface's document names them all.
   static const std::vector<Route>& routes();
 
  private:

@@ -144,7 +144,7 @@ void Enrolment::join(const rpc::JoinRequest& request, rpc::GiveCredentials give)
   }
   const auto known = books_.hosts.find(name);
   const bool is_repeated = known != books_.hosts.end() && !known->second.revoked &&
-                           known->second.key_fingerprint == wanted->key.fingerprint();
+                           known->second.key_fingerprint == pki::fingerprint_of(wanted->key);
   // Otherwise a token for new hosts would be one to take over any of those that there are.
   if (known != books_.hosts.end() && !known->second.revoked && !is_repeated) {
     return give(fail(ErrorCode::already_exists,
@@ -166,7 +166,7 @@ void Enrolment::join(const rpc::JoinRequest& request, rpc::GiveCredentials give)
   const HostRecord host{.name = name,
                         .site = site,
                         .labels = request.labels,
-                        .key_fingerprint = wanted->key.fingerprint(),
+                        .key_fingerprint = pki::fingerprint_of(wanted->key),
                         .joined_ms = milliseconds_of(clock_.realtime_now())};
   books_.tokens[token->id] = *token;
   books_.hosts[name] = host;
@@ -194,7 +194,7 @@ void Enrolment::renew(const pki::Certificate& who, const std::string& request_pe
   if (!pem) return give(fail(pem.error()));
   // The old certificate goes on to count until the new one is shown: the answer may be lost.
   HostRecord& host = books_.hosts.at(who.identity.name);
-  const std::string fingerprint = wanted->key.fingerprint();
+  const std::string fingerprint = pki::fingerprint_of(wanted->key);
   if (fingerprint != host.key_fingerprint) {
     host.previous_fingerprint = who.key_fingerprint;
     host.key_fingerprint = fingerprint;

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A fleet on one machine: a server, and agents that each take their directories for a host."""
+
+import json
+import pathlib
+import signal
+import subprocess
+
+from keeper_tools import Segue
+from library_tools import Publisher
+from support import RespClient, free_port, wait_until
+
+# What a release is: the program, and how it is started on whichever host.
+START = """#!/bin/sh
+exec "$(dirname "$0")/respkv" --listen "tcp:127.0.0.1:$KV_PORT"
+"""
+# A program that never serves.
+BROKEN = """#!/bin/sh
+echo "cannot read its configuration" >&2
+exit 1
+"""
+FINAL = ("done", "undone", "failed", "superseded")
+WITHIN_S = 180  # on a busy machine
+
+
+class Host:
+    """An agent with its own directories and port."""
+
+    def __init__(self, build_dir, path, name):
+        path.mkdir()
+        self.name, self.path = name, path
+        self.segue = Segue(build_dir, path)
+        self.port = free_port()
+        self.segue.environment["KV_PORT"] = str(self.port)
+        self.agent = None
+
+    def start(self, *more):
+        with open(self.path / "agent.log", "a", encoding="utf-8") as log:
+            self.agent = subprocess.Popen(
+                [str(self.segue.program), "agent", "--name", self.name, *map(str, more)],
+                stderr=log, stdout=log, stdin=subprocess.DEVNULL, env=self.segue.environment)
+
+    def kill(self):
+        self.agent.kill()
+        self.agent.wait(timeout=60)
+
+    def log(self):
+        return (self.path / "agent.log").read_text(errors="replace")
+
+    def client(self):
+        return RespClient(self.port)
+
+    def version(self):
+        client = self.client()
+        try:
+            return client.info()["respkv_version"]
+        finally:
+            client.close()
+
+    def finish(self):
+        if self.agent and self.agent.poll() is None:
+            self.agent.send_signal(signal.SIGTERM)
+            self.agent.wait(timeout=60)
+        for keeper in ("kv", "kv.canary"):
+            self.segue.plain("stop", keeper, deadline_s=120)
+        self.segue.finish()
+
+
+class Fleet:
+    def __init__(self, build_dir, path):
+        self.build_dir, self.path = build_dir, pathlib.Path(path)
+        (self.path / "publisher").mkdir()
+        self.publisher = Publisher(build_dir, self.path / "publisher")
+        (self.path / "operator").mkdir()
+        self.segue = Segue(build_dir, self.path / "operator")
+        self.segue.environment["SEGUE_PROFILE"] = str(self.path / "server/admin.json")
+        self.agents_port, self.people_port = free_port(), free_port()
+        self.server = None
+        self.hosts = {}
+        self.trees = 0
+
+    # ---- The server
+
+    def start_server(self):
+        with open(self.path / "server.log", "a", encoding="utf-8") as log:
+            self.server = subprocess.Popen(
+                [str(self.segue.program), "server", "--state", str(self.path / "server"),
+                 "--agents", f"127.0.0.1:{self.agents_port}", "--advertise", "127.0.0.1",
+                 "--listen", f"127.0.0.1:{self.people_port}"],
+                stderr=log, stdout=log, stdin=subprocess.DEVNULL, env=self.segue.environment)
+        wait_until(lambda: self.command("hosts").exit == 0, f"the server; {self.server_log()}",
+                   WITHIN_S)
+
+    def kill_server(self):
+        self.server.kill()
+        self.server.wait(timeout=60)
+
+    def server_log(self):
+        return (self.path / "server.log").read_text(errors="replace")
+
+    def command(self, *words):
+        return self.segue.plain(*words, "--json", deadline_s=WITHIN_S)
+
+    def done(self, *words):
+        answer = self.command(*words)
+        assert answer.exit == 0, answer
+        return answer.last
+
+    # ---- Hosts
+
+    def join(self, *names):
+        token = self.done("token", "--uses", len(names))["token"]
+        for name in names:
+            self.hosts[name] = Host(self.build_dir, self.path / name, name)
+            self.hosts[name].start("--join", token)
+        wait_until(lambda: self.heard() >= set(names),
+                   f"hosts {names}; {self.server_log()}", WITHIN_S)
+
+    def heard(self):
+        hosts = self.done("hosts")["hosts"]
+        return {host["name"] for host in hosts if host.get("attached")}
+
+    # ---- Releases and rollouts
+
+    def publish(self, version, program):
+        """`program` is one of respkv's versions, or None for one that never serves."""
+        tree = self.path / f"tree-{version}"
+        (tree / "bin").mkdir(parents=True)
+        start = tree / "bin/kv"
+        start.write_text(START if program else BROKEN)
+        start.chmod(0o755)
+        if program:
+            source = self.build_dir / f"examples/respkv/respkv-v{program}"
+            (tree / "bin/respkv").write_bytes(source.read_bytes())
+            (tree / "bin/respkv").chmod(0o755)
+        self.publisher.publish(tree, version)
+
+    def deploy(self, version, **rollout):
+        limits = {"bake": "0s", "max_unavailable": "1"}
+        limits.update(rollout.pop("limits", {}))
+        file = self.path / "segue.yaml"
+        file.write_text(json.dumps({  # which is YAML, too
+            "service": "shop",
+            "components": {"kv": {
+                "release": {"library": str(self.publisher.library), "component": "chat",
+                            "version": version,
+                            "root": str(self.publisher.path / "1.root.json")},
+                "command": ["bin/kv"], "upgrade": "libsegue",
+                "handoff": {"probation": "500ms", "start": "60s"},
+                "health": {"exec": "redis-cli -p $KV_PORT ping | grep -q PONG",
+                           "interval": "500ms", "timeout": "20s", "good": 1, "bad": 3},
+                "rollout": {"late_watch": "0s", **limits, **rollout}}}}))
+        return self.done("deploy", file)["rollouts"][0]["rollout"]
+
+    def progress(self, rollout):
+        return self.done("rollout", "show", rollout)
+
+    def ended(self, rollout):
+        def final():
+            progress = self.progress(rollout)
+            return progress if progress["phase"] in FINAL else None
+        try:
+            return wait_until(final, f"the end of {rollout}", WITHIN_S)
+        except AssertionError as error:
+            logs = "\n".join(host.log() for host in self.hosts.values())
+            raise AssertionError(f"{error}; {json.dumps(self.progress(rollout), indent=1)}; "
+                                 f"{self.server_log()}; {logs}") from error
+
+    def finish(self):
+        for host in self.hosts.values():
+            host.finish()
+        if self.server and self.server.poll() is None:
+            self.server.send_signal(signal.SIGTERM)
+            self.server.wait(timeout=60)
+        self.segue.finish()
