@@ -14,12 +14,14 @@ import sys
 sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
+from harness.agents_run import AgentsAtServer
 from harness.analysis_run import Analysis
+from harness.canary_run import Canary
 from harness.groups import Bench, print_conditions
 from harness.process import BenchError
 from harness.share_run import Share
 
-GROUPS = (Share, Analysis)
+GROUPS = (Share, Canary, Analysis, AgentsAtServer)
 
 
 def parse_arguments():

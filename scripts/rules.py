@@ -175,8 +175,8 @@ def public_header(tree):
                 yield path, 1, f"does not compile alone with {compiler[-1]}:\n{run.stdout.rstrip()}"
 
 
-RULES = [real_time, unfinished, dead_source, dead_header, dead_script, spdx, file_length,
-         public_header]
+RULES = [real_time, unfinished, dead_source, dead_header, dead_script, spdx,
+         file_length, public_header]
 
 
 def read_exceptions(tree):

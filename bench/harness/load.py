@@ -17,9 +17,9 @@ END_S = 8  # it drains what is unanswered, and reads the writes back
 class Load:
     """One run of segue-load against a port. Use it in a `with`: at the end it is gone."""
 
-    def __init__(self, port, *, protocol="resp", connections, period_ms, new_per_second=0,
-                 writes_per_second=0, write_keys=0, seconds=0):
-        options = {"port": port, "protocol": protocol, "connections": connections,
+    def __init__(self, port, *, host="127.0.0.1", protocol="resp", connections, period_ms,
+                 new_per_second=0, writes_per_second=0, write_keys=0, seconds=0):
+        options = {"host": host, "port": port, "protocol": protocol, "connections": connections,
                    "period-ms": period_ms, "new-per-second": new_per_second,
                    "writes-per-second": writes_per_second, "seconds": seconds}
         if write_keys:

@@ -9,7 +9,8 @@ UNITS = {"lost": "connections", "cut": "connections", "new_failed": "connections
          "over_budget": "handoffs", "handoffs": "handoffs", "taken_back": "freezes", "wrong": "answers",
          "writes_lost": "writes", "writes_acknowledged": "writes", "unanswered": "requests",
          "overruns": "requests", "files": "files", "tries": "tries", "error": "share",
-         "measured": "share"}
+         "measured": "share", "lost_share": "share", "errors": "requests", "answers": "requests",
+         "handoff_connections": "connections"}
 
 
 def unit_of(metric):
@@ -25,6 +26,12 @@ def unit_of(metric):
         return "MiB/s"
     if metric.endswith("_mib") or "_mib_" in metric:
         return "MiB"
+    if metric.endswith("_kib"):
+        return "KiB"
+    if metric.endswith("_per_s"):
+        return "1/s"
+    if "_us_" in metric:
+        return "us"
     return "s" if metric.endswith("_s") else "ms"
 
 

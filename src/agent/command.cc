@@ -11,10 +11,10 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/agent.h"
-#include "agent/fleet_agent.h"
-#include "agent/joining.h"
+#include "agent/fleet_halves.h"
 #include "agent/places_file.h"
 #include "fleet/join_token.h"
+#include "membership/joining.h"
 #include "os/file_lock.h"
 #include "os/files.h"
 #include "os/paths.h"
@@ -33,7 +33,6 @@ using base::Result;
 using control::AgentOptions;
 using control::PlaceOptions;
 
-constexpr base::Duration kJoinLimit = std::chrono::minutes(10);
 constexpr std::size_t kIncarnationDigits = 16;
 
 bool keeps_plans(const AgentOptions& options) {
@@ -58,6 +57,14 @@ std::string host_name() {
   return name.data();
 }
 
+std::vector<std::string> own_environment() {
+  std::vector<std::string> environment;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    environment.emplace_back(*variable);
+  }
+  return environment;
+}
+
 std::string own_file() {
   std::array<char, PATH_MAX> path{};
   const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size() - 1);
@@ -75,9 +82,7 @@ Result<Agent::Settings> settings_of(const AgentOptions& options) {
   settings.plans_alarm_after = std::chrono::seconds(options.plans_alarm_s);
   settings.report_command = options.report_command;
   settings.host = host_name();
-  for (char** variable = environ; *variable != nullptr; ++variable) {
-    settings.environment.emplace_back(*variable);
-  }
+  settings.environment = own_environment();
   settings.segue = own_file();
   settings.unsafe_fault = options.unsafe_fault;
   settings.kill_self = [] { ::kill(::getpid(), SIGKILL); };
@@ -127,36 +132,49 @@ Result<void> describe(const Agent::Settings& settings, const plan::Zones& zones,
   return {};
 }
 
-// What this host is in a fleet; nothing: it is in none.
-Result<std::optional<Membership>> membership_of(const AgentOptions& options,
-                                                const std::string& directory, os::EpollLoop& loop,
-                                                const os::Clock& clock) {
-  const MembershipFiles files(directory + "/membership");
-  SEGUE_ASSIGN(auto membership, files.read());
-  if (membership || options.join.empty()) return membership;
-  if (options.dry_run) {
-    SEGUE_TRY(fleet::parse_join_token(options.join));
-    return fail(ErrorCode::failed_precondition, "this host would join: nothing else is known yet");
-  }
-  SEGUE_TRY(os::ensure_private_directory(directory));
-  return join_fleet(loop, clock, files,
-                    {.token = options.join,
-                     .host = options.name.empty() ? host_name() : options.name,
-                     .site = options.place.site,
-                     .labels = options.labels},
-                    kJoinLimit);
-}
-
-FleetAgent::Settings fleet_settings(const AgentOptions& options, std::string directory) {
-  FleetAgent::Settings settings{.directory = std::move(directory),
-                                .segue = own_file(),
-                                .incarnation = os::random_hex(kIncarnationDigits),
-                                .boot_id = os::boot_id(),
-                                .observe_only = options.observe_only};
-  for (char** variable = environ; *variable != nullptr; ++variable) {
-    settings.environment.emplace_back(*variable);
+FleetHalves::Settings fleet_settings(const AgentOptions& options, std::string directory,
+                                     const os::Directories& directories) {
+  FleetHalves::Settings settings{.directory = std::move(directory),
+                                 .user = options.user,
+                                 .segue = own_file(),
+                                 .runtime = directories.runtime,
+                                 .state = directories.state,
+                                 .engine = options.engine,
+                                 .environment = own_environment(),
+                                 .incarnation = os::random_hex(kIncarnationDigits),
+                                 .boot_id = os::boot_id(),
+                                 .observe_only = options.observe_only,
+                                 .relays = options.relays,
+                                 .direct = options.direct};
+  if (!options.join.empty()) {
+    settings.join = membership::JoinWish{.token = options.join,
+                                         .host = options.name.empty() ? host_name() : options.name,
+                                         .site = options.place.site,
+                                         .labels = options.labels,
+                                         .relays = options.relays,
+                                         .direct = options.direct};
   }
   return settings;
+}
+
+// What a fleet's agent would do.
+Result<void> describe(const AgentOptions& options, const std::string& directory,
+                      const control::PrintAnswer& print) {
+  const membership::MembershipFiles files(FleetHalves::line_directory(directory) + "/membership");
+  SEGUE_ASSIGN(const auto membership, files.read());
+  std::string host = options.name.empty() ? host_name() : options.name;
+  std::string server;
+  if (membership) {
+    host = membership->host;
+    server = membership::routes_of(*membership).front().address;
+  } else {
+    SEGUE_ASSIGN(const auto token, fleet::parse_join_token(options.join));
+    server = options.relays.empty() ? token.address : options.relays.front();
+  }
+  print(fmt::format("{} would {} {}", host, membership ? "obey" : "join the fleet of", server),
+        nlohmann::json{{"host", host}, {"server", server}, {"joined", membership.has_value()}}
+            .dump());
+  return {};
 }
 
 }  // namespace
@@ -171,39 +189,38 @@ Result<void> run_command(const AgentOptions& options, const control::PrintAnswer
     SEGUE_ASSIGN(settings, settings_of(options));
     if (options.dry_run) return describe(*settings, zones, print);
   }
+  const std::string fleet = state + "/fleet";
+  const bool in_fleet = FleetHalves::has_joined(fleet) || !options.join.empty();
+  if (!plans && !in_fleet) {
+    return fail(ErrorCode::failed_precondition,
+                "there is nothing to do: name a component and its place, or join a fleet with "
+                "--join TOKEN (`segue token` makes one)");
+  }
+  if (options.dry_run) return describe(options, fleet, print);
   SEGUE_ASSIGN(const os::FileLock lock, lock_state(state));
   SEGUE_ASSIGN(const os::UniqueFd signals, os::signal_fd({SIGTERM, SIGINT}));
   const os::SystemClock clock;
   const base::Log log({.now = [&clock] { return clock.realtime_now(); }});
   SEGUE_ASSIGN(os::EpollLoop loop, os::EpollLoop::create(clock));
   SEGUE_TRY(loop.watch(signals.get(), EPOLLIN, [&loop](std::uint32_t) { loop.stop(); }));
-  SEGUE_ASSIGN(const auto membership, membership_of(options, state + "/fleet", loop, clock));
-  if (!plans && !membership) {
-    return fail(ErrorCode::failed_precondition,
-                "there is nothing to do: name a component and its place, or join a fleet with "
-                "--join TOKEN (`segue token create` makes one)");
-  }
-  if (options.dry_run) {
-    print(
-        fmt::format("{} would obey {}", membership->host, membership->servers.front()),
-        nlohmann::json{{"host", membership->host}, {"server", membership->servers.front()}}.dump());
-    return {};
+  std::optional<base::Error> end;
+  std::unique_ptr<FleetHalves> halves;  // before any thread
+  if (in_fleet) {
+    SEGUE_ASSIGN(halves,
+                 FleetHalves::start(loop, clock, log, fleet_settings(options, fleet, directories),
+                                    [&](const base::Error& why) {
+                                      end = why;
+                                      loop.stop();
+                                    }));
   }
   std::unique_ptr<Agent> agent;
   if (plans) {
     SEGUE_ASSIGN(agent, Agent::open(loop, clock, log, zones, *settings));
     SEGUE_TRY(agent->start());
   }
-  std::unique_ptr<FleetAgent> fleet_agent;
-  if (membership) {
-    SEGUE_ASSIGN(fleet_agent,
-                 FleetAgent::open(loop, clock, log, fleet_settings(options, state + "/fleet"),
-                                  MembershipFiles(state + "/fleet/membership"), *membership));
-    fleet_agent->start();
-  }
-  log.info("agent.started", {{"places", plans ? settings->places.size() : 0},
-                             {"host", membership ? membership->host : ""}});
+  log.info("agent.started", {{"places", plans ? settings->places.size() : 0}});
   SEGUE_TRY(loop.run());
+  if (end) return fail(*end);
   log.info("agent.ends");
   return {};
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 
+#include "control/confinement_options.h"
 #include "control/request.h"
 #include "tuf/fields.h"
 #include "tuf/json.h"
@@ -18,6 +19,9 @@ using fleet::OrderResult;
 using nlohmann::json;
 
 constexpr std::string_view kRevisions = "/revisions/";
+constexpr std::string_view kStarter = "/segue-container";
+constexpr std::string_view kConfined = "/confined/";
+constexpr std::string_view kConfiner = "/segue-confine";
 constexpr int kRefused = 4;
 
 void append_settings(Words& words, const control::Request& request) {
@@ -27,13 +31,72 @@ void append_settings(Words& words, const control::Request& request) {
   }
 }
 
+// What a process may take, and is given.
+control::ConfinementOptions confinement_of(const fleet::ComponentSpec& spec) {
+  control::ConfinementOptions options{.memory_bytes = spec.limits.memory_bytes,
+                                      .cpu_millicores = spec.limits.cpu_thousandths,
+                                      .max_processes = spec.limits.processes,
+                                      .max_descriptors = spec.limits.descriptors,
+                                      .secrets = {}};
+  for (const auto& secret : spec.secrets) options.secrets.push_back({secret.name, secret.file});
+  return options;
+}
+
+// What a component says of its container, as `segue run` takes it.
+control::ContainerOptions container_of(const InstanceHome& home, const fleet::ComponentSpec& spec,
+                                       const std::string& image) {
+  const auto& release = spec.release;
+  control::ContainerOptions options;
+  options.image =
+      !release.registry.empty()
+          ? release.registry
+          : (release.component.empty() ? spec.name : release.component) + ":" + release.version;
+  options.image_id = image;
+  options.engine = home.engine;
+  options.network = to_string(spec.network);
+  options.cap_add = spec.capabilities;
+  options.memory_bytes = spec.limits.memory_bytes;
+  options.cpu_millicores = spec.limits.cpu_thousandths;
+  options.max_processes = spec.limits.processes;
+  options.max_descriptors = spec.limits.descriptors;
+  for (const auto& volume : spec.volumes) {
+    options.mounts.push_back({volume.source, volume.target, volume.read_only});
+  }
+  for (const auto& secret : spec.secrets) options.secrets.push_back({secret.name, secret.file});
+  for (const auto& port : spec.ports) {
+    options.ports.push_back({port.host, port.host_port, port.port});
+  }
+  options.env = spec.environment;
+  return options;
+}
+
+void append_container(Words& words, const InstanceHome& home, const fleet::ComponentSpec& spec,
+                      fleet::Revision revision, const std::string& image) {
+  constexpr std::string_view kImage = "--image=";
+  for (const auto& word : control::container_words(container_of(home, spec, image))) {
+    words.push_back(word.starts_with(kImage) ? "--container=" + word.substr(kImage.size()) : word);
+  }
+  words.insert(words.end(), {"--start-link", revision_link(home, revision) + std::string(kStarter),
+                             "--cwd", home.place, home.name, "--"});
+  words.insert(words.end(), spec.command.begin(), spec.command.end());
+}
+
 void append_program(Words& words, const InstanceHome& home, const fleet::ComponentSpec& spec,
-                    fleet::Revision revision) {
+                    fleet::Revision revision, const std::string& image) {
+  if (spec.driver == fleet::Driver::container) {
+    return append_container(words, home, spec, revision, image);
+  }
   for (const auto& variable : spec.environment) {
     words.push_back("--env");
     words.push_back(variable);
   }
   const std::string link = revision_link(home, revision);
+  const auto confinement = control::confinement_words(confinement_of(spec));
+  if (!confinement.empty()) {
+    words.insert(words.end(), confinement.begin(), confinement.end());
+    words.insert(words.end(),
+                 {"--start-link", confined_folder(home, revision) + std::string(kConfiner)});
+  }
   words.insert(words.end(), {"--cwd", link, home.name, "--", link + "/" + spec.command.front()});
   words.insert(words.end(), spec.command.begin() + 1, spec.command.end());
 }
@@ -63,25 +126,31 @@ fleet::HandoffFigures figures_of(const json& attempt) {
 }  // namespace
 
 InstanceHome home_of(const std::string& segue, const std::string& directory,
-                     const reconcile::InstanceKey& key) {
+                     const std::string& runtime, const reconcile::InstanceKey& key) {
   const bool is_canary = key.slot == fleet::Slot::canary;
   const std::string name = key.component + (is_canary ? ".canary" : "");
-  return {segue, name, directory + "/" + name};
+  return {segue, name, directory + "/" + name, runtime};
 }
 
 std::string revision_link(const InstanceHome& home, fleet::Revision revision) {
   return fmt::format("{}{}{}", home.place, kRevisions, revision);
 }
 
+std::string confined_folder(const InstanceHome& home, fleet::Revision revision) {
+  return fmt::format("{}{}{}", home.place, kConfined, revision);
+}
+
 std::optional<fleet::Revision> revision_of(const InstanceHome& home, const std::string& program) {
-  const std::string prefix = home.place + std::string(kRevisions);
-  if (!program.starts_with(prefix)) return std::nullopt;
-  fleet::Revision revision = 0;
-  const char* begin = program.data() + prefix.size();
-  const auto [end, error] = std::from_chars(begin, program.data() + program.size(), revision);
-  const bool is_whole = end != program.data() + program.size() && *end == '/';
-  if (error != std::errc() || !is_whole) return std::nullopt;
-  return revision;
+  for (const std::string_view folder : {kRevisions, kConfined}) {
+    const std::string prefix = home.place + std::string(folder);
+    if (!program.starts_with(prefix)) continue;
+    fleet::Revision revision = 0;
+    const char* begin = program.data() + prefix.size();
+    const auto [end, error] = std::from_chars(begin, program.data() + program.size(), revision);
+    const bool is_whole = end != program.data() + program.size() && *end == '/';
+    if (error == std::errc() && is_whole) return revision;
+  }
+  return std::nullopt;
 }
 
 Words stage_words(const InstanceHome& home, const fleet::ComponentSpec& spec) {
@@ -107,32 +176,47 @@ Words go_back_words(const InstanceHome& home, const std::string& version) {
           version,    "--check", "none",     "--json"};
 }
 
+Words image_words(const InstanceHome& home, const fleet::ComponentSpec& spec,
+                  const std::string& image) {
+  Words words = {home.segue, "image"};
+  if (!spec.release.registry.empty()) {
+    words.insert(words.end(), {image.empty() ? spec.release.registry : image, "--pull"});
+  } else {
+    words.insert(words.end(), {home.place, "--version", spec.release.version, "--load"});
+  }
+  if (!home.engine.empty()) words.insert(words.end(), {"--engine", home.engine});
+  words.emplace_back("--json");
+  return words;
+}
+
 Words run_words(const InstanceHome& home, const fleet::ComponentSpec& spec,
-                fleet::Revision revision) {
+                fleet::Revision revision, const std::string& image) {
+  control::ContractOptions contract = spec.contract;
+  if (spec.driver == fleet::Driver::container &&
+      contract.upgrade == to_string(control::Contract::automatic)) {
+    contract.upgrade = to_string(control::Contract::libsegue);
+  }
   control::Request request;
   control::append_options(request, spec.run);
-  control::append_options(request, spec.contract);
+  control::append_options(request, contract);
   Words words = {home.segue, "run", "--json"};
   append_settings(words, request);
-  append_program(words, home, spec, revision);
+  append_program(words, home, spec, revision, image);
   return words;
 }
 
 Words upgrade_words(const InstanceHome& home, const fleet::ComponentSpec& spec,
-                    fleet::Revision revision) {
+                    fleet::Revision revision, const std::string& image) {
   control::Request request;
   control::append_options(request, spec.attempt);
   Words words = {home.segue, "upgrade", "--json"};
   append_settings(words, request);
-  append_program(words, home, spec, revision);
+  append_program(words, home, spec, revision, image);
   return words;
 }
 
 Words stop_words(const InstanceHome& home) {
   return {home.segue, "stop", "--json", home.name};
-}
-Words status_words(const InstanceHome& home) {
-  return {home.segue, "status", "--json", home.name};
 }
 Words history_words(const InstanceHome& home) {
   return {home.segue, "history", "--json", home.name};
@@ -156,6 +240,13 @@ Answer read_answer(int exit_code, const std::string& last_line, const std::strin
   return answer;
 }
 
+Result<std::string> read_image(const std::string& last_line) {
+  constexpr std::string_view kDigest = "sha256:";
+  std::string image = text_in(object_of(last_line), "image");
+  if (image.starts_with(kDigest) && image.size() > kDigest.size()) return image;
+  return fail(ErrorCode::data_loss, "which image it is was not said");
+}
+
 Result<Status> read_status(const InstanceHome& home, int exit_code, const std::string& last_line) {
   if (exit_code == kRefused) return Status{};
   const json object = object_of(last_line);
@@ -176,9 +267,14 @@ Result<Status> read_status(const InstanceHome& home, int exit_code, const std::s
                           ? fleet::Activity::probation
                           : fleet::Activity::handing_off;
   }
+  status.generation = number_in(*found, "generation");
   status.connections = number_in(*found, "connections");
   status.crashes = number_in(*found, "restarts");
   return status;
+}
+
+std::string read_container(const std::string& description) {
+  return text_in(object_of(description), "container");
 }
 
 Result<Answer> read_history(const InstanceHome& home, int exit_code, const std::string& last_line,

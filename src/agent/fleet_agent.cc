@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "fleet/logs.h"
 #include "os/files.h"
 
 namespace segue::agent {
@@ -22,22 +23,12 @@ Result<reconcile::Memory> read_kept(const std::string& path) {
   return base::fail(memory.error().with("cannot use " + path));
 }
 
-reconcile::Desired of(const fleet::DesiredHost& host, bool observe_only) {
-  reconcile::Desired desired{.epoch = host.epoch,
-                             .generation = host.generation,
-                             .observe_only = observe_only,
-                             .emergency_stop = host.stopped};
-  for (const auto& [key, assignment] : host.instances) {
-    desired.instances[{key.first, key.second}] = assignment;
-  }
-  return desired;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<FleetAgent>> FleetAgent::open(os::EpollLoop& loop, const os::Clock& clock,
                                                      const base::Log& log, Settings settings,
-                                                     MembershipFiles files, Membership membership) {
+                                                     membership::MembershipFiles files,
+                                                     membership::Membership membership) {
   SEGUE_TRY(os::ensure_private_directory(settings.directory));
   SEGUE_ASSIGN(auto specs, SpecFiles::open(settings.directory + "/specs"));
   SEGUE_ASSIGN(auto memory, read_kept(settings.directory + std::string(kMemory)));
@@ -47,8 +38,8 @@ Result<std::unique_ptr<FleetAgent>> FleetAgent::open(os::EpollLoop& loop, const 
 }
 
 FleetAgent::FleetAgent(os::EpollLoop& loop, const os::Clock& clock, const base::Log& log,
-                       Settings settings, MembershipFiles files, Membership membership,
-                       SpecFiles specs, reconcile::Memory memory)
+                       Settings settings, membership::MembershipFiles files,
+                       membership::Membership membership, SpecFiles specs, reconcile::Memory memory)
     : loop_(loop),
       clock_(clock),
       log_(log),
@@ -56,9 +47,8 @@ FleetAgent::FleetAgent(os::EpollLoop& loop, const os::Clock& clock, const base::
       specs_(std::move(specs)),
       decider_(std::move(memory)),
       line_(loop, clock, log, std::move(files), std::move(membership),
-            {.hello = [this] { return hello(); },
-             .generation = [this] { return decider_.memory().desired.generation; },
-             .attached = [this] { report(); },
+            {.attached = [this] { say_hello(); },
+             .beat = [this] { send(rpc::EnvelopeKind::heartbeat, generation(), ""); },
              .received = [this](const rpc::Envelope& envelope) { received(envelope); }}) {}
 
 FleetAgent::~FleetAgent() {
@@ -68,13 +58,16 @@ FleetAgent::~FleetAgent() {
 }
 
 void FleetAgent::start() {
+  for (const auto& [key, spec] : specs_.all()) {
+    settings_.order(Know{key.first, key.second, spec});
+  }
   decide([this] { return decider_.resume(clock_.monotonic_now()); });
-  for (const auto& key : decider_.instances()) driver(key);
+  for (const auto& key : decider_.instances()) watch(key);
   line_.start();
 }
 
 std::string FleetAgent::hello() const {
-  const Membership& membership = line_.membership();
+  const membership::Membership& membership = line_.membership();
   return fleet::write_hello({.site = membership.site,
                              .labels = membership.labels,
                              .program_version = SEGUE_VERSION,
@@ -93,6 +86,10 @@ void FleetAgent::received(const rpc::Envelope& envelope) {
     case rpc::EnvelopeKind::refused:
       log_.warning("agent.refused", {{"why", envelope.document}});
       return;
+    case rpc::EnvelopeKind::again_wanted:
+      return say_hello();
+    case rpc::EnvelopeKind::logs_wanted:
+      return take_logs_wanted(envelope);
     default:
       return;  // of a newer version
   }
@@ -103,8 +100,32 @@ void FleetAgent::take_desired(const std::string& document) {
   if (!desired) return say_trouble(desired.error().to_string());
   if (const auto kept = specs_.keep(*desired); !kept) return say_trouble(kept.error().to_string());
   say_trouble("");
-  give(reconcile::DesiredArrived{of(*desired, settings_.observe_only)});
-  for (const auto& [key, assignment] : desired->instances) driver({key.first, key.second});
+  for (const auto& [key, text] : desired->specs) {
+    if (const auto* spec = specs_.find(key.first, key.second)) {
+      settings_.order(Know{key.first, key.second, *spec});
+    }
+  }
+  give(reconcile::DesiredArrived{reconcile::desired_of(*desired, settings_.observe_only)});
+  for (const auto& [key, assignment] : desired->instances) watch({key.first, key.second});
+}
+
+void FleetAgent::take_logs_wanted(const rpc::Envelope& envelope) {
+  const auto wanted = fleet::read_logs_wanted(envelope.document);
+  if (!wanted) {
+    send(rpc::EnvelopeKind::logs, envelope.number,
+         fleet::write_logs_read({.lines = {}, .at = "", .trouble = wanted.error().message()}));
+    return;
+  }
+  settings_.order(
+      ReadLogs{{wanted->component, wanted->slot}, envelope.number, wanted->from, wanted->lines});
+}
+
+void FleetAgent::answered(const OrderAnswer& answer) {
+  if (const auto* logs = std::get_if<LogsRead>(&answer)) {
+    send(rpc::EnvelopeKind::logs, logs->request, logs->document);
+    return;
+  }
+  give(std::get<reconcile::Event>(answer));
 }
 
 // ---- Deciding
@@ -161,25 +182,14 @@ void FleetAgent::carry_out(const reconcile::Command& command) {
         } else if constexpr (std::is_same_v<Command, reconcile::RefuseDesired>) {
           say_trouble(one.text);
         } else {
-          driver(one.key).carry_out(one);
+          settings_.order(one);
         }
       },
       command);
 }
 
-InstanceDriver& FleetAgent::driver(const reconcile::InstanceKey& key) {
-  auto& driver = drivers_[key];
-  if (!driver) {
-    driver = std::make_unique<InstanceDriver>(
-        loop_, clock_, log_, key, home_of(settings_.segue, settings_.directory + "/instances", key),
-        settings_.environment,
-        [this, component = key.component](fleet::Revision revision) {
-          return specs_.find(component, revision);
-        },
-        [this](reconcile::Event event) { give(std::move(event)); });
-    driver->start();
-  }
-  return *driver;
+void FleetAgent::watch(const reconcile::InstanceKey& key) {
+  if (watched_.insert(key).second) settings_.order(Watch{key});
 }
 
 void FleetAgent::set_timer() {
@@ -211,8 +221,21 @@ void FleetAgent::report() {
   for (const auto& key : decider_.instances()) {
     observed.instances[{key.component, key.slot}] = decider_.observation(key);
   }
-  (void)line_.send(rpc::EnvelopeKind::observed, observed.generation,
-                   fleet::write_observed(observed));
+  observed.shares = decider_.shares();
+  send(rpc::EnvelopeKind::observed, observed.generation, fleet::write_observed(observed));
+}
+
+void FleetAgent::say_hello() {
+  send(rpc::EnvelopeKind::hello, generation(), hello());
+  report();
+}
+
+std::uint64_t FleetAgent::generation() const {
+  return decider_.memory().desired.generation;
+}
+
+bool FleetAgent::send(rpc::EnvelopeKind kind, std::uint64_t number, std::string document) {
+  return line_.send({line_.membership().host, kind, number, std::move(document)});
 }
 
 void FleetAgent::say_trouble(const std::string& trouble) {

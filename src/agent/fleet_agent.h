@@ -3,17 +3,17 @@
 
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
-#include "agent/instance_driver.h"
-#include "agent/server_line.h"
+#include "agent/executor_protocol.h"
 #include "agent/spec_files.h"
 #include "base/log.h"
 #include "fleet/host.h"
+#include "membership/server_line.h"
 #include "reconcile/decider.h"
 
 namespace segue::agent {
@@ -27,41 +27,45 @@ class FleetAgent {
 
   struct Settings {
     std::string directory;  // its own
-    std::string segue;      // this program's file
-    std::vector<std::string> environment;
     std::string incarnation;
     std::string boot_id;
     bool observe_only = false;
+    std::function<void(const Order& order)> order;  // gives it to the half that carries it out
   };
   // All outlive it. data_loss: what is kept is damaged, and nothing was begun.
   static base::Result<std::unique_ptr<FleetAgent>> open(os::EpollLoop& loop, const os::Clock& clock,
                                                         const base::Log& log, Settings settings,
-                                                        MembershipFiles files,
-                                                        Membership membership);
+                                                        membership::MembershipFiles files,
+                                                        membership::Membership membership);
   ~FleetAgent();
   FleetAgent(const FleetAgent&) = delete;
   FleetAgent& operator=(const FleetAgent&) = delete;
 
   void start();
+  void answered(const OrderAnswer& answer);
 
  private:
   FleetAgent(os::EpollLoop& loop, const os::Clock& clock, const base::Log& log, Settings settings,
-             MembershipFiles files, Membership membership, SpecFiles specs,
+             membership::MembershipFiles files, membership::Membership membership, SpecFiles specs,
              reconcile::Memory memory);
 
   void received(const rpc::Envelope& envelope);
   void take_desired(const std::string& document);
+  void take_logs_wanted(const rpc::Envelope& envelope);
   void give(reconcile::Event event);
   void work();
   void decide(const std::function<reconcile::Decision()>& decision);
   [[nodiscard]] base::Result<void> keep();
   void carry_out(const reconcile::Command& command);
-  InstanceDriver& driver(const reconcile::InstanceKey& key);
+  void watch(const reconcile::InstanceKey& key);
   void report_soon();
   void report();
+  void say_hello();
+  bool send(rpc::EnvelopeKind kind, std::uint64_t number, std::string document);
   void set_timer();
   void say_trouble(const std::string& trouble);
   [[nodiscard]] std::string hello() const;
+  [[nodiscard]] std::uint64_t generation() const;
 
   os::EpollLoop& loop_;
   const os::Clock& clock_;
@@ -69,8 +73,8 @@ class FleetAgent {
   const Settings settings_;
   SpecFiles specs_;
   reconcile::Decider decider_;
-  ServerLine line_;
-  std::map<reconcile::InstanceKey, std::unique_ptr<InstanceDriver>> drivers_;
+  membership::ServerLine line_;
+  std::set<reconcile::InstanceKey> watched_;
   std::deque<reconcile::Event> events_;
   std::optional<reconcile::Decision> pending_;  // decided, and not kept so far
   bool working_ = false;

@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <utility>
 
+#include "agent/share_words.h"
+#include "control/name.h"
 #include "os/files.h"
 
 namespace segue::agent {
@@ -16,23 +18,36 @@ using fleet::OrderResult;
 namespace {
 
 constexpr std::size_t kMaxStagedLinks = 64;
+constexpr std::string_view kImage = "/image";
+constexpr std::size_t kMaxImageBytes = 200;
+constexpr std::size_t kMaxDescriptionBytes = std::size_t{64} << 10;
+
+bool is_container(const fleet::ComponentSpec& spec) {
+  return spec.driver == fleet::Driver::container;
+}
+
+bool has_tree(const fleet::ComponentSpec& spec) {
+  return spec.release.registry.empty();
+}
 
 }  // namespace
 
 InstanceDriver::InstanceDriver(os::EpollLoop& loop, const os::Clock& clock, const base::Log& log,
-                               reconcile::InstanceKey key, InstanceHome home,
+                               HealthMeans& means, reconcile::InstanceKey key, InstanceHome home,
                                std::vector<std::string> environment, FindSpec find_spec, Tell tell)
     : loop_(loop),
       clock_(clock),
       log_(log),
       key_(std::move(key)),
+      means_(means),
       home_(std::move(home)),
       environment_(std::move(environment)),
       find_spec_(std::move(find_spec)),
       tell_(std::move(tell)),
       actions_(loop, clock, environment_, home_.place + "/action.log"),
       staging_(loop, clock, environment_, home_.place + "/staging.log"),
-      looking_(loop, clock, environment_, home_.place + "/look.log") {}
+      looking_(loop, clock, environment_, home_.place + "/look.log"),
+      sharing_(loop, clock, environment_, home_.place + "/share.log") {}
 
 InstanceDriver::~InstanceDriver() {
   if (look_timer_) loop_.cancel(*look_timer_);
@@ -57,9 +72,19 @@ void InstanceDriver::look() {
   if (const auto made = os::ensure_private_directory(home_.place); !made) {
     log_.warning("instance.no-place", {{"why", made.error().to_string()}});
   }
-  looking_.run(
-      status_words(home_), kLookLimit,
-      [this, changes = changes_](const ChildRun::Result& result) { looked(result, changes); });
+  ask_keeper([this, changes = changes_](const Result<Status>& status) { looked(status, changes); });
+}
+
+void InstanceDriver::ask_keeper(std::function<void(const Result<Status>&)> take) {
+  const auto place = std::make_shared<std::list<KeeperQuery>::iterator>();
+  *place =
+      queries_.emplace(queries_.end(), loop_, clock_, home_.runtime, home_.name, kLookLimit,
+                       [this, place, take = std::move(take)](const KeeperQuery::Answer& answer) {
+                         std::list<KeeperQuery> ended;
+                         ended.splice(ended.end(), queries_, *place);
+                         take(read_status(home_, answer.exit_code, answer.line));
+                       });
+  (*place)->start();
 }
 
 void InstanceDriver::changes() {
@@ -67,10 +92,9 @@ void InstanceDriver::changes() {
   status_.reset();
 }
 
-void InstanceDriver::looked(const ChildRun::Result& result, std::uint64_t changes) {
+void InstanceDriver::looked(const Result<Status>& status, std::uint64_t changes) {
   looks_ = false;
   if (changes != changes_) return look();
-  const auto status = read_status(home_, result.exit_code, result.last_line);
   if (status) {
     status_ = *status;
     say_seen();
@@ -110,7 +134,9 @@ std::set<fleet::Revision> InstanceDriver::staged() const {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(home_.place + "/revisions", error)) {
     const auto revision = revision_of(home_, entry.path().string() + "/");
-    if (revision && find_spec_(*revision) != nullptr) revisions.insert(*revision);
+    const fleet::ComponentSpec* spec = revision ? find_spec_(*revision) : nullptr;
+    if (spec == nullptr || (is_container(*spec) && image_of(*revision).empty())) continue;
+    revisions.insert(*revision);
   }
   return revisions;
 }
@@ -124,12 +150,38 @@ Result<void> InstanceDriver::link(fleet::Revision revision) const {
   for (const auto& entry : std::filesystem::directory_iterator(links, error)) {
     const auto known = revision_of(home_, entry.path().string() + "/");
     if (++count > kMaxStagedLinks && known && find_spec_(*known) == nullptr) {
-      std::filesystem::remove(entry.path(), error);
+      std::filesystem::remove_all(entry.path(), error);
+      std::filesystem::remove_all(confined_folder(home_, *known), error);
     }
+  }
+  const fleet::ComponentSpec* spec = find_spec_(revision);
+  if (spec != nullptr && is_container(*spec)) {
+    return os::ensure_private_directory(revision_link(home_, revision));
   }
   std::filesystem::create_directory_symlink("../live", revision_link(home_, revision), error);
   if (!error || error == std::errc::file_exists) return {};
   return fail(base::errno_error("link " + revision_link(home_, revision), error.value()));
+}
+
+// Empty: none was staged.
+std::string InstanceDriver::image_of(fleet::Revision revision) const {
+  return os::read_file(revision_link(home_, revision) + std::string(kImage), kMaxImageBytes)
+      .value_or("");
+}
+
+Result<void> InstanceDriver::keep_image(fleet::Revision revision,
+                                        const ChildRun::Result& result) const {
+  SEGUE_ASSIGN(const std::string image, read_image(result.last_line));
+  SEGUE_TRY(link(revision));
+  return os::write_file_atomically(revision_link(home_, revision) + std::string(kImage), image);
+}
+
+std::string InstanceDriver::serving_container() const {
+  if (!status_ || !status_->revision) return "";
+  const auto description = os::read_file(fmt::format("{}/{}/{}/{}.json", home_.runtime, home_.name,
+                                                     control::kContainers, status_->generation),
+                                         kMaxDescriptionBytes);
+  return description ? read_container(*description) : "";
 }
 
 // ---- What is decided
@@ -139,19 +191,44 @@ void InstanceDriver::carry_out(const reconcile::Stage& command) {
   if (spec == nullptr) {
     return tell(reconcile::StageEnded{key_, command.revision, false, "nobody said what it is"});
   }
+  const fleet::Revision revision = command.revision;
+  if (!has_tree(*spec)) return stage_image(revision, *spec);
   staging_.run(stage_words(home_, *spec), kStageLimit,
-               [this, revision = command.revision](const ChildRun::Result& result) {
-                 reconcile::StageEnded ended{.key = key_, .revision = revision};
-                 ended.good = result.ended && result.exit_code == 0;
-                 const Answer answer = read_answer(result.exit_code, result.last_line, result.text);
-                 ended.text = answer.text;
-                 if (ended.good) {
-                   if (const auto linked = link(revision); !linked) {
-                     ended.good = false;
-                     ended.text = linked.error().to_string();
-                   }
-                 }
-                 tell(ended);
+               [this, revision, spec = *spec](const ChildRun::Result& result) {
+                 const bool good = result.ended && result.exit_code == 0;
+                 if (good && is_container(spec)) return stage_image(revision, spec);
+                 staged(revision, result, good ? link(revision) : Result<void>());
+               });
+}
+
+void InstanceDriver::stage_image(fleet::Revision revision, const fleet::ComponentSpec& spec) {
+  staging_.run_next(
+      image_words(home_, spec, ""), kStageLimit, [this, revision](const ChildRun::Result& result) {
+        const bool good = result.ended && result.exit_code == 0;
+        staged(revision, result, good ? keep_image(revision, result) : Result<void>());
+      });
+}
+
+void InstanceDriver::staged(fleet::Revision revision, const ChildRun::Result& result,
+                            const Result<void>& linked) {
+  reconcile::StageEnded ended{.key = key_, .revision = revision};
+  ended.good = result.ended && result.exit_code == 0 && linked;
+  ended.text = linked ? read_answer(result.exit_code, result.last_line, result.text).text
+                      : linked.error().to_string();
+  tell(ended);
+}
+
+void InstanceDriver::prepare(const fleet::ComponentSpec& spec, fleet::Revision revision,
+                             Words switch_tree, CommandLane::Take then) {
+  if (!is_container(spec)) {
+    return actions_.run(std::move(switch_tree), kSwitchLimit, std::move(then));
+  }
+  const Words have_image = image_words(home_, spec, image_of(revision));
+  if (!has_tree(spec)) return actions_.run(have_image, kActionLimit, std::move(then));
+  actions_.run(std::move(switch_tree), kSwitchLimit,
+               [this, have_image, then = std::move(then)](const ChildRun::Result& result) {
+                 if (result.exit_code != 0) return then(result);
+                 actions_.run_next(have_image, kActionLimit, then);
                });
 }
 
@@ -171,7 +248,7 @@ void InstanceDriver::carry_out(const reconcile::Restore& command) {
   const fleet::ComponentSpec* spec = find_spec_(command.revision);
   if (spec == nullptr) return;
   changes();
-  actions_.run(run_words(home_, *spec, command.revision), kActionLimit,
+  actions_.run(run_words(home_, *spec, command.revision, image_of(command.revision)), kActionLimit,
                [this](const ChildRun::Result& result) {
                  if (result.exit_code != 0) {
                    log_.warning("instance.not-restored",
@@ -183,19 +260,18 @@ void InstanceDriver::carry_out(const reconcile::Restore& command) {
 
 void InstanceDriver::start_program(const reconcile::Intent& intent,
                                    const fleet::ComponentSpec& spec) {
-  actions_.run(go_live_words(home_, spec), kSwitchLimit,
-               [this, intent, spec](const ChildRun::Result& result) {
-                 if (result.exit_code != 0) {
-                   Answer answer = read_answer(result.exit_code, result.last_line, result.text);
-                   answer.result = OrderResult::refused;  // nothing was started
-                   return end(intent, std::move(answer));
-                 }
-                 actions_.run_next(run_words(home_, spec, intent.to), kActionLimit,
-                                   [this, intent](const ChildRun::Result& ran) {
-                                     end(intent,
-                                         read_answer(ran.exit_code, ran.last_line, ran.text));
-                                   });
-               });
+  prepare(spec, intent.to, go_live_words(home_, spec),
+          [this, intent, spec](const ChildRun::Result& result) {
+            if (result.exit_code != 0) {
+              Answer answer = read_answer(result.exit_code, result.last_line, result.text);
+              answer.result = OrderResult::refused;  // nothing was started
+              return end(intent, std::move(answer));
+            }
+            actions_.run_next(run_words(home_, spec, intent.to, image_of(intent.to)), kActionLimit,
+                              [this, intent](const ChildRun::Result& ran) {
+                                end(intent, read_answer(ran.exit_code, ran.last_line, ran.text));
+                              });
+          });
 }
 
 void InstanceDriver::hand_over(const reconcile::Intent& intent, const fleet::ComponentSpec& spec) {
@@ -203,13 +279,13 @@ void InstanceDriver::hand_over(const reconcile::Intent& intent, const fleet::Com
   const std::string old_version = old == nullptr ? "" : old->release.version;
   const bool back = intent.kind == reconcile::ActionKind::hand_back && !old_version.empty() &&
                     old_version != spec.release.version;
-  actions_.run(back ? go_back_words(home_, old_version) : go_live_words(home_, spec), kSwitchLimit,
-               [this, intent, spec, old_version](const ChildRun::Result& result) {
-                 if (result.exit_code == 0) return upgrade(intent, spec, old_version);
-                 Answer answer = read_answer(result.exit_code, result.last_line, result.text);
-                 answer.result = OrderResult::refused;  // what serves was not touched
-                 end(intent, std::move(answer));
-               });
+  prepare(spec, intent.to, back ? go_back_words(home_, old_version) : go_live_words(home_, spec),
+          [this, intent, spec, old_version](const ChildRun::Result& result) {
+            if (result.exit_code == 0) return upgrade(intent, spec, old_version);
+            Answer answer = read_answer(result.exit_code, result.last_line, result.text);
+            answer.result = OrderResult::refused;  // what serves was not touched
+            end(intent, std::move(answer));
+          });
 }
 
 void InstanceDriver::upgrade(const reconcile::Intent& intent, const fleet::ComponentSpec& spec,
@@ -217,13 +293,13 @@ void InstanceDriver::upgrade(const reconcile::Intent& intent, const fleet::Compo
   if (const auto linked = link(intent.to); !linked) {
     return end(intent, {.result = OrderResult::refused, .text = linked.error().to_string()});
   }
-  actions_.run_next(upgrade_words(home_, spec, intent.to), kActionLimit,
+  actions_.run_next(upgrade_words(home_, spec, intent.to, image_of(intent.to)), kActionLimit,
                     [this, intent, spec, old_version](const ChildRun::Result& result) {
                       const Answer answer =
                           read_answer(result.exit_code, result.last_line, result.text);
                       const bool old_serves = answer.result == OrderResult::refused ||
                                               answer.result == OrderResult::undone;
-                      if (old_serves && old_version != spec.release.version) {
+                      if (old_serves && has_tree(spec) && old_version != spec.release.version) {
                         return put_tree_back(intent, spec.release.version, answer);
                       }
                       end(intent, answer);
@@ -243,8 +319,7 @@ void InstanceDriver::put_tree_back(const reconcile::Intent& intent, const std::s
 
 void InstanceDriver::stop(const reconcile::Intent& intent) {
   if (!intent.only_idle) return stop_now(intent);
-  looking_.run(status_words(home_), kLookLimit, [this, intent](const ChildRun::Result& result) {
-    const auto status = read_status(home_, result.exit_code, result.last_line);
+  ask_keeper([this, intent](const Result<Status>& status) {
     if (status && status->connections == 0) return stop_now(intent);
     end(intent, {.result = OrderResult::refused,
                  .text = status ? fmt::format("{} connections are open", status->connections)
@@ -275,8 +350,7 @@ void InstanceDriver::end(const reconcile::Intent& intent, Answer answer) {
 // ---- After a kill
 
 void InstanceDriver::carry_out(const reconcile::LookUp& command) {
-  looking_.run(status_words(home_), kLookLimit, [this, command](const ChildRun::Result& result) {
-    const auto status = read_status(home_, result.exit_code, result.last_line);
+  ask_keeper([this, command](const Result<Status>& status) {
     if (status) return look_up(command, *status);
     tell(reconcile::LookedUp{
         .key = key_, .order = command.intent.order, .text = status.error().message()});
@@ -297,28 +371,42 @@ void InstanceDriver::look_up(const reconcile::LookUp& command, const Status& sta
     looked.result = OrderResult::none;
     return tell(looked);
   }
-  looking_.run_next(history_words(home_), kLookLimit,
-                    [this, looked, to = command.intent.to](const ChildRun::Result& result) mutable {
-                      const auto answer =
-                          read_history(home_, result.exit_code, result.last_line, to);
-                      if (!answer) {
-                        looked.text = answer.error().message();
-                        return tell(looked);
-                      }
-                      looked.result = answer->result;
-                      looked.text = answer->text;
-                      looked.handoff = answer->handoff;
-                      tell(looked);
-                    });
+  looking_.run(history_words(home_), kLookLimit,
+               [this, looked, to = command.intent.to](const ChildRun::Result& result) mutable {
+                 const auto answer = read_history(home_, result.exit_code, result.last_line, to);
+                 if (!answer) {
+                   looked.text = answer.error().message();
+                   return tell(looked);
+                 }
+                 looked.result = answer->result;
+                 looked.text = answer->text;
+                 looked.handoff = answer->handoff;
+                 tell(looked);
+               });
 }
 
 // ---- Shares and health
 
 void InstanceDriver::carry_out(const reconcile::SetShare& command) {
   reconcile::ShareEnded ended{.key = key_, .share_ppm = command.share_ppm};
-  ended.good = command.share_ppm == 0;
-  ended.text = "this agent cannot split connections";
-  tell(ended);
+  const auto words = share_words(home_, key_, find_spec_(command.revision), command);
+  if (!words) {
+    ended.good = false;
+    ended.text = words.error().message();
+    return tell(ended);
+  }
+  if (words->empty()) return tell(ended);
+  sharing_.run(*words, kShareLimit, [this, ended](const ChildRun::Result& result) mutable {
+    ended.good = result.ended && result.exit_code == 0;
+    if (!ended.good) {
+      ended.text = read_answer(result.exit_code, result.last_line, result.text).text;
+    }
+    log_.info("instance.share", {{"instance", home_.name},
+                                 {"share_ppm", ended.share_ppm},
+                                 {"set", ended.good},
+                                 {"text", ended.text}});
+    tell(ended);
+  });
 }
 
 void InstanceDriver::carry_out(const reconcile::CheckHealth& command) {
@@ -327,7 +415,12 @@ void InstanceDriver::carry_out(const reconcile::CheckHealth& command) {
   const fleet::ComponentSpec* spec = find_spec_(command.revision);
   if (spec == nullptr) return;
   probed_ = command.revision;
-  probe_ = std::make_unique<HealthProbe>(loop_, clock_, spec->health, environment_,
+  HealthProbe::FindContainer find_container;
+  if (is_container(*spec)) find_container = [this] { return serving_container(); };
+  std::vector<std::string> environment = environment_;
+  environment.push_back("SEGUE_NAME=" + home_.name);
+  probe_ = std::make_unique<HealthProbe>(loop_, clock_, means_, spec->health,
+                                         std::move(environment), std::move(find_container),
                                          [this](const HealthProbe::Verdict&) { say_seen(); });
   probe_->start();
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "agent/command_lane.h"
 #include "agent/component_commands.h"
 #include "agent/health_probe.h"
+#include "agent/keeper_query.h"
 #include "base/log.h"
 #include "reconcile/decider.h"
 
@@ -27,6 +29,7 @@ class InstanceDriver {
   static constexpr base::Duration kStageLimit = std::chrono::hours(24);
   static constexpr base::Duration kSwitchLimit = std::chrono::minutes(10);
   static constexpr base::Duration kActionLimit = std::chrono::hours(2);
+  static constexpr base::Duration kShareLimit = std::chrono::seconds(30);
 
   // Of the component's revision; null: it is not known here.
   using FindSpec = std::function<const fleet::ComponentSpec*(fleet::Revision revision)>;
@@ -34,7 +37,7 @@ class InstanceDriver {
 
   // All outlive it. `tell` is never called from within a call of the driver.
   InstanceDriver(os::EpollLoop& loop, const os::Clock& clock, const base::Log& log,
-                 reconcile::InstanceKey key, InstanceHome home,
+                 HealthMeans& means, reconcile::InstanceKey key, InstanceHome home,
                  std::vector<std::string> environment, FindSpec find_spec, Tell tell);
   ~InstanceDriver();
   InstanceDriver(const InstanceDriver&) = delete;
@@ -54,12 +57,26 @@ class InstanceDriver {
   void later(std::function<void()> call);
   void tell(reconcile::Event event);
 
+  void ask_keeper(std::function<void(const base::Result<Status>&)> take);
   void look();
-  void looked(const ChildRun::Result& result, std::uint64_t changes);
+  void looked(const base::Result<Status>& status, std::uint64_t changes);
   void changes();
   void say_seen();
   [[nodiscard]] std::set<fleet::Revision> staged() const;
   base::Result<void> link(fleet::Revision revision) const;
+  // Of a container's revision: a file that says which image it is.
+  [[nodiscard]] std::string image_of(fleet::Revision revision) const;
+  base::Result<void> keep_image(fleet::Revision revision, const ChildRun::Result& result) const;
+
+  // That serves now; empty: it is not known.
+  [[nodiscard]] std::string serving_container() const;
+
+  void stage_image(fleet::Revision revision, const fleet::ComponentSpec& spec);
+  void staged(fleet::Revision revision, const ChildRun::Result& result,
+              const base::Result<void>& linked);
+  // What is there before the program is started: the tree is live, the image is in the engine.
+  void prepare(const fleet::ComponentSpec& spec, fleet::Revision revision, Words switch_tree,
+               CommandLane::Take then);
 
   void start_program(const reconcile::Intent& intent, const fleet::ComponentSpec& spec);
   void hand_over(const reconcile::Intent& intent, const fleet::ComponentSpec& spec);
@@ -76,6 +93,7 @@ class InstanceDriver {
   const os::Clock& clock_;
   const base::Log& log_;
   const reconcile::InstanceKey key_;
+  HealthMeans& means_;
   const InstanceHome home_;
   const std::vector<std::string> environment_;
   FindSpec find_spec_;
@@ -83,6 +101,8 @@ class InstanceDriver {
   CommandLane actions_;
   CommandLane staging_;
   CommandLane looking_;
+  CommandLane sharing_;
+  std::list<KeeperQuery> queries_;  // under way
   std::optional<os::EpollLoop::TimerId> look_timer_;
   bool looks_ = false;  // one is under way
   std::uint64_t changes_ =

@@ -77,7 +77,19 @@ Result<void> SpecFiles::keep(const fleet::DesiredHost& desired) {
     SEGUE_TRY(os::write_file_atomically(directory_ + "/fleet", desired.fleet));
     fleet_ = desired.fleet;
   }
+  forget_old(desired);
   return {};
+}
+
+void SpecFiles::forget_old(const fleet::DesiredHost& desired) {
+  std::map<std::string, std::size_t> newer;  // than the one looked at, by component
+  for (auto it = specs_.end(); it != specs_.begin();) {
+    --it;
+    const Key key = it->first;
+    if (newer[key.first]++ < kKeptRevisions || desired.specs.contains(key)) continue;
+    std::error_code ignored;  // it is tried again after the next document
+    if (std::filesystem::remove(path(key), ignored)) it = specs_.erase(it);
+  }
 }
 
 const fleet::ComponentSpec* SpecFiles::find(const std::string& component,

@@ -53,7 +53,7 @@ void add_plans(CLI::App& app, control::AgentOptions& options) {
 
 void add_fleet(CLI::App& app, control::AgentOptions& options) {
   app.add_option("--join", options.join,
-                 "Become part of the fleet that this token of `segue token create` is for, and "
+                 "Become part of the fleet that this token of `segue token` is for, and "
                  "obey its server from now on")
       ->type_name("TOKEN");
   app.add_option("--name", options.name, "This host's name in the fleet (the host's own)")
@@ -61,6 +61,19 @@ void add_fleet(CLI::App& app, control::AgentOptions& options) {
   app.add_option("--label", options.labels, "NAME=VALUE, for choosing hosts; may be repeated")
       ->allow_extra_args(false)
       ->type_name("NAME=VALUE");
+  app.add_option("--user", options.user,
+                 "User that the part of the agent runs as which talks with the server "
+                 "(segue-agent, or nobody where there is no such user)")
+      ->type_name("USER");
+  app.add_option("--relay", options.relays,
+                 "Reach the server through this relay of the site (`segue relay agents`); may be "
+                 "repeated: the next one where one cannot be reached")
+      ->allow_extra_args(false)
+      ->type_name("HOST:PORT");
+  app.add_flag("--direct", options.direct, "… and the server itself where no relay can be reached");
+  app.add_option("--engine", options.engine,
+                 "The Docker Engine API for its containers (Podman's or Docker's usual socket)")
+      ->type_name("unix:///PATH");
   app.add_flag("--observe-only", options.observe_only, "Report to the server, and act on nothing");
 }
 

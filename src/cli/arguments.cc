@@ -9,8 +9,10 @@
 
 #include "cli/agent_arguments.h"
 #include "cli/build_arguments.h"
+#include "cli/container_arguments.h"
 #include "cli/fleet_arguments.h"
 #include "cli/library_arguments.h"
+#include "cli/people_arguments.h"
 #include "cli/plan_arguments.h"
 #include "cli/relay_arguments.h"
 #include "cli/service_arguments.h"
@@ -61,9 +63,19 @@ class Parser {
     CLI::App* status =
         add_plain(Command::status, "status", "What runs, and how an upgrade goes", false);
     status->add_flag("-w,--watch", arguments_.watch, "Go on showing it");
-    add_plain(Command::history, "history", "The upgrades of NAME, and what they came to", true);
-    CLI::App* events = add_plain(Command::events, "events", "What the keeper of NAME did", true);
+    CLI::App* history =
+        add_plain(Command::history, "history",
+                  "The upgrades of NAME on this host, or the rollouts of the fleet", false);
+    add_fleet_view(*history, arguments_.fleet);
+    CLI::App* events =
+        add_plain(Command::events, "events",
+                  "What the keeper of NAME did, or what happens in the fleet", false);
     events->add_flag("-f,--follow", arguments_.follow, "Go on as more happens");
+    add_fleet_view(*events, arguments_.fleet);
+    events
+        ->add_option("--object", arguments_.fleet.object,
+                     "Of the fleet only what is about this rollout or host")
+        ->type_name("ID");
     add_plain(Command::metrics, "metrics", "The keeper's figures, for Prometheus", true);
     add_keeper();
     add_eject();
@@ -87,6 +99,7 @@ class Parser {
     add_service_commands(arguments_, add);
     add_share_command(arguments_, add);
     add_fleet_commands(app_, arguments_, add);
+    add_people_commands(app_, arguments_, add);
     add_texts();
   }
 
@@ -184,6 +197,7 @@ class Parser {
                    "KEY=VALUE as on the keeper's command line, for programs that write ours")
         ->allow_extra_args(false)
         ->type_name("KEY=VALUE");
+    add_container_options(app, arguments_);
   }
 
   void add_file(CLI::App& app) {
@@ -453,8 +467,13 @@ class Parser {
                  ? ""
                  : "with --file, NAME and PROGRAM stand in the file";
     }
+    const bool is_option = !words.empty() && words.front().starts_with('-');
+    if (!arguments_.container.image.empty() && (marked || !is_option)) {
+      arguments_.program = std::move(words);
+      return "";
+    }
     if (words.empty()) return "PROGRAM is missing";
-    if (words.front().starts_with('-')) return "there is no option " + words.front();
+    if (is_option) return "there is no option " + words.front();
     arguments_.program = std::move(words);
     return "";
   }

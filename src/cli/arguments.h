@@ -15,6 +15,7 @@
 #include "cli/trust_options.h"
 #include "control/agent_options.h"
 #include "control/build_options.h"
+#include "control/container_options.h"
 #include "control/exit_code.h"
 #include "control/options.h"
 #include "control/relay_options.h"
@@ -69,12 +70,15 @@ enum class Command {
   build,
   relay,
   relay_status,
+  relay_agents,
   check_file,
   import_compose,
   share,
   deploy,
   hosts,
+  host_remove,
   instances,
+  logs,
   drain,
   token_create,
   rollout_list,
@@ -85,6 +89,16 @@ enum class Command {
   rollout_promote,
   rollout_undo,
   rollout_approve,
+  person_list,
+  person_set,
+  person_remove,
+  webhook_list,
+  webhook_add,
+  webhook_remove,
+  webhook_test,
+  audit_list,
+  audit_verify,
+  emergency_stop,
 };
 
 // What the command line says.
@@ -98,7 +112,9 @@ struct Arguments {
   control::AttemptOptions attempt;
   control::RunOptions run;
   control::ContractOptions contract;
-  std::string file;  // segue.yaml; empty: none
+  control::ContainerOptions container;  // image empty: none
+  std::string start_link;  // the name by which its helper is started; empty: the helper's own
+  std::string file;        // segue.yaml; empty: none
   bool json = false;
   bool dry_run = false;
   bool foreground = false;
@@ -119,6 +135,7 @@ struct Arguments {
   LibraryOptions library;
   control::ServerOptions server;
   control::RelayOptions relay;
+  control::AgentRelayOptions agent_relay;
   std::string relay_url = "http://127.0.0.1:7411";
   StagingOptions staging;
   control::BuildOptions build;

@@ -67,6 +67,22 @@ TEST(Arguments, contracts_have_their_options) {
   EXPECT_THAT(refused({"run", "--listen", "web=8080", "web", "v1"}), HasSubstr("listen"));
 }
 
+TEST(Arguments, a_container_takes_the_place_of_the_program) {
+  const auto arguments =
+      parsed({"run", "kv", "--container", "kv:1", "--network", "host", "--mount", "/a:/b:ro",
+              "--memory", "1g", "--cap-drop", "all", "--", "--listen", "x"});
+  EXPECT_EQ(arguments.container.image, "kv:1");
+  EXPECT_EQ(arguments.container.network, "host");
+  EXPECT_EQ(arguments.container.memory_bytes, std::uint64_t{1} << 30);
+  EXPECT_EQ(arguments.container.mounts.size(), 1U);
+  EXPECT_THAT(arguments.program, ElementsAre("--listen", "x"));
+  EXPECT_TRUE(parsed({"upgrade", "--container", "kv:2", "kv"}).program.empty());
+  EXPECT_THAT(refused({"upgrade", "--network", "host", "kv", "v2"}), HasSubstr("--container"));
+  EXPECT_THAT(refused({"run", "--container", "x", "--network", "lan", "kv"}),
+              HasSubstr("'lan' is none of none, host, bridge"));
+  EXPECT_THAT(refused({"run", "--container", "x", "kv", "--colour"}), HasSubstr("--colour"));
+}
+
 TEST(Arguments, seconds_and_milliseconds_become_the_keepers_units) {
   const auto arguments = parsed({"upgrade", "--budget-ms", "2.5", "--probation-s", "0.25",
                                  "--timeout", "3", "--start-s", "7", "kv", "v2"});
@@ -87,6 +103,31 @@ TEST(Arguments, of_every_command) {
   EXPECT_EQ(parsed({"doctor"}).command, Command::doctor);
   EXPECT_EQ(parsed({"doctor", "4711"}).name, "4711");
   EXPECT_TRUE(parsed({"stop", "--dry-run", "kv"}).dry_run);
+}
+
+TEST(Arguments, of_people_and_of_what_happened) {
+  EXPECT_TRUE(parsed({"history"}).name.empty());
+  EXPECT_TRUE(parsed({"history", "--fleet", "kv"}).fleet.fleet);
+  EXPECT_EQ(parsed({"events", "--object", "kv-2", "-f"}).fleet.object, "kv-2");
+  const auto person = parsed({"person", "set", "ci", "--right", "deploy", "--right", "approve",
+                              "--component", "kv", "--write", "ci.json"});
+  EXPECT_EQ(person.command, Command::person_set);
+  EXPECT_EQ(person.fleet.rights, (std::vector<std::string>{"deploy", "approve"}));
+  EXPECT_EQ(person.fleet.components, std::vector<std::string>{"kv"});
+  EXPECT_THAT(refused({"person", "set", "ci", "--right", "fly"}), HasSubstr("fly"));
+  const auto webhook = parsed({"webhook", "add", "ci", "https://x/", "--kind", "rollout"});
+  EXPECT_EQ(webhook.fleet.url, "https://x/");
+  EXPECT_EQ(webhook.fleet.kinds, std::vector<std::string>{"rollout"});
+  const auto logs = parsed({"logs", "kv", "--host", "berlin-1", "-n", "5", "-f", "--canary"});
+  EXPECT_EQ(logs.command, Command::logs);
+  EXPECT_EQ(logs.fleet.component, "kv");
+  EXPECT_EQ(logs.fleet.lines, 5U);
+  EXPECT_TRUE(logs.follow && logs.fleet.canary);
+  EXPECT_THAT(refused({"logs", "kv", "-n", "0"}), HasSubstr("0"));
+  EXPECT_EQ(parsed({"audit", "verify", "--expect", "00"}).fleet.expect, "00");
+  EXPECT_EQ(parsed({"audit", "list", "-n", "0"}).fleet.count, 0U);
+  EXPECT_TRUE(parsed({"emergency-stop", "--lift"}).fleet.off);
+  EXPECT_TRUE(parsed({"emergency-stop", "--dry-run"}).dry_run);
 }
 
 TEST(Arguments, every_command_takes_json) {

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/container_program.h"
 #include "cli/keeper_client.h"
 #include "cli/program_file.h"
 #include "cli/progress_text.h"
@@ -209,7 +210,7 @@ ExitCode dry_run(const Context& context, const control::Request& request, const 
   }
   std::string program = "the previous version";
   if (arguments.command != Command::undo) {
-    program = request.program.front();
+    program = program_text(arguments, request.program.front());
   } else if (phase == "serving") {
     if (!status.contains("previous") || !status.at("previous").is_string()) {
       return output.finish(ExitCode::refused, name + " has nothing to go back to");
@@ -256,7 +257,9 @@ Result<Json> ask_status(const ComponentFolders& folders, const std::string& name
     return fail(ErrorCode::internal, "{}",
                 reply.value("text", "the keeper did not say its status"));
   }
-  return reply.at("status");
+  Json status = reply.at("status");
+  describe_containers(folders, name, status);
+  return status;
 }
 
 ExitCode change(const Context& context) {

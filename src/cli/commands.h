@@ -44,6 +44,7 @@ control::ExitCode pin_releases(const Context& context);                         
 control::ExitCode renew_metadata(const Context& context);                                // renew
 control::ExitCode write_image(const Context& context);                                   // image
 control::ExitCode serve_library(const Context& context, const control::RunServer& run);  // server
+control::ExitCode relay_agents(const Context& context, const control::RunAgentRelay& run);
 control::ExitCode relay_status(const Context& context);
 control::ExitCode check_file(const Context& context);      // check
 control::ExitCode import_compose(const Context& context);  // import
@@ -53,6 +54,10 @@ control::ExitCode ask_fleet(const Context& context);  // rollout …, hosts, ps,
 control::ExitCode share(const Context& context);
 control::ExitCode share_by_proxy(const Context& context);                       // … of HAProxy
 control::ExitCode build(const Context& context, const control::RunBuild& run);  // build …
+control::ExitCode show_logs(const Context& context);
+control::ExitCode show_fleet(const Context& context);     // events, history of the fleet
+control::ExitCode audit(const Context& context);          // audit …
+control::ExitCode manage_people(const Context& context);  // person …, webhook …, emergency-stop
 
 // The state of one component, for checks before a change.
 base::Result<Json> ask_status(const ComponentFolders& folders, const std::string& name);

@@ -3,11 +3,8 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <filesystem>
 #include <sstream>
 #include <system_error>
@@ -25,28 +22,6 @@ using base::fail;
 using base::Result;
 
 constexpr std::size_t kMaxInstancesBytes = 64 * 1024;
-
-// Whoever could change this folder could put a socket of their own there. Returns whose it is; root
-// may look after everybody's.
-Result<uid_t> check_private(const std::string& folder) {
-  struct stat status{};
-  if (::lstat(folder.c_str(), &status) != 0) {
-    return fail(base::errno_error("look at " + folder, errno));
-  }
-  if (!S_ISDIR(status.st_mode)) {
-    return fail(ErrorCode::failed_precondition, "{} is not a directory: remove it", folder);
-  }
-  if (status.st_uid != ::geteuid() && ::geteuid() != 0) {
-    return fail(ErrorCode::permission_denied, "{} belongs to user {}: run this as that user",
-                folder, status.st_uid);
-  }
-  if ((status.st_mode & 077U) != 0) {
-    return fail(ErrorCode::failed_precondition,
-                "others can enter {} (mode {:04o}), so its socket cannot be trusted: chmod 700 it",
-                folder, status.st_mode & 07777U);
-  }
-  return status.st_uid;
-}
 
 // The processes that a dead keeper has left behind.
 std::vector<std::string> living_instances(const std::string& folder) {
@@ -96,20 +71,10 @@ Result<os::UniqueFd> ComponentFolders::connect(const std::string& name) const {
   const std::string folder = runtime(name);
   std::error_code ignored;
   if (!std::filesystem::exists(folder, ignored)) return fail(why_not_connected(name));
-  SEGUE_ASSIGN(const uid_t owner, check_private(folder));
-  auto socket = os::connect_unix(folder + "/" + std::string(control::kControlSocket),
-                                 os::SocketType::seqpacket, os::Blocking::yes);
-  if (!socket) {
-    if (socket.error().code() != ErrorCode::unavailable) return socket;
-    return fail(why_not_connected(name));
-  }
-  SEGUE_ASSIGN(const auto peer, os::peer_credentials(*socket));
-  if (peer.uid != owner) {
-    return fail(ErrorCode::permission_denied,
-                "the keeper of {} runs as user {}, and {} belongs to user {}", name, peer.uid,
-                folder, owner);
-  }
-  return socket;
+  auto socket = os::connect_private(folder, control::kControlSocket, os::SocketType::seqpacket,
+                                    os::Blocking::yes);
+  if (socket || socket.error().code() != ErrorCode::unavailable) return socket;
+  return fail(why_not_connected(name));
 }
 
 base::Error ComponentFolders::why_not_connected(const std::string& name) const {

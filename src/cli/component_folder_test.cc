@@ -51,7 +51,7 @@ TEST_F(ComponentFolder, of_another_user_is_roots_to_look_after_if_its_keeper_is_
   ASSERT_TRUE(listener);
   ASSERT_EQ(::chown(directory_.path("kv").c_str(), kOther, kOther), 0);
   EXPECT_EQ(error_of("kv").code(), ErrorCode::permission_denied);
-  EXPECT_THAT(error_of("kv").message(), HasSubstr("runs as user 0, and"));
+  EXPECT_THAT(error_of("kv").message(), HasSubstr("user 0 listens on"));
 }
 
 TEST_F(ComponentFolder, suggests_near_names_for_an_unknown_one) {

@@ -12,6 +12,10 @@ void add_profile(CLI::App& app, FleetOptions& options) {
       ->type_name("FILE");
 }
 
+void add_dry_run(CLI::App& app, Arguments& arguments) {
+  app.add_flag("--dry-run", arguments.dry_run, "Say what would be done, and do nothing");
+}
+
 void add_rollout(CLI::App& app, FleetOptions& options) {
   app.add_option("ROLLOUT", options.rollout, "Which, as `segue rollout list` names it")->required();
   add_profile(app, options);
@@ -31,6 +35,7 @@ void add_rollout_commands(CLI::App& program, Arguments& arguments, const AddComm
     CLI::App* app = add(command, name, text, rollout);
     add_rollout(*app, options);
     app->add_option("--why", options.why, "For those who read the log")->type_name("TEXT");
+    add_dry_run(*app, arguments);
     return app;
   };
   add_change(Command::rollout_pause, "pause", "Order nothing more until it is resumed");
@@ -54,17 +59,39 @@ void add_fleet_commands(CLI::App& program, Arguments& arguments, const AddComman
   deploy->add_flag("--dry-run", arguments.dry_run, "Say what would be rolled out, and ask nobody");
   add_profile(*deploy, options);
   add_rollout_commands(program, arguments, add);
-  add_profile(*add(Command::hosts, "hosts", "The hosts of the fleet", nullptr), options);
+  CLI::App* hosts = add(Command::hosts, "hosts", "The hosts of the fleet", nullptr);
+  add_profile(*hosts, options);
+  CLI::App* remove =
+      add(Command::host_remove, "remove",
+          "Take HOST, or a relay, out of the fleet: its certificate counts no more", hosts);
+  remove->add_option("HOST", options.host, "Which, as `segue hosts` names it")->required();
+  remove->add_flag("--force", options.force,
+                   "Also while components run there: they go on with nobody to lead them");
+  add_dry_run(*remove, arguments);
+  add_profile(*remove, options);
   add_profile(*add(Command::instances, "ps", "What runs on the hosts of the fleet", nullptr),
               options);
+  CLI::App* logs =
+      add(Command::logs, "logs", "What the instances of COMPONENT have printed", nullptr);
+  logs->add_option("COMPONENT", options.component, "Which, as `segue ps` names it")->required();
+  logs->add_option("--host", options.host, "Only on this one")->type_name("NAME");
+  logs->add_flag("--canary", options.canary, "Only of the canary's slot");
+  logs->add_option("-n,--lines", options.lines, "The last so many of each instance (100)")
+      ->check(CLI::Range(1, 1'000))
+      ->type_name("N");
+  logs->add_flag("-f,--follow", arguments.follow, "Go on as more is printed");
+  add_profile(*logs, options);
   CLI::App* drain = add(Command::drain, "drain", "Roll out nothing more to HOST", nullptr);
   drain->add_option("HOST", options.host, "Which, as `segue hosts` names it")->required();
   drain->add_flag("--off", options.off, "From now on again");
   add_profile(*drain, options);
+  add_dry_run(*drain, arguments);
   CLI::App* token =
       add(Command::token_create, "token", "A token that lets a host join the fleet", nullptr);
   token->add_option("--site", options.site, "Its hosts are of this site (they say so themselves)")
       ->type_name("NAME");
+  token->add_flag("--relay", options.relay,
+                  "It lets relays join, which speak for the site's hosts (`segue relay agents`)");
   token->add_option("--uses", options.uses, "For so many hosts (1)")
       ->check(CLI::Range(1, 100'000))
       ->type_name("N");
@@ -72,6 +99,7 @@ void add_fleet_commands(CLI::App& program, Arguments& arguments, const AddComman
       ->check(CLI::Range(1, 30 * 86'400))
       ->type_name("N");
   add_profile(*token, options);
+  add_dry_run(*token, arguments);
 }
 
 }  // namespace segue::cli

@@ -1,115 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 // deploy, rollout …, hosts, ps, drain, token: asks the server of the fleet.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <poll.h>
 
+#include <algorithm>
 #include <array>
-#include <cstdlib>
+#include <set>
 
 #include "cli/commands.h"
-#include "fetch/api_client.h"
+#include "cli/server_client.h"
 #include "fleet/component_document.h"
 #include "os/files.h"
-#include "os/paths.h"
 #include "service/service_file.h"
+#include "traffic/share.h"
 
 namespace segue::cli {
 namespace {
 
 using base::ErrorCode;
-using base::fail;
 using base::Result;
 using control::ExitCode;
 
-constexpr std::size_t kMaxProfileBytes = std::size_t{64} << 10;
 constexpr int kWatchPauseMs = 1'000;
 constexpr int kMaxUnheard = 60;  // times that the server did not answer, one after the other
 
-// {"segue_profile": 1, "url": …, "token": …, "authority": PEM}
-class Server {
- public:
-  static Result<Server> open(const FleetOptions& options) {
-    std::string path = options.profile;
-    const char* named = std::getenv("SEGUE_PROFILE");  // NOLINT(concurrency-mt-unsafe)
-    if (path.empty() && named != nullptr) path = named;
-    if (path.empty()) {
-      SEGUE_ASSIGN(const auto directories, os::directories());
-      path = directories.state + "/server/admin.json";
-    }
-    auto text = os::read_file(path, kMaxProfileBytes);
-    if (!text) {
-      return fail(text.error().with(
-          fmt::format("no server is known: {} cannot be read; name one with --profile", path)));
-    }
-    const Json json = Json::parse(*text, nullptr, false);
-    Server server;
-    for (const auto& [name, place] : {std::pair{"url", &server.url_},
-                                      {"token", &server.token_},
-                                      {"authority", &server.authority_}}) {
-      const auto found = json.is_object() ? json.find(name) : json.end();
-      if (found == json.end() || !found->is_string()) {
-        return fail(ErrorCode::invalid_argument, "{} is no profile: '{}' is missing", path, name);
-      }
-      *place = found->get<std::string>();
-    }
-    return server;
-  }
-
-  [[nodiscard]] Result<Json> ask(const std::string& method, const std::string& path,
-                                 const Json& body = nullptr) const {
-    SEGUE_ASSIGN(const auto answer, fetch::call_api({.method = method,
-                                                     .url = url_ + path,
-                                                     .bearer = token_,
-                                                     .authority_pem = authority_,
-                                                     .body = body.is_null() ? "" : body.dump()}));
-    Json json = Json::parse(answer.body, nullptr, false);
-    if (answer.status / 100 == 2 && json.is_object()) return json;
-    const std::string text =
-        json.is_object() ? json.value("error", "") : fmt::format("status {}", answer.status);
-    return fail(code_of(answer.status), "{}", text);
-  }
-
- private:
-  static ErrorCode code_of(long status) {
-    switch (status) {
-      case 400:
-      case 413:
-        return ErrorCode::invalid_argument;
-      case 401:
-      case 403:
-        return ErrorCode::permission_denied;
-      case 404:
-      case 405:
-        return ErrorCode::not_found;
-      case 409:
-        return ErrorCode::failed_precondition;
-      case 429:
-        return ErrorCode::resource_exhausted;
-      default:
-        return ErrorCode::unavailable;
-    }
-  }
-
-  std::string url_;
-  std::string token_;
-  std::string authority_;
-};
-
-ExitCode show(Output& output, const Json& json, const std::vector<std::string>& lines) {
-  if (output.json()) {
-    Json object = json;
-    object["done"] = true;
-    object["exit"] = 0;
-    return output.finish(object);
-  }
-  for (const auto& line : lines) output.print(line);
-  return ExitCode::done;
-}
-
-std::string text_of(const Json& json, const char* name) {
-  const auto found = json.find(name);
-  if (found == json.end()) return "";
-  return found->is_string() ? found->get<std::string>() : found->dump();
+std::string role_text(const Json& host) {
+  if (host.value("relay", false)) return "relay ";
+  const std::string through = text_of(host, "through");
+  return through.empty() ? "" : "through " + through + " ";
 }
 
 std::vector<std::string> host_lines(const Json& answer) {
@@ -118,7 +37,7 @@ std::vector<std::string> host_lines(const Json& answer) {
     const bool silent = host.value("silent", true);
     lines.push_back(fmt::format("{:<20} {:<12} {:<8} {}{}", text_of(host, "name"),
                                 text_of(host, "site"), silent ? "silent" : "heard",
-                                host.value("drained", false) ? "drained " : "",
+                                role_text(host) + (host.value("drained", false) ? "drained " : ""),
                                 text_of(host, "trouble")));
   }
   if (lines.empty()) lines.emplace_back("no host has joined: `segue token` makes a token for one");
@@ -129,11 +48,17 @@ std::vector<std::string> instance_lines(const Json& answer) {
   std::vector<std::string> lines;
   for (const auto& instance : answer["instances"]) {
     const Json seen = instance.value("seen", Json::object());
-    lines.push_back(fmt::format("{:<20} {:<16} {:<7} revision {:<4} {:<12} {:<8} {} connections {}",
-                                text_of(instance, "host"), text_of(instance, "component"),
-                                text_of(instance, "slot"), seen.value("revision", 0),
-                                text_of(seen, "activity"), text_of(seen, "health"),
-                                seen.value("connections", 0), text_of(seen, "text")));
+    std::string line =
+        fmt::format("{:<20} {:<16} {:<7} revision {:<4} {:<12} {:<8} {} connections {}",
+                    text_of(instance, "host"), text_of(instance, "component"),
+                    text_of(instance, "slot"), seen.value("revision", 0), text_of(seen, "activity"),
+                    text_of(seen, "health"), seen.value("connections", 0), text_of(seen, "text"));
+    if (const Json proxy = instance.value("proxy", Json()); proxy.is_object()) {
+      line += fmt::format("; proxy on {}: share {} {} {}", text_of(proxy, "host"),
+                          traffic::share_text(instance.value("share_ppm", 0U)),
+                          text_of(proxy, "result"), text_of(proxy, "text"));
+    }
+    lines.push_back(std::move(line));
   }
   if (lines.empty()) lines.emplace_back("nothing is deployed");
   return lines;
@@ -150,19 +75,37 @@ std::vector<std::string> rollout_lines(const Json& answer) {
   return lines;
 }
 
+std::string share_line(const Json& share) {
+  const std::uint64_t canary = share.value("canary", std::uint64_t{0});
+  const std::uint64_t all = canary + share.value("stable", std::uint64_t{0});
+  const std::uint64_t open = share.value("canary_open", std::uint64_t{0});
+  return fmt::format("  proxy {}: {} {}, moved {} of {} new, {} of {} open at the canary{}{}",
+                     text_of(share, "proxy_host"),
+                     traffic::share_text(share.value("share_ppm", 0U)), text_of(share, "result"),
+                     traffic::measured_text(canary, all), all, open,
+                     open + share.value("stable_open", std::uint64_t{0}),
+                     text_of(share, "text").empty() ? "" : ": ", text_of(share, "text"));
+}
+
 std::vector<std::string> progress_lines(const Json& progress) {
   std::vector<std::string> lines;
   lines.push_back(fmt::format("{}: {}{}", text_of(progress, "title"), text_of(progress, "phase"),
                               progress.value("paused", false) ? ", paused" : ""));
+  const std::string phase = text_of(progress, "phase");
+  const bool is_back = phase == "undoing" || phase == "undone" || phase == "failed";
   for (const auto& step : progress.value("steps", Json::array())) {
-    lines.push_back(fmt::format(
-        "  {:<10} {:<24} {}/{} moved, {} moving, {} failed, {} silent", text_of(step, "state"),
-        text_of(step, "name"), step.value("moved", 0), step.value("instances", 0),
-        step.value("moving", 0), step.value("failed", 0), step.value("silent", 0)));
+    lines.push_back(fmt::format("  {:<10} {:<24} {}/{} {}, {} moving, {} failed, {} silent",
+                                text_of(step, "state"), text_of(step, "name"),
+                                step.value("moved", 0), step.value("instances", 0),
+                                is_back ? "back" : "moved", step.value("moving", 0),
+                                step.value("failed", 0), step.value("silent", 0)));
   }
   for (const auto& gate : progress.value("gates", Json::array())) {
     lines.push_back(fmt::format("  gate {}: {} {}", text_of(gate, "name"), text_of(gate, "verdict"),
                                 text_of(gate, "text")));
+  }
+  for (const auto& share : progress.value("shares", Json::array())) {
+    lines.push_back(share_line(share));
   }
   for (const auto& instance : progress.value("noteworthy", Json::array())) {
     lines.push_back(fmt::format("  {:<20} {:<7} {:<10} {}", text_of(instance, "host"),
@@ -187,7 +130,7 @@ bool is_over(const std::string& phase) {
 }
 
 // Until it is over; what has changed is printed anew.
-ExitCode watch(Output& output, const Server& server, const std::string& rollout) {
+ExitCode watch(Output& output, const ServerClient& server, const std::string& rollout) {
   std::vector<std::string> shown;
   int unheard = 0;
   while (true) {
@@ -212,7 +155,7 @@ ExitCode watch(Output& output, const Server& server, const std::string& rollout)
   }
 }
 
-ExitCode change_rollout(Output& output, const Server& server, const FleetOptions& options,
+ExitCode change_rollout(Output& output, const ServerClient& server, const FleetOptions& options,
                         const char* action) {
   Json body{{"why", options.why}};
   if (options.all) body["all"] = true;
@@ -220,6 +163,91 @@ ExitCode change_rollout(Output& output, const Server& server, const FleetOptions
       server.ask("POST", fmt::format("/v1/rollouts/{}/{}", options.rollout, action), body);
   if (!done) return output.fail(done.error());
   return output.finish(ExitCode::done, fmt::format("{} was told: {}", options.rollout, action));
+}
+
+// What a rollout is told by a command; nullptr: by none.
+const char* action_of(Command command) {
+  constexpr std::array<std::pair<Command, const char*>, 5> kActions = {
+      {{Command::rollout_pause, "pause"},
+       {Command::rollout_resume, "resume"},
+       {Command::rollout_promote, "promote"},
+       {Command::rollout_undo, "undo"},
+       {Command::rollout_approve, "approve"}}};
+  const auto* const found =
+      std::ranges::find(kActions, command, [](const auto& one) { return one.first; });
+  return found == kActions.end() ? nullptr : found->second;
+}
+
+bool has_host(const Json& hosts, const std::string& name) {
+  const auto& all = hosts["hosts"];
+  return std::any_of(all.begin(), all.end(),
+                     [&](const Json& host) { return text_of(host, "name") == name; });
+}
+
+// As the server would see it.
+ExitCode say_only_remove(Output& output, const ServerClient& server, const FleetOptions& options) {
+  const auto hosts = server.ask("GET", "/v1/hosts");
+  if (!hosts) return output.fail(hosts.error());
+  const auto instances = server.ask("GET", "/v1/instances");
+  if (!instances) return output.fail(instances.error());
+  if (!has_host(*hosts, options.host)) {
+    return output.finish(ExitCode::refused, fmt::format("there is no host '{}'", options.host));
+  }
+  std::set<std::string> running;
+  for (const auto& instance : (*instances)["instances"]) {
+    const bool runs = instance.value("wanted", 0) != 0 ||
+                      instance.value("seen", Json::object()).value("revision", 0) != 0;
+    if (runs && text_of(instance, "host") == options.host) {
+      running.insert(text_of(instance, "component"));
+    }
+  }
+  if (!running.empty() && !options.force) {
+    return output.finish(ExitCode::refused,
+                         fmt::format("{} runs {}: it would be refused without --force",
+                                     options.host, fmt::join(running, ", ")));
+  }
+  return output.finish(
+      ExitCode::done,
+      running.empty()
+          ? fmt::format("{} would be removed; nothing runs there", options.host)
+          : fmt::format("{} would be removed, and {} goes on there with nobody to lead it",
+                        options.host, fmt::join(running, ", ")));
+}
+
+ExitCode remove_host(Output& output, const ServerClient& server, const FleetOptions& options) {
+  const auto done = server.ask("DELETE", fmt::format("/v1/hosts/{}{}", url_escaped(options.host),
+                                                     options.force ? "?force=true" : ""));
+  if (!done) return output.fail(done.error());
+  return output.finish(ExitCode::done,
+                       fmt::format("{} is no part of the fleet any more; with a new token it may "
+                                   "join again",
+                                   options.host));
+}
+
+// What a command would do, with what the server says now.
+ExitCode say_only(Output& output, const ServerClient& server, const Arguments& arguments) {
+  const FleetOptions& options = arguments.fleet;
+  if (arguments.command == Command::host_remove) return say_only_remove(output, server, options);
+  if (const char* action = action_of(arguments.command)) {
+    const auto progress = server.ask("GET", "/v1/rollouts/" + options.rollout);
+    if (!progress) return output.fail(progress.error());
+    return output.finish(ExitCode::done,
+                         fmt::format("{} is {}, and would be told: {}", options.rollout,
+                                     text_of(*progress, "phase"), action));
+  }
+  const auto hosts = server.ask("GET", "/v1/hosts");
+  if (!hosts) return output.fail(hosts.error());
+  if (arguments.command == Command::token_create) {
+    return output.finish(
+        ExitCode::done, fmt::format("a token for {} {}, good for {} s, would be made", options.uses,
+                                    options.relay ? "relays" : "hosts", options.lifetime_s));
+  }
+  if (!has_host(*hosts, options.host)) {
+    return output.finish(ExitCode::refused, fmt::format("there is no host '{}'", options.host));
+  }
+  return output.finish(ExitCode::done, fmt::format("{} would {}", options.host,
+                                                   options.off ? "take part in rollouts again"
+                                                               : "be passed over by rollouts"));
 }
 
 ExitCode show_answer(Output& output, const Result<Json>& answer,
@@ -254,7 +282,7 @@ ExitCode deploy(const Context& context) {
     return output.finish(ExitCode::done, fmt::format("{} components of {} would be rolled out",
                                                      chosen.size(), reading.service->name));
   }
-  const auto server = Server::open(options);
+  const auto server = ServerClient::open(options);
   if (!server) return output.fail(server.error());
   Json rollouts = Json::array();
   std::string said;
@@ -269,6 +297,7 @@ ExitCode deploy(const Context& context) {
           answer.error().with(fmt::format("{} is not rolled out", component->spec.name)));
     }
     rollouts.push_back(*answer);
+    rollouts.back()["component"] = component->spec.name;
     said += fmt::format("{}{}: {} {}", said.empty() ? "" : "\n", component->spec.name,
                         text_of(*answer, "rollout"), text_of(*answer, "text"));
   }
@@ -279,13 +308,19 @@ ExitCode deploy(const Context& context) {
 ExitCode ask_fleet(const Context& context) {
   Output& output = context.output;
   const FleetOptions& options = context.arguments.fleet;
-  const auto server = Server::open(options);
+  const auto server = ServerClient::open(options);
   if (!server) return output.fail(server.error());
+  if (context.arguments.dry_run) return say_only(output, *server, context.arguments);
+  if (const char* action = action_of(context.arguments.command)) {
+    return change_rollout(output, *server, options, action);
+  }
   switch (context.arguments.command) {
     case Command::hosts:
       return show_answer(output, server->ask("GET", "/v1/hosts"), &host_lines);
     case Command::instances:
       return show_answer(output, server->ask("GET", "/v1/instances"), &instance_lines);
+    case Command::host_remove:
+      return remove_host(output, *server, options);
     case Command::rollout_list:
       return show_answer(output, server->ask("GET", "/v1/rollouts"), &rollout_lines);
     case Command::rollout_show:
@@ -293,16 +328,6 @@ ExitCode ask_fleet(const Context& context) {
                          &progress_lines);
     case Command::rollout_watch:
       return watch(output, *server, options.rollout);
-    case Command::rollout_pause:
-      return change_rollout(output, *server, options, "pause");
-    case Command::rollout_resume:
-      return change_rollout(output, *server, options, "resume");
-    case Command::rollout_promote:
-      return change_rollout(output, *server, options, "promote");
-    case Command::rollout_undo:
-      return change_rollout(output, *server, options, "undo");
-    case Command::rollout_approve:
-      return change_rollout(output, *server, options, "approve");
     case Command::drain: {
       const auto done = server->ask("POST", fmt::format("/v1/hosts/{}/drain", options.host),
                                     {{"on", !options.off}});
@@ -312,9 +337,11 @@ ExitCode ask_fleet(const Context& context) {
           fmt::format("{} {}", options.host, options.off ? "takes part again" : "is passed over"));
     }
     default: {
-      const auto token = server->ask(
-          "POST", "/v1/tokens",
-          {{"site", options.site}, {"uses", options.uses}, {"lifetime_s", options.lifetime_s}});
+      const auto token = server->ask("POST", "/v1/tokens",
+                                     {{"site", options.site},
+                                      {"relay", options.relay},
+                                      {"uses", options.uses},
+                                      {"lifetime_s", options.lifetime_s}});
       if (!token) return output.fail(token.error());
       return show(output, *token, {text_of(*token, "token")});
     }

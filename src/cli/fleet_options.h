@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace segue::cli {
 
@@ -18,9 +19,28 @@ struct FleetOptions {
   bool follow = false;
   std::string host;
   bool off = false;
+  bool canary = false;        // logs: of that slot alone
+  std::uint32_t lines = 100;  // … the last so many, of each instance
+  bool force = false;
   std::string site;
+  bool relay = false;
   std::uint32_t uses = 1;
   std::uint32_t lifetime_s = 3'600;
+
+  // What happened
+  bool fleet = false;  // events, history: not of a component on this host
+  std::string object;
+  std::uint32_t count = 50;  // of the audit log, the last; 0: all
+  std::string expect;        // a digest that was written down
+  std::string store;         // audit: as store::parse_location(); empty: asks the server
+  // People and webhooks
+  std::string person;
+  std::vector<std::string> rights;
+  std::vector<std::string> components;  // that they are limited to
+  std::string write;                    // where the profile goes; empty: the token is printed
+  std::string webhook;
+  std::string url;
+  std::vector<std::string> kinds;
 };
 
 }  // namespace segue::cli

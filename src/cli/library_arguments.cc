@@ -169,11 +169,23 @@ void add_library_commands(Arguments& arguments, const AddCommand& add) {
 
   CLI::App* image =
       add(Command::write_image, "image",
-          "Write what `podman load` reads, from the tree of an image's release", nullptr);
-  image->add_option("DIR", options.source, "The tree, as it was staged")->required();
-  image->add_option("--output", options.output, "Where it goes; must not exist")
-      ->required()
+          "Make the container image that the tree of a release holds, or get one from a registry",
+          nullptr);
+  image
+      ->add_option("DIR", options.source,
+                   "The tree, as it was staged; or with --version the place that it waits in")
+      ->required();
+  image->add_option("--version", options.version, "The tree of this version in the place")
+      ->type_name("V");
+  image->add_option("--output", options.output, "Write what `podman load` reads; must not exist")
       ->type_name("FILE");
+  image->add_flag("--load", options.load, "Load it into the container engine, if it is not there");
+  image->add_flag("--pull", options.pull,
+                  "DIR is the name of an image: get it from its registry, if it is not there");
+  image
+      ->add_option("--engine", options.engine,
+                   "The Docker Engine API (Podman's or Docker's usual socket)")
+      ->type_name("unix:///PATH");
   image->add_flag("--dry-run", arguments.dry_run,
                   "Put it together and check it, and write nothing");
 

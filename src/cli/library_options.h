@@ -14,6 +14,9 @@ struct LibraryOptions {
   std::string library;
   std::string source;  // publish: the tree or the image; image: the tree
   std::string output;  // image
+  bool load = false;   // … into the engine, instead
+  bool pull = false;   // … `source` is an image's name, for the engine
+  std::string engine;  // … unix:///PATH; empty: the usual one
   std::string component;
   std::string version;
   std::string to_version;  // diff

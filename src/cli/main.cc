@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/command.h"
+#include "agent_relay/command.h"
 #include "builder/commands.h"
 #include "cli/program.h"
 #include "relay/command.h"
@@ -10,5 +11,6 @@ int main(int argc, char** argv) {
                                  {.agent = segue::agent::run_command,
                                   .build = segue::builder::run_command,
                                   .serve = segue::server::run_command,
-                                  .relay = segue::relay::run_command});
+                                  .relay = segue::relay::run_command,
+                                  .agent_relay = segue::agent_relay::run_command});
 }

@@ -9,11 +9,19 @@
 
 #include "cli/commands.h"
 #include "cli/component_file.h"
+#include "cli/confined_program.h"
+#include "cli/container_program.h"
 
 namespace segue::cli {
 namespace {
 
 using control::ExitCode;
+
+// Whether events or a history are asked of the fleet, and not of a component on this host.
+bool is_of_fleet(const Arguments& arguments) {
+  const FleetOptions& fleet = arguments.fleet;
+  return arguments.name.empty() || fleet.fleet || !fleet.profile.empty() || !fleet.object.empty();
+}
 
 ExitCode dispatch(const Context& context, const Services& services) {
   switch (context.arguments.command) {
@@ -27,9 +35,9 @@ ExitCode dispatch(const Context& context, const Services& services) {
     case Command::status:
       return show_status(context);
     case Command::history:
-      return show_history(context);
+      return is_of_fleet(context.arguments) ? show_fleet(context) : show_history(context);
     case Command::events:
-      return show_events(context);
+      return is_of_fleet(context.arguments) ? show_fleet(context) : show_events(context);
     case Command::doctor:
       return context.arguments.name.empty() ? doctor(context) : survey(context);
     case Command::keeper_upgrade:
@@ -93,6 +101,7 @@ ExitCode dispatch(const Context& context, const Services& services) {
     case Command::deploy:
       return deploy(context);
     case Command::hosts:
+    case Command::host_remove:
     case Command::instances:
     case Command::drain:
     case Command::token_create:
@@ -105,12 +114,28 @@ ExitCode dispatch(const Context& context, const Services& services) {
     case Command::rollout_undo:
     case Command::rollout_approve:
       return ask_fleet(context);
+    case Command::logs:
+      return show_logs(context);
+    case Command::person_list:
+    case Command::person_set:
+    case Command::person_remove:
+    case Command::webhook_list:
+    case Command::webhook_add:
+    case Command::webhook_remove:
+    case Command::webhook_test:
+    case Command::emergency_stop:
+      return manage_people(context);
+    case Command::audit_list:
+    case Command::audit_verify:
+      return audit(context);
     case Command::share:
       return share(context);
     case Command::build:
       return build(context, services.build);
     case Command::relay:
       return relay(context, services.relay);
+    case Command::relay_agents:
+      return relay_agents(context, services.agent_relay);
     case Command::relay_status:
       return relay_status(context);
     case Command::check_file:
@@ -143,6 +168,12 @@ int run_program(int argc, char** argv, const Services& services) {
   Output output({.json = arguments.json, .is_terminal = draws_on_terminal(arguments)});
   if (const auto applied = apply_component_file(arguments); !applied) {
     return static_cast<int>(output.finish(ExitCode::usage, applied.error().message()));
+  }
+  if (const auto expanded = expand_container(arguments); !expanded) {
+    return static_cast<int>(output.fail(expanded.error()));
+  }
+  if (const auto expanded = expand_confinement(arguments); !expanded) {
+    return static_cast<int>(output.fail(expanded.error()));
   }
   const auto folders = ComponentFolders::of_this_user();
   if (!folders) return static_cast<int>(output.fail(folders.error()));

@@ -14,6 +14,7 @@ struct Services {
   control::RunBuild build;
   control::RunServer serve;
   control::RunRelay relay;
+  control::RunAgentRelay agent_relay;
 };
 
 // The whole of `segue`; returns its exit code.

@@ -88,20 +88,37 @@ Result<control::Launch> make_launch(const std::vector<std::string>& program, con
   return launch;
 }
 
-Result<std::string> find_keeper() {
-  constexpr const char* kName = "segue-keeper";
-  const std::string named = environment_or("SEGUE_KEEPER", "");
+namespace {
+
+// `build_folder`: where a build puts it, beside this program's folder.
+Result<std::string> find_helper(const std::string& name, const char* variable,
+                                const char* build_folder) {
+  const std::string named = environment_or(variable, "");
   if (!named.empty()) return check_executable(named);
   std::error_code error;
   const fs::path here = fs::read_symlink("/proc/self/exe", error).parent_path();
-  for (const char* folder : {".", "../keeper", "../libexec/segue", "../lib/segue"}) {
-    const fs::path candidate = (here / folder / kName).lexically_normal();
+  for (const char* folder : {".", build_folder, "../libexec/segue", "../lib/segue"}) {
+    const fs::path candidate = (here / folder / name).lexically_normal();
     if (is_executable_file(candidate)) return candidate.string();
   }
-  auto found = find_program(kName, "/", environment_or("PATH", "/usr/bin:/bin"));
+  auto found = find_program(name, "/", environment_or("PATH", "/usr/bin:/bin"));
   if (found) return found;
   return fail(ErrorCode::failed_precondition,
-              "segue-keeper is neither beside segue nor in PATH: install it, or set SEGUE_KEEPER");
+              "{} is neither beside segue nor in PATH: install it, or set {}", name, variable);
+}
+
+}  // namespace
+
+Result<std::string> find_keeper() {
+  return find_helper("segue-keeper", "SEGUE_KEEPER", "../keeper");
+}
+
+Result<std::string> find_container_program() {
+  return find_helper("segue-container", "SEGUE_CONTAINER", "../container");
+}
+
+Result<std::string> find_confine_program() {
+  return find_helper("segue-confine", "SEGUE_CONFINE", "../confine");
 }
 
 }  // namespace segue::cli

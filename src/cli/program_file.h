@@ -19,6 +19,10 @@ base::Result<control::Launch> make_launch(const std::vector<std::string>& progra
                                           const std::string& cwd,
                                           const std::vector<std::string>& env);
 
+// segue-container and segue-confine, likewise (SEGUE_CONTAINER, SEGUE_CONFINE).
+base::Result<std::string> find_container_program();
+base::Result<std::string> find_confine_program();
+
 // segue-keeper: named by SEGUE_KEEPER, beside this program, where a build puts it, or in PATH.
 base::Result<std::string> find_keeper();
 

@@ -115,6 +115,12 @@ std::vector<std::string> status_lines(const Json& status) {
   row("version", fmt::format("{} of {}, generation {}, pid {}", version(status, "version"),
                              or_dash(text(status, "service")), number(status, "generation"),
                              real(status, "pid")));
+  if (const auto container = status.find("container");
+      container != status.end() && container->is_object()) {
+    constexpr std::size_t kShortId = 12;  // as engines print it
+    row("container", fmt::format("{} of {}", text(*container, "container").substr(0, kShortId),
+                                 text(*container, "image")));
+  }
   row("up", duration_text(real(status, "uptime_s")));
   row("connections", with_thousands(number(status, "connections")));
   std::string listeners;

@@ -54,6 +54,23 @@ void add_bounds(CLI::App& app, control::RelayOptions& options) {
       ->type_name("N");
 }
 
+void add_agents(CLI::App& app, control::AgentRelayOptions& options) {
+  app.add_option(
+         "--join", options.join,
+         "Become a relay of the fleet and the site that this token of `segue token --relay` "
+         "is for")
+      ->type_name("TOKEN");
+  app.add_option("--name", options.name, "Its name in the fleet (the host's, and -relay)")
+      ->type_name("NAME");
+  app.add_option("--listen", options.listen, "Where agents attach (127.0.0.1:7445)")
+      ->type_name("ADDRESS:PORT");
+  app.add_option("--state", options.state, "What it keeps (/var/lib/segue/agent-relay)")
+      ->type_name("DIR");
+  app.add_option("--max-agents", options.max_agents, "Others have to try another relay (2,000)")
+      ->check(CLI::Range(1, 15'000))
+      ->type_name("N");
+}
+
 }  // namespace
 
 void add_relay_commands(Arguments& arguments, const AddCommand& add) {
@@ -70,6 +87,10 @@ void add_relay_commands(Arguments& arguments, const AddCommand& add) {
   app->add_flag("--dry-run", arguments.dry_run, "Open the cache and the ports, and end");
   add(Command::relay_status, "status", "How a site stands: its line, its relays, its hosts", app)
       ->add_option("URL", arguments.relay_url, "Any relay of it (http://127.0.0.1:7411)");
+  CLI::App* agents = add(Command::relay_agents, "agents",
+                         "Carry the lines of a site's agents to the fleet's server, over one", app);
+  add_agents(*agents, arguments.agent_relay);
+  agents->add_flag("--dry-run", arguments.dry_run, "Say whom it would speak to, and end");
 }
 
 }  // namespace segue::cli

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// segue relay, relay status.
+// segue relay, relay status, relay agents.
 #include <fmt/format.h>
 
 #include "cli/commands.h"
@@ -15,18 +15,27 @@ namespace {
 
 constexpr std::uint64_t kMaxStateBytes = std::uint64_t{1} << 20;
 
-}  // namespace
-
-ExitCode relay(const Context& context, const control::RunRelay& run) {
-  Output& output = context.output;
-  control::RelayOptions options = context.arguments.relay;
-  options.dry_run = context.arguments.dry_run;
+ExitCode run_until_end(Output& output, const auto& run, const auto& options) {
   const auto end = run(options, [&](const std::string& text, const std::string& object) {
     output.print(text);
     output.print_json(Json::parse(object));
   });
   if (!end) return output.fail(end.error());
   return output.finish(end->exit, end->text);
+}
+
+}  // namespace
+
+ExitCode relay(const Context& context, const control::RunRelay& run) {
+  control::RelayOptions options = context.arguments.relay;
+  options.dry_run = context.arguments.dry_run;
+  return run_until_end(context.output, run, options);
+}
+
+ExitCode relay_agents(const Context& context, const control::RunAgentRelay& run) {
+  control::AgentRelayOptions options = context.arguments.agent_relay;
+  options.dry_run = context.arguments.dry_run;
+  return run_until_end(context.output, run, options);
 }
 
 ExitCode relay_status(const Context& context) {

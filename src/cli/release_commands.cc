@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// segue releases, diff, image, server: what is in a release library.
+// segue releases, diff, server: what is in a release library.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -9,7 +9,6 @@
 #include "cli/commands.h"
 #include "cli/work_display.h"
 #include "control/text.h"
-#include "library/image_tree.h"
 #include "library/pins.h"
 #include "library/release_diff.h"
 #include "library/scratch_file.h"
@@ -128,12 +127,6 @@ Result<std::string> room_for_trees(const std::string& directory) {
   return library::scratch_folder();
 }
 
-Result<os::UniqueFd> new_file(const std::string& path) {
-  os::UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-  if (!file) return base::fail(base::errno_error(fmt::format("make {}", path), errno));
-  return file;
-}
-
 }  // namespace
 
 ExitCode show_releases(const Context& context) {
@@ -198,29 +191,6 @@ ExitCode diff_releases(const Context& context) {
                             {"contents_bytes", diff->contents_bytes},
                             {"same_files", diff->same_files},
                             {"files", files}});
-}
-
-ExitCode write_image(const Context& context) {
-  Output& output = context.output;
-  const LibraryOptions& options = context.arguments.library;
-  const bool dry_run = context.arguments.dry_run;
-  std::uint64_t bytes = 0;
-  const auto written = [&]() -> Result<void> {
-    os::UniqueFd file;
-    if (!dry_run) {
-      SEGUE_ASSIGN(file, new_file(options.output));
-    }
-    auto done = library::write_image(options.source, [&](delta::ByteView piece) -> Result<void> {
-      bytes += piece.size();
-      return dry_run ? Result<void>() : library::append_to(file.get(), piece, options.output);
-    });
-    if (!done && !dry_run) ::unlink(options.output.c_str());  // half of it is of no use
-    return done;
-  }();
-  if (!written) return output.fail(written.error());
-  return output.finish(ExitCode::done,
-                       fmt::format("an image of {} {} {}", bytes_text(bytes),
-                                   dry_run ? "would be written to" : "is in", options.output));
 }
 
 ExitCode serve_library(const Context& context, const control::RunServer& run) {

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "cli/commands.h"
+#include "cli/container_program.h"
 #include "cli/keeper_client.h"
 #include "cli/program_file.h"
 #include "control/name.h"
@@ -134,7 +135,8 @@ void print_plan(const Context& context, const control::Launch& launch, const std
     output.print(fmt::format("   it binds {}", control::to_string(listen)));
   }
   output.print(fmt::format("2. it starts {} in {}, and waits {} ms at most until it serves",
-                           launch.argv.front(), launch.cwd, context.arguments.run.start_ms));
+                           program_text(context.arguments, launch.argv.front()), launch.cwd,
+                           context.arguments.run.start_ms));
 }
 
 }  // namespace

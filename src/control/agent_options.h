@@ -46,10 +46,14 @@ struct AgentOptions {
   bool dry_run = false;
 
   // As part of a fleet
-  std::string join;                 // a token; empty: this host has joined already, or never will
-  std::string name;                 // of this host in the fleet; empty: the host's own
-  std::vector<std::string> labels;  // NAME=VALUE
-  bool observe_only = false;        // reports, and acts on nothing
+  std::string join;                  // a token; empty: this host has joined already, or never will
+  std::string name;                  // of this host in the fleet; empty: the host's own
+  std::vector<std::string> labels;   // NAME=VALUE
+  std::vector<std::string> relays;   // HOST:PORT, tried in their order; none: the server itself
+  bool direct = false;               // … that, too, where no relay can be reached
+  std::string engine;                // of its containers, as unix:///PATH; empty: the usual one
+  bool observe_only = false;         // reports, and acts on nothing
+  std::string user = "segue-agent";  // that talks with the server
 };
 
 // The answer as text and as one JSON object.

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 
 #include "control/option_rows.h"
 
@@ -22,7 +23,8 @@ using base::Result;
 
 constexpr std::uint32_t kDayMs = 86'400'000;
 constexpr std::size_t kMaxListen = 64;
-constexpr std::size_t kMaxListenNameBytes = 255;  // as systemd's FDNAME
+constexpr std::size_t kMaxListenerNameBytes = 63;  // of libsegue
+constexpr std::size_t kMaxListenNameBytes = 255;   // as systemd's FDNAME
 
 constexpr std::array<std::string_view, 6> kContracts = {"auto",    "libsegue", "listeners",
                                                         "fdstore", "signal",   "restart"};
@@ -96,6 +98,17 @@ Result<void> check_signals(const ContractOptions& options) {
     if (!text.empty()) SEGUE_TRY(parse_signal(text));
   }
   return {};
+}
+
+// libsegue's own rules for a listener that its program asks for by name.
+Result<void> check_listener(const Listen& listen) {
+  const bool is_name = std::all_of(listen.name.begin(), listen.name.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '.' || c == '_' || c == '-';
+  });
+  if (is_name && listen.name.size() <= kMaxListenerNameBytes) return {};
+  return fail(ErrorCode::invalid_argument,
+              "listen: '{}' is no name of a listener of libsegue: 1 to {} of [A-Za-z0-9._-]",
+              listen.name, kMaxListenerNameBytes);
 }
 
 }  // namespace
@@ -197,10 +210,8 @@ Result<void> check_contract(const ContractOptions& options) {
       return fail(ErrorCode::invalid_argument, "listen: there are two sockets '{}'", one->name);
     }
   }
-  if (contract == Contract::libsegue && !options.listen.empty()) {
-    return fail(ErrorCode::invalid_argument,
-                "listen: a program that links libsegue binds its sockets itself: leave it out, or "
-                "name another --upgrade");
+  if (contract == Contract::libsegue) {
+    for (const auto& listen : options.listen) SEGUE_TRY(check_listener(listen));
   }
   if (contract == Contract::listeners && options.listen.empty()) {
     return fail(ErrorCode::invalid_argument,

@@ -65,7 +65,10 @@ TEST(Contract, what_does_not_fit_together_is_refused_with_the_remedy) {
   ContractOptions options;
   EXPECT_EQ(problem_of(options), "");
   options.listen = {*parse_listen("web=tcp:127.0.0.1:80")};
-  EXPECT_NE(problem_of(options).find("binds its sockets itself"), std::string::npos);
+  EXPECT_EQ(problem_of(options), "") << "the keeper binds it, libsegue asks for it by name";
+  options.listen.front().name = "the web";
+  EXPECT_NE(problem_of(options).find("no name of a listener of libsegue"), std::string::npos);
+  options.listen.front().name = "web";
   options.upgrade = "listeners";
   EXPECT_EQ(problem_of(options), "");
   options.listen.push_back(options.listen.front());

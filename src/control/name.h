@@ -14,6 +14,7 @@ inline constexpr std::string_view kKeeperPid = "keeper.pid";          // locked 
 inline constexpr std::string_view kInstancesLock = "instances.lock";  // … while an instance lives
 inline constexpr std::string_view kInstances = "instances";           // their pids, for people
 inline constexpr std::string_view kRendezvous = "instances.sock";  // where they find a new keeper
+inline constexpr std::string_view kContainers = "containers";  // … GENERATION.json: an instance's
 // … and under its folder in the state directory.
 inline constexpr std::string_view kStepLog = "steps.log";
 inline constexpr std::string_view kHistoryLog = "history.log";

@@ -29,6 +29,17 @@ struct RelayOptions {
   bool dry_run = false;
 };
 
+// … to `segue relay agents`.
+struct AgentRelayOptions {
+  std::string join;  // a token; empty: it has joined already
+  std::string name;  // empty: this host's, and "-relay"
+  std::string site = "default";
+  std::string listen = "127.0.0.1:7445";
+  std::string state;  // a directory; empty: that of this user
+  std::uint32_t max_agents = 2'000;
+  bool dry_run = false;
+};
+
 struct RelayEnd {
   ExitCode exit = ExitCode::done;
   std::string text;
@@ -39,5 +50,8 @@ struct RelayEnd {
 using SayRelay = std::function<void(const std::string& text, const std::string& object)>;
 using RunRelay =
     std::function<base::Result<RelayEnd>(const RelayOptions& options, const SayRelay& say)>;
+
+using RunAgentRelay =
+    std::function<base::Result<RelayEnd>(const AgentRelayOptions& options, const SayRelay& say)>;
 
 }  // namespace segue::control

@@ -89,8 +89,12 @@ struct Sharing {
   std::string proxy_host;    // the host whose agent reaches the socket; empty: each its own
   std::string proxy_socket;  // a path, or HOST:PORT
   std::string backend;
-  std::string stable_server;  // may hold {host}
-  std::string canary_server;
+  std::string stable_server;  // may hold {host}; empty: {host}
+  std::string canary_server;  // … {host}.canary
+  // Whoever has a header or a cookie of these values has the canary, while it has a share.
+  std::string map;  // a file of HAProxy's
+  std::vector<std::string> routed;
+  std::string map_value;  // that they have there; empty: canary
 
   bool operator==(const Sharing&) const = default;
 };

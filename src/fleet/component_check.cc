@@ -6,7 +6,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
+#include <iterator>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -14,13 +14,14 @@
 #include "control/name.h"
 #include "fleet/component_document.h"
 #include "fleet/image_name.h"
+#include "fleet/sharing_check.h"
 #include "tuf/json.h"
 
 namespace segue::fleet {
 namespace {
 
 constexpr std::size_t kMaxPathBytes = 4'095;
-constexpr std::size_t kMaxTextBytes = 4'096;  // of a check, of a name in a proxy
+constexpr std::size_t kMaxTextBytes = 4'096;  // of a check
 constexpr std::uint64_t kMinMemoryBytes = std::uint64_t{4} << 20U;
 constexpr std::uint64_t kMaxMemoryBytes = std::uint64_t{1} << 50U;
 constexpr std::uint32_t kMinCpuThousandths = 10;
@@ -111,14 +112,6 @@ bool is_url(std::string_view text) {
            std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7F; });
   }
   return false;
-}
-
-// A name in the configuration of a proxy.
-bool is_proxy_name(std::string_view text) {
-  return !text.empty() && text.size() <= 200 && std::ranges::all_of(text, [](unsigned char c) {
-    return std::isalnum(c) != 0 ||
-           std::string_view("._:-{}").find(static_cast<char>(c)) != std::string_view::npos;
-  });
 }
 
 class Checker {
@@ -369,40 +362,8 @@ class Checker {
   }
 
   void sharing() {
-    const Sharing& its = spec_.sharing;
-    if (its.kind != Sharing::Kind::haproxy) {
-      const Sharing without{
-          .kind = its.kind,
-          .pick = its.kind == Sharing::Kind::kernel ? its.pick : Sharing::Pick::random,
-          .proxy_host = {},
-          .proxy_socket = {},
-          .backend = {},
-          .stable_server = {},
-          .canary_server = {}};
-      if (its != without) {
-        add("sharing", "what is said of a proxy or of a pick is not of 'kind: {}'",
-            to_string(its.kind));
-      }
-      return;
-    }
-    if (its.pick != Sharing::Pick::random) {
-      add("sharing.pick", "a proxy picks by its own rules: leave it out");
-    }
-    if (!its.proxy_host.empty()) name("sharing.proxy_host", its.proxy_host, "a host");
-    if (!is_path(its.proxy_socket) && !control::parse_host_port(its.proxy_socket)) {
-      add("sharing.proxy_socket", "'{}' is neither an absolute path nor HOST:PORT",
-          shown(its.proxy_socket));
-    }
-    const auto proxy_name = [this](const char* field, const std::string& given) {
-      if (is_proxy_name(given)) return;
-      add(field, "'{}' is not a name in HAProxy's configuration", shown(given));
-    };
-    proxy_name("sharing.backend", its.backend);
-    proxy_name("sharing.stable_server", its.stable_server);
-    proxy_name("sharing.canary_server", its.canary_server);
-    if (its.stable_server == its.canary_server) {
-      add("sharing.canary_server", "'{}' is the stable server too", shown(its.canary_server));
-    }
+    auto found = problems_of(spec_.sharing, spec_.hosts);
+    std::ranges::move(found, std::back_inserter(problems_));
   }
 
   void hosts() {

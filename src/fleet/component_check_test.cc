@@ -165,6 +165,52 @@ TEST(ComponentCheck, wants_a_proxy_named_as_a_whole) {
               ElementsAre("sharing.pick"));
 }
 
+TEST(ComponentCheck, names_what_a_proxy_lacks_or_cannot_be_told) {
+  const auto checked = [](const auto& change) {
+    return of_container([&change](auto& spec) {
+      spec.sharing.stable_server.clear();
+      spec.sharing.canary_server.clear();
+      change(spec.sharing);
+      spec.hosts.names.clear();
+    });
+  };
+  EXPECT_THAT(checked([](auto&) {}), IsEmpty()) << "names have defaults";
+  EXPECT_THAT(checked([](auto& sharing) { sharing.proxy_socket.clear(); }),
+              ElementsAre("sharing.proxy_socket"));
+  EXPECT_THAT(checked([](auto& sharing) { sharing.proxy_socket = "localhost:9999"; }),
+              ElementsAre("sharing.proxy_socket"));
+  EXPECT_THAT(checked([](auto& sharing) { sharing.proxy_socket = "[::1]:9999"; }), IsEmpty());
+  EXPECT_THAT(checked([](auto& sharing) { sharing.backend.clear(); }),
+              ElementsAre("sharing.backend"));
+  EXPECT_THAT(checked([](auto& sharing) { sharing.canary_server = "one-for-all"; }),
+              ElementsAre("sharing.canary_server"));
+  EXPECT_THAT(checked([](auto& sharing) {
+                sharing.canary_server = "one-for-all";
+                sharing.proxy_host.clear();
+              }),
+              IsEmpty());
+  EXPECT_THAT(checked([](auto& sharing) { sharing.canary_server = "{name}"; }),
+              ElementsAre("sharing.canary_server"));
+  EXPECT_THAT(checked([](auto& sharing) { sharing.routed = {"alice"}; }),
+              ElementsAre("sharing.map"));
+  const auto mapped = [&](const auto& change) {
+    return checked([&change](auto& sharing) {
+      sharing.map = "/etc/haproxy/users.map";
+      sharing.routed = {"alice", "bob"};
+      change(sharing);
+    });
+  };
+  EXPECT_THAT(mapped([](auto&) {}), IsEmpty());
+  EXPECT_THAT(mapped([](auto& sharing) { sharing.map = "users.map"; }), ElementsAre("sharing.map"));
+  EXPECT_THAT(mapped([](auto& sharing) { sharing.routed.clear(); }), ElementsAre("sharing.routed"));
+  EXPECT_THAT(mapped([](auto& sharing) { sharing.routed = {"a b"}; }),
+              ElementsAre("sharing.routed"));
+  EXPECT_THAT(mapped([](auto& sharing) { sharing.routed = {"a", "a"}; }),
+              ElementsAre("sharing.routed"));
+  EXPECT_THAT(mapped([](auto& sharing) { sharing.map_value = "a;b"; }),
+              ElementsAre("sharing.map_value"));
+}
+
 TEST(ComponentCheck, wants_hosts_that_can_be_and_options_that_fit) {
   EXPECT_THAT(of_process([](auto& spec) { spec.hosts.labels = {"tier"}; }),
               ElementsAre("hosts.labels"));

@@ -65,7 +65,8 @@ struct Members<Sharing> {
       Member("kind", &Sharing::kind), Member("pick", &Sharing::pick),
       Member("proxy_host", &Sharing::proxy_host), Member("proxy_socket", &Sharing::proxy_socket),
       Member("backend", &Sharing::backend), Member("stable_server", &Sharing::stable_server),
-      Member("canary_server", &Sharing::canary_server));
+      Member("canary_server", &Sharing::canary_server), Member("map", &Sharing::map),
+      Member("routed", &Sharing::routed), Member("map_value", &Sharing::map_value));
 };
 
 template <>

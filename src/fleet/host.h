@@ -13,11 +13,14 @@
 
 #include "base/error.h"
 #include "fleet/instance.h"
+#include "fleet/proxy_share.h"
 
 namespace segue::fleet {
 
+inline constexpr std::string_view kDefaultSite = "default";  // of who does not say one
 inline constexpr std::size_t kMaxInstancesOfHost = 500;
 inline constexpr std::size_t kMaxLabels = 50;
+inline constexpr std::size_t kMaxSharesOfHost = 50;
 inline constexpr std::size_t kMaxHostDocumentBytes = std::size_t{1} << 20;
 
 using SlotKey = std::pair<std::string, Slot>;  // component, slot
@@ -39,6 +42,7 @@ struct Hello {
 struct ObservedHost {
   std::uint64_t generation = 0;  // of the desired state that it acts on
   std::map<SlotKey, Observation> instances;
+  SeenShares shares;    // of proxies that it speaks with
   std::string trouble;  // what keeps it from acting, for a person; empty: nothing
 
   bool operator==(const ObservedHost&) const = default;
@@ -52,6 +56,8 @@ struct DesiredHost {
   std::uint64_t generation = 0;
   bool stopped = false;  // by an emergency stop: nothing new is begun
   std::map<SlotKey, Assignment> instances;
+  ProxyShares shares;  // of components that may run elsewhere: the host's agent speaks with their
+                       // proxies
   // The documents of all revisions that are named above (component_document.h).
   std::map<std::pair<std::string, Revision>, std::string> specs;
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <optional>
 
 #include "fleet/host.h"
@@ -108,16 +109,18 @@ Result<Observation> read_observation(Fields& fields) {
   return seen;
 }
 
+Result<std::uint32_t> share_if_any(Fields& fields) {
+  SEGUE_ASSIGN(const std::uint64_t share_ppm, number_if_any(fields, "share_ppm"));
+  if (share_ppm <= kWholeShare) return static_cast<std::uint32_t>(share_ppm);
+  return fail(ErrorCode::data_loss, "a share of {} millionths", share_ppm);
+}
+
 Result<Assignment> read_assignment(Fields& fields) {
   Assignment assignment;
   SEGUE_ASSIGN(assignment.revision, number_if_any(fields, "revision"));
   SEGUE_ASSIGN(assignment.stage, number_if_any(fields, "stage"));
   SEGUE_ASSIGN(assignment.order, text_if_any(fields, "order", kMaxOrderBytes));
-  SEGUE_ASSIGN(const std::uint64_t share_ppm, number_if_any(fields, "share_ppm"));
-  if (share_ppm > kWholeShare) {
-    return fail(ErrorCode::data_loss, "a share of {} millionths", share_ppm);
-  }
-  assignment.share_ppm = static_cast<std::uint32_t>(share_ppm);
+  SEGUE_ASSIGN(assignment.share_ppm, share_if_any(fields));
   SEGUE_ASSIGN(assignment.share_salt, number_if_any(fields, "share_salt"));
   return assignment;
 }
@@ -135,6 +138,117 @@ Result<std::map<SlotKey, Value>> read_instances(Fields& fields, Result<Value> (*
                 to_string(key.second), key.first);
   }
   return values;
+}
+
+Result<std::vector<std::string>> read_texts(Fields& fields, const char* name, std::size_t max) {
+  SEGUE_ASSIGN(const Json texts, list(fields, name, max));
+  std::vector<std::string> all;
+  for (const auto& text : texts) {
+    if (!text.is_string() || text.get_ref<const std::string&>().size() > kMaxTextBytes) {
+      return fail(ErrorCode::data_loss, "'{}' of {} holds what is no text", name, fields.what());
+    }
+    all.push_back(text);
+  }
+  return all;
+}
+
+Result<ProxyCanary> read_canary(Fields& fields) {
+  ProxyCanary canary;
+  SEGUE_ASSIGN(canary.host, text_if_any(fields, "host"));
+  SEGUE_ASSIGN(canary.server, text_if_any(fields, "server"));
+  SEGUE_ASSIGN(canary.stable, text_if_any(fields, "stable"));
+  SEGUE_ASSIGN(canary.order, text_if_any(fields, "order", kMaxOrderBytes));
+  SEGUE_ASSIGN(canary.share_ppm, share_if_any(fields));
+  return canary;
+}
+
+Result<SeenCanary> read_seen_canary(Fields& fields) {
+  SeenCanary canary;
+  SEGUE_ASSIGN(canary.host, text_if_any(fields, "host"));
+  SEGUE_ASSIGN(canary.order, text_if_any(fields, "order", kMaxOrderBytes));
+  SEGUE_ASSIGN(canary.open, number_if_any(fields, "open"));
+  return canary;
+}
+
+template <class Canary>
+Result<std::vector<Canary>> read_canaries(Fields& fields, Result<Canary> (*read)(Fields&)) {
+  SEGUE_ASSIGN(Json canaries, list(fields, "canaries", ProxyShare::kMaxCanaries));
+  std::vector<Canary> all;
+  for (auto& json : canaries) {
+    SEGUE_ASSIGN(Fields canary, Fields::of(std::move(json), "a canary"));
+    SEGUE_ASSIGN(all.emplace_back(), read(canary));
+  }
+  return all;
+}
+
+Result<ProxyShare> read_share(const std::string& component, Fields& fields) {
+  ProxyShare share;
+  SEGUE_ASSIGN(share.socket, text_if_any(fields, "socket"));
+  SEGUE_ASSIGN(share.backend, text_if_any(fields, "backend"));
+  SEGUE_ASSIGN(share.map, text_if_any(fields, "map"));
+  SEGUE_ASSIGN(share.routed, read_texts(fields, "routed", ProxyShare::kMaxRouted));
+  SEGUE_ASSIGN(share.map_value, text_if_any(fields, "map_value"));
+  SEGUE_ASSIGN(share.canaries, read_canaries(fields, &read_canary));
+  SEGUE_TRY(check_share(component, share));
+  return share;
+}
+
+Result<SeenShare> read_seen_share(const std::string& /*component*/, Fields& fields) {
+  SeenShare seen;
+  SEGUE_ASSIGN(seen.result, word_if_any(fields, "result", OrderResult::unknown, &order_result_of));
+  SEGUE_ASSIGN(seen.text, text_if_any(fields, "text"));
+  SEGUE_ASSIGN(seen.canaries, read_canaries(fields, &read_seen_canary));
+  SEGUE_ASSIGN(seen.stable, number_if_any(fields, "stable"));
+  SEGUE_ASSIGN(seen.canary, number_if_any(fields, "canary"));
+  SEGUE_ASSIGN(seen.stable_open, number_if_any(fields, "stable_open"));
+  SEGUE_ASSIGN(seen.canary_open, number_if_any(fields, "canary_open"));
+  SEGUE_ASSIGN(const std::uint64_t restarts, number_if_any(fields, "restarts"));
+  seen.restarts = static_cast<std::uint32_t>(std::min<std::uint64_t>(restarts, 1'000'000));
+  return seen;
+}
+
+template <class Value>
+Result<std::map<std::string, Value>> read_shares(Fields& fields,
+                                                 Result<Value> (*read)(const std::string&,
+                                                                       Fields&)) {
+  SEGUE_ASSIGN(Json shares, list(fields, "shares", kMaxSharesOfHost));
+  std::map<std::string, Value> values;
+  for (auto& json : shares) {
+    SEGUE_ASSIGN(Fields share, Fields::of(std::move(json), "a share"));
+    SEGUE_ASSIGN(std::string component, share.string("component"));
+    SEGUE_ASSIGN(values[component], read(component, share));
+  }
+  return values;
+}
+
+Json json_of(const std::string& component, const ProxyShare& share) {
+  Json canaries = Json::array();
+  for (const auto& canary : share.canaries) {
+    canaries.push_back(Json{{"host", canary.host},
+                            {"server", canary.server},
+                            {"stable", canary.stable},
+                            {"order", canary.order},
+                            {"share_ppm", canary.share_ppm}});
+  }
+  return Json{{"component", component}, {"socket", share.socket}, {"backend", share.backend},
+              {"map", share.map},       {"routed", share.routed}, {"map_value", share.map_value},
+              {"canaries", canaries}};
+}
+
+Json json_of(const std::string& component, const SeenShare& seen) {
+  Json canaries = Json::array();
+  for (const auto& canary : seen.canaries) {
+    canaries.push_back(Json{{"host", canary.host}, {"order", canary.order}, {"open", canary.open}});
+  }
+  return Json{{"component", component},
+              {"result", to_string(seen.result)},
+              {"text", seen.text},
+              {"canaries", canaries},
+              {"stable", seen.stable},
+              {"canary", seen.canary},
+              {"stable_open", seen.stable_open},
+              {"canary_open", seen.canary_open},
+              {"restarts", seen.restarts}};
 }
 
 Json json_of(const SlotKey& key) {
@@ -173,10 +287,11 @@ Json json_of(const SlotKey& key, const Assignment& assignment) {
   return json;
 }
 
-template <class Value>
-Json json_of(const std::map<SlotKey, Value>& instances) {
+// Of instances, and of shares.
+template <class Key, class Value>
+Json json_of(const std::map<Key, Value>& values) {
   Json all = Json::array();
-  for (const auto& [key, value] : instances) all.push_back(json_of(key, value));
+  for (const auto& [key, value] : values) all.push_back(json_of(key, value));
   return all;
 }
 
@@ -199,10 +314,12 @@ std::string write_hello(const Hello& hello) {
 }
 
 std::string write_observed(const ObservedHost& observed) {
-  return line_of(Json{{"segue_observed", 1},
-                      {"generation", observed.generation},
-                      {"trouble", observed.trouble},
-                      {"instances", json_of(observed.instances)}});
+  Json json{{"segue_observed", 1},
+            {"generation", observed.generation},
+            {"trouble", observed.trouble},
+            {"instances", json_of(observed.instances)}};
+  if (!observed.shares.empty()) json["shares"] = json_of(observed.shares);
+  return line_of(json);
 }
 
 std::string write_desired(const DesiredHost& desired) {
@@ -211,13 +328,15 @@ std::string write_desired(const DesiredHost& desired) {
     specs.push_back(
         Json{{"component", key.first}, {"revision", key.second}, {"document", document}});
   }
-  return line_of(Json{{"segue_desired", 1},
-                      {"fleet", desired.fleet},
-                      {"epoch", desired.epoch},
-                      {"generation", desired.generation},
-                      {"stopped", desired.stopped},
-                      {"instances", json_of(desired.instances)},
-                      {"specs", specs}});
+  Json json{{"segue_desired", 1},
+            {"fleet", desired.fleet},
+            {"epoch", desired.epoch},
+            {"generation", desired.generation},
+            {"stopped", desired.stopped},
+            {"instances", json_of(desired.instances)},
+            {"specs", specs}};
+  if (!desired.shares.empty()) json["shares"] = json_of(desired.shares);
+  return line_of(json);
 }
 
 Result<Hello> read_hello(std::string_view bytes) {
@@ -245,6 +364,7 @@ Result<ObservedHost> read_observed(std::string_view bytes) {
   SEGUE_ASSIGN(observed.generation, number_if_any(fields, "generation"));
   SEGUE_ASSIGN(observed.trouble, text_if_any(fields, "trouble"));
   SEGUE_ASSIGN(observed.instances, read_instances<Observation>(fields, &read_observation));
+  SEGUE_ASSIGN(observed.shares, read_shares<SeenShare>(fields, &read_seen_share));
   return observed;
 }
 
@@ -256,6 +376,7 @@ Result<DesiredHost> read_desired(std::string_view bytes) {
   SEGUE_ASSIGN(desired.generation, fields.number("generation", 0));
   SEGUE_ASSIGN(desired.stopped, truth_if_any(fields, "stopped"));
   SEGUE_ASSIGN(desired.instances, read_instances<Assignment>(fields, &read_assignment));
+  SEGUE_ASSIGN(desired.shares, read_shares<ProxyShare>(fields, &read_share));
   SEGUE_ASSIGN(Json specs, list(fields, "specs", 3 * kMaxInstancesOfHost));
   for (auto& json : specs) {
     SEGUE_ASSIGN(Fields spec, Fields::of(std::move(json), "a specification"));

@@ -26,6 +26,14 @@ ObservedHost observed() {
           .accepted = 20,
           .crashes = 1};
   host.instances[{"chat", Slot::stable}] = {};
+  host.shares["chat"] = {.result = OrderResult::done,
+                         .text = "as wanted",
+                         .canaries = {{"berlin-1", "r1-2", 12}, {"berlin-2", "r1-3", 0}},
+                         .stable = 900,
+                         .canary = 100,
+                         .stable_open = 90,
+                         .canary_open = 12,
+                         .restarts = 1};
   return host;
 }
 
@@ -34,6 +42,12 @@ DesiredHost desired() {
   host.instances[{"chat", Slot::stable}] = {.revision = 3, .order = "r1-1"};
   host.instances[{"chat", Slot::canary}] = {
       .revision = 4, .stage = 5, .order = "r1-2", .share_ppm = 100'000, .share_salt = 77};
+  host.shares["chat"] = {.socket = "127.0.0.1:9999",
+                         .backend = "chat",
+                         .map = "/etc/haproxy/users.map",
+                         .routed = {"alice", "bob"},
+                         .map_value = "canary",
+                         .canaries = {{"berlin-1", "c1", "s1", "r1-2", 100'000}}};
   host.specs[{"chat", 3}] = R"({"segue_component":1})";
   host.specs[{"chat", 4}] = R"({"segue_component":1,"x":"\"\n"})";
   return host;

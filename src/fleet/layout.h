@@ -10,7 +10,9 @@
 //   };
 #pragma once
 
+#include <charconv>
 #include <chrono>
+#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -34,6 +36,18 @@ struct Layout {};
 
 inline constexpr std::size_t kMaxTextBytes = 2'000;  // of any string in such a document
 
+// The text as such a document can hold it: UTF-8, cut between two characters.
+inline std::string short_text(const std::string& text) {
+  std::string clean =
+      tuf::Json::parse(tuf::Json(text).dump(-1, ' ', false, tuf::Json::error_handler_t::replace))
+          .get<std::string>();
+  if (clean.size() <= kMaxTextBytes) return clean;
+  std::size_t end = kMaxTextBytes;
+  while (end > 0 && (static_cast<unsigned char>(clean[end]) & 0xC0U) == 0x80U) --end;
+  clean.resize(end);
+  return clean;
+}
+
 // Numbered from 0 without gaps, each with a word; any other number has an empty one.
 template <class T>
 concept Worded = std::is_enum_v<T> && requires(T value) {
@@ -47,6 +61,18 @@ class LayoutWriter {
     json_[name] = of(value);
   }
 
+  // Of a member that documents once did not have: a list without members is not written.
+  template <class T>
+  void if_any(const char* name, const std::vector<T>& values, std::size_t max) {
+    if (!values.empty()) (*this)(name, values, max);
+  }
+
+  // Of a member that means nothing any more, as readers of before want it.
+  template <class T>
+  void formerly(const char* name, const T& value) {
+    (*this)(name, value);
+  }
+
   template <class T>
   static tuf::Json of(const T& value) {
     LayoutWriter writer;
@@ -55,6 +81,7 @@ class LayoutWriter {
   }
   static tuf::Json of(bool value) { return value; }
   static tuf::Json of(const std::string& value) { return value; }
+  static tuf::Json of(double value) { return fmt::format("{}", value); }  // no fractions in them
   template <std::unsigned_integral T>
   static tuf::Json of(const T& value) {
     return static_cast<std::uint64_t>(value);
@@ -118,6 +145,17 @@ class LayoutReader {
     take(name, json, value, max);
   }
 
+  template <class T>
+  void if_any(const char* name, std::vector<T>& values, std::size_t max) {
+    values.clear();
+    if (!error_ && rest_.contains(name)) (*this)(name, values, max);
+  }
+
+  template <class T>
+  void formerly(const char* name, T value) {
+    (*this)(name, value);
+  }
+
  private:
   explicit LayoutReader(std::string what) : what_(std::move(what)) {}
 
@@ -139,6 +177,15 @@ class LayoutReader {
       return;
     }
     value = json.get<std::string>();
+  }
+  void take(const std::string& name, const tuf::Json& json, double& value, std::size_t max) {
+    std::string text;
+    take(name, json, text, max);
+    if (error_) return;
+    const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (problem != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) {
+      error_ = wrong(name, "a number in a string");
+    }
   }
   template <std::unsigned_integral T>
   void take(const std::string& name, const tuf::Json& json, T& value, std::size_t /*max*/) {

@@ -151,6 +151,23 @@ Result<void> check_canary(const Canary& canary) {
   return {};
 }
 
+Result<void> check_definitions(const std::vector<Gate>& gates) {
+  if (gates.size() > Strategy::kMaxGates) {
+    return fail(ErrorCode::invalid_argument, "gates: {} of them, at most {}", gates.size(),
+                Strategy::kMaxGates);
+  }
+  std::set<std::string> known;
+  for (const auto& gate : gates) {
+    if (const auto fine = check(gate); !fine) {
+      return fail(ErrorCode::invalid_argument, "gates.{}.{}", gate.name, fine.error().message());
+    }
+    if (!known.insert(gate.name).second) {
+      return fail(ErrorCode::invalid_argument, "gates.{}: there twice", gate.name);
+    }
+  }
+  return {};
+}
+
 Result<void> check_times(const Strategy& strategy) {
   SEGUE_TRY(check_time("undo_window", strategy.undo_window));
   SEGUE_TRY(check_time("late_watch", strategy.late_watch));
@@ -224,6 +241,7 @@ Result<void> check(const Strategy& strategy) {
   SEGUE_TRY(check_times(strategy));
   SEGUE_TRY(check_approvals("approvals", strategy.approvals));
   SEGUE_TRY(check_gates("late_gates", strategy.late_gates));
+  SEGUE_TRY(check_definitions(strategy.gates));
   if (strategy.retries > Strategy::kMaxRetries) {
     return fail(ErrorCode::invalid_argument, "retries: {}, at most {}", strategy.retries,
                 Strategy::kMaxRetries);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "fleet/gate.h"
 #include "fleet/instance.h"
 
 namespace segue::fleet {
@@ -141,6 +142,7 @@ struct Strategy {
   milliseconds first_retry = std::chrono::seconds(10);
   milliseconds order_limit = std::chrono::minutes(15);  // without an outcome it has failed
   milliseconds gate_limit = std::chrono::hours(24);     // without enough data it pauses
+  std::vector<Gate> gates;                              // what the names of gates mean
 
   bool operator==(const Strategy&) const = default;
 };

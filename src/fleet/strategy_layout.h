@@ -60,6 +60,45 @@ struct Layout<Canary> {
 };
 
 template <>
+struct Layout<GateArm> {
+  static void visit(auto& archive, auto& arm) {
+    archive("requests", arm.requests);
+    archive("failures", arm.failures);
+  }
+};
+
+template <>
+struct Layout<Gate> {
+  static void visit(auto& archive, auto& gate) {
+    archive("name", gate.name);
+    archive("kind", gate.kind);
+    archive("every_ms", gate.every);
+    archive("lost", gate.lost);
+    archive("blackout_us", gate.blackout_us);
+    archive("prometheus", gate.prometheus);
+    archive("query", gate.query);
+    archive("bad_side", gate.bad_side);
+    archive("limit", gate.limit);
+    archive("bad_in_row", gate.bad_in_row);
+    archive("good_in_row", gate.good_in_row);
+    archive("canary", gate.canary);
+    archive("baseline", gate.baseline);
+    archive("tolerance_ppm", gate.tolerance_ppm);
+    archive("margin_ppm", gate.margin_ppm);
+    archive("absolute_tolerance_ppm", gate.absolute_tolerance_ppm);
+    archive("absolute_margin_ppm", gate.absolute_margin_ppm);
+    archive("alpha_ppm", gate.alpha_ppm);
+    archive("good_alpha_ppm", gate.good_alpha_ppm);
+    archive("pass", gate.pass);
+    archive("minimum_clusters", gate.minimum_clusters);
+    archive("minimum_requests", gate.minimum_requests);
+    archive("minimum_time_ms", gate.minimum_time);
+    archive("cluster_cap", gate.cluster_cap);
+    archive("warm_up_ms", gate.warm_up);
+  }
+};
+
+template <>
 struct Layout<Strategy> {
   static void visit(auto& archive, auto& strategy) {
     archive("kind", strategy.kind);
@@ -76,6 +115,7 @@ struct Layout<Strategy> {
     archive("first_retry_ms", strategy.first_retry);
     archive("order_limit_ms", strategy.order_limit);
     archive("gate_limit_ms", strategy.gate_limit);
+    archive.if_any("gate_definitions", strategy.gates, Strategy::kMaxGates);
   }
 };
 

@@ -4,7 +4,8 @@
 //   SEGUE_UNSAFE_FAULT=ROLE:POINT:ACTION[,...]   predecessor:offered:kill
 //
 // Roles: predecessor, successor. Points: meeting, background, rehearsal, foreground, offered,
-// probation, commit. Actions: kill (SIGKILL), stop (SIGSTOP), error (the step fails).
+// probation, commit, fencing (its limit is reached). Actions: kill (SIGKILL), stop (SIGSTOP), error
+// (the step fails).
 #pragma once
 
 #include <string_view>

@@ -65,6 +65,8 @@ constexpr Name kNames[] = {
     {FrameType::keeper_release, "K_RELEASE"},
     {FrameType::keeper_survey, "K_SURVEY"},
     {FrameType::keeper_losses, "K_LOSSES"},
+    {FrameType::keeper_fence, "K_FENCE"},
+    {FrameType::keeper_channel, "K_CHANNEL"},
 };
 
 template <typename T>

@@ -73,6 +73,8 @@ enum class FrameType : uint16_t {
   keeper_release = 78,
   keeper_survey = 79,
   keeper_losses = 80,
+  keeper_fence = 81,
+  keeper_channel = 82,
 };
 
 enum class AttemptMode : uint32_t { upgrade = 1, rehearse = 2 };

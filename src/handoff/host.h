@@ -51,6 +51,9 @@ class Host : public ArrivalSink {
   virtual bool alone() const = 0;
   // Alone: looks for a predecessor, or an abandoned service, once more. False under the keeper.
   virtual bool seek_again() = 0;
+  // Ends the other side of a handoff under `terms`: good when it is killed, or when a keeper that
+  // can kill it was asked, or will be. Its pidfd tells when it has ended.
+  virtual Status end_peer(const Terms& terms, int pidfd, OwnerName other) = 0;
   // How long the keeper has said nothing.
   virtual uint64_t keeper_silent_ns(uint64_t now) const = 0;
   // True while this process is the predecessor of a handoff under way.

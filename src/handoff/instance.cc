@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "handoff/instance.h"
 
-#include <fcntl.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
 #include <cstring>
 
 #include "handoff/clock.h"
 #include "handoff/journal.h"
+#include "handoff/keeper_descriptors.h"
 #include "handoff/sized.h"
 #include "handoff/sockets.h"
 
@@ -34,17 +33,6 @@ Loops::Patience patience_of(const segue_options& options) {
   const uint64_t slice_ns = or_default(options.slice_us, 500) * kMicrosecond;
   const uint64_t budget_ns = or_default(options.budget_us, 10'000) * kMicrosecond;
   return {slice_ns, std::max(slice_ns, budget_ns / 2)};
-}
-
-// The descriptor in SEGUE_KEEPER_FD, or -1. It is not for this process's children.
-int keeper_fd() {
-  const char* text = getenv("SEGUE_KEEPER_FD");
-  if (text == nullptr) return -1;
-  int fd = -1;
-  const auto [end, parse_error] = std::from_chars(text, text + strlen(text), fd);
-  unsetenv("SEGUE_KEEPER_FD");
-  if (parse_error != std::errc{} || *end != '\0' || fd < 0) return -1;
-  return fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? fd : -1;
 }
 
 }  // namespace
@@ -139,8 +127,12 @@ Status Instance::start() {
   if (Status status = check_on_crash(); !status.ok()) return status;
   started_ = true;
   const InCallbacks inside(*this);
-  if (const int fd = keeper_fd(); fd >= 0) {
-    keeper_ = std::make_unique<KeeperChannel>(*this, UniqueFd(fd));
+  KeeperDescriptors from_keeper;
+  if (Status status = take_keeper_descriptors(from_keeper); !status.ok()) return status;
+  if (from_keeper.channel.valid()) {
+    inherited_lock_ = std::move(from_keeper.lock);
+    const int fd = from_keeper.channel.get();
+    keeper_ = std::make_unique<KeeperChannel>(*this, std::move(from_keeper.channel));
     poller_.watch(fd, EPOLLIN, [this] { keeper_->on_ready(); });
     keeper_->hello(service_, version_);
     return Status::good();
@@ -300,6 +292,7 @@ void Instance::run_timers() {
   if (successor_) successor_->on_time(now);
   if (departure_) watch_departure(now);
   if (seeks_keeper()) rejoin_keeper(now);
+  if (seeks_fence()) ask_next_keeper(now);
   if (meeting_ && meeting_->on_time(now)) {
     if (const Status status = become_first(); !status.ok()) {
       note(status.text);
@@ -321,6 +314,7 @@ void Instance::settle() {
     serve_meeting_ = serve_meeting_ || serving();
     if (keeper_ && serving()) keeper_->store(inventory_.listeners);
   }
+  if (!predecessor_ && !successor_) fence_.reset();
   if (keeper_ && keeper_->lost()) {
     poller_.forget(keeper_->fd());
     keeper_.reset();
@@ -356,7 +350,7 @@ void Instance::settle() {
   if (keeper_) poller_.change(keeper_->fd(), interest(true, keeper_->wants_write()));
   if (meeting_) next = std::min(next, meeting_->deadline());
   if (departure_) next = std::min(next, departure_->deadline());
-  if (seeks_keeper()) next = std::min(next, rejoin_->deadline());
+  if (wants_next_keeper()) next = std::min(next, rejoin_->deadline());
   poller_.set_timer(next);
   poller_.wake(work || surveys());
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -82,6 +83,7 @@ class Instance : public Host, public KeeperOrders {
   void take_lock(UniqueFd fd) override;
   bool alone() const override { return keeper_ == nullptr; }
   bool seek_again() override;
+  Status end_peer(const Terms& terms, int pidfd, OwnerName other) override;
   uint64_t keeper_silent_ns(uint64_t now) const override;
   bool handing_over() const override { return predecessor_ != nullptr; }
 
@@ -125,7 +127,10 @@ class Instance : public Host, public KeeperOrders {
   void begin_successor(UniqueFd link, UniqueFd pidfd, Terms terms);
   void run_timers();
   [[nodiscard]] bool seeks_keeper() const;
+  [[nodiscard]] bool wants_next_keeper() const { return seeks_keeper() || seeks_fence(); }
+  [[nodiscard]] bool seeks_fence() const { return fence_ && rejoin_ && !keeper_ && !ended_; }
   void rejoin_keeper(uint64_t now);
+  void ask_next_keeper(uint64_t now);
   void leave_keeper();
   [[nodiscard]] bool surveys() const { return survey_ && !survey_waits_; }
   void work_on_survey();
@@ -169,6 +174,14 @@ class Instance : public Host, public KeeperOrders {
 
   std::unique_ptr<KeeperChannel> keeper_;
   std::unique_ptr<KeeperRejoin> rejoin_;
+  UniqueFd inherited_lock_;  // came with the keeper's channel
+  // The keeper is to end the other side of the handoff under way.
+  struct Fence {
+    uint64_t attempt = 0;
+    OwnerName other = kNobody;
+    uint64_t asked_ns = 0;
+  };
+  std::optional<Fence> fence_;
   bool released_ = false;  // the keeper is to be left at the next settle()
   std::unique_ptr<LoneMeeting> meeting_;
   int watched_listener_ = -1;

@@ -9,6 +9,7 @@
 #include "handoff/clock.h"
 #include "handoff/fields.h"
 #include "handoff/instance.h"
+#include "handoff/peer.h"
 
 namespace segue::handoff {
 namespace {
@@ -22,6 +23,7 @@ enum class Registered : uint64_t {
   table = 5,
   own = 6,
 };
+constexpr uint64_t kAskAgainNs = 1'000 * kMillisecond;
 constexpr size_t kMaxRanges = 8'192;  // of descriptors of one kind; what is beyond is only counted
 
 // Pairs of first and count.
@@ -94,6 +96,28 @@ void Instance::rejoin_keeper(uint64_t now) {
   poller_.watch(raw, EPOLLIN, [this] { keeper_->on_ready(); });
   keeper_->rejoin(service_, version_, rejoin_->rendezvous(), me_, page_);
   keeper_->store(inventory_.listeners);
+}
+
+// Where this process cannot end the other one, as their PID namespaces do not see each other, an
+// ancestor of both can.
+Status Instance::end_peer(const Terms& terms, int pidfd, OwnerName other) {
+  const Status killed = kill_peer(pidfd);
+  if (killed.ok() || !terms.keeper_fences || other == kNobody) return killed;
+  const uint64_t now = monotonic_ns();
+  if (fence_ && fence_->other == other && now - fence_->asked_ns < kAskAgainNs) {
+    return Status::good();
+  }
+  fence_ = Fence{terms.attempt, other, now};
+  if (keeper_) keeper_->fence(terms.attempt, other);
+  return Status::good();
+}
+
+// The keeper has died: the next one can do it before anything else.
+void Instance::ask_next_keeper(uint64_t now) {
+  UniqueFd fd = rejoin_->try_connect(now);
+  if (!fd.valid()) return;
+  KeeperChannel asking(*this, std::move(fd));
+  asking.rejoin(service_, version_, rejoin_->rendezvous(), me_, page_, fence_->other);
 }
 
 std::string Instance::items() const {

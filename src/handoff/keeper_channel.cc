@@ -37,6 +37,7 @@ Terms terms_of(std::string_view payload, const Terms& own) {
   if (on_crash >= 1 && on_crash <= uint64_t{SEGUE_ON_CRASH_RESTART} + 1) {
     terms.on_crash = static_cast<segue_on_crash>(on_crash - 1);
   }
+  terms.keeper_fences = get_number(payload, 17, 0) == 1;
   return terms;
 }
 
@@ -63,7 +64,8 @@ void KeeperChannel::hello(const std::string& service, const std::string& version
 }
 
 void KeeperChannel::rejoin(const std::string& service, const std::string& version,
-                           const Rendezvous& rendezvous, OwnerName me, const OwnerPage& page) {
+                           const Rendezvous& rendezvous, OwnerName me, const OwnerPage& page,
+                           OwnerName fence) {
   segue_writer out;
   put_number(out, 1, kLowestProtocol);
   put_number(out, 2, kHighestProtocol);
@@ -76,6 +78,7 @@ void KeeperChannel::rejoin(const std::string& service, const std::string& versio
   put_number(out, 9, me);
   put_number(out, 10, orders_.connection_count());
   put_field(out, 11, orders_.items());
+  if (fence != kNobody) put_number(out, 12, fence);
   const int fds[] = {page.fd(), rendezvous.lock.get()};
   send(FrameType::keeper_rejoin, out.fields, fds);
 }
@@ -206,6 +209,13 @@ void KeeperChannel::progress(AttemptRole role, uint64_t attempt, const segue_pro
     put_number(out, 15, progress.closed_on_reclaim);
   }
   send(FrameType::keeper_progress, out.fields);
+}
+
+void KeeperChannel::fence(uint64_t attempt, OwnerName other) {
+  segue_writer out;
+  put_number(out, 1, attempt);
+  put_number(out, 2, other);
+  send(FrameType::keeper_fence, out.fields);
 }
 
 void KeeperChannel::losses(const segue_writer& found) {

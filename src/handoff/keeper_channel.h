@@ -44,14 +44,17 @@ class KeeperChannel {
   [[nodiscard]] uint64_t last_heard_ns() const { return last_heard_ns_; }
 
   void hello(const std::string& service, const std::string& version);
-  // Instead of hello(), to the next keeper: this instance serves.
+  // Instead of hello(), to the next keeper: this instance serves. Or, if `fence` names somebody, it
+  // does not, and asks only for the end of that one.
   void rejoin(const std::string& service, const std::string& version, const Rendezvous& rendezvous,
-              OwnerName me, const OwnerPage& page);
+              OwnerName me, const OwnerPage& page, OwnerName fence = kNobody);
   void on_ready();  // readable or writable
   void event(AttemptRole role, uint64_t attempt, KeeperEvent event, uint64_t number,
              const std::string& text, uint32_t epoch);
   void progress(AttemptRole role, uint64_t attempt, const segue_progress& progress);
   void losses(const segue_writer& found);
+  // Asks for the end of the other side of a handoff.
+  void fence(uint64_t attempt, OwnerName other);
   void store(const NamedFds& listeners);
   void unstore(const std::string& name);
 

@@ -15,6 +15,10 @@ namespace {
 constexpr int kSendBufferBytes = 4 << 20;
 constexpr int kMaxResets = 4;
 constexpr size_t kControlBytes = CMSG_SPACE(kMaxFdsPerMessage * sizeof(int));
+constexpr size_t kSenderBytes = CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(sizeof(int));
+// Linux 6.5; missing in Debian 12's headers.
+constexpr int kPassPidfd = 76;   // SO_PASSPIDFD
+constexpr int kScmPidfd = 0x04;  // SCM_PIDFD
 
 uint16_t flags_of(FrameType type) {
   switch (type) {
@@ -29,22 +33,34 @@ uint16_t flags_of(FrameType type) {
     case FrameType::keeper_rendezvous:
     case FrameType::keeper_survey:
     case FrameType::keeper_losses:
+    case FrameType::keeper_fence:
       return 0;
     default:
       return kFlagCritical;
   }
 }
 
-std::vector<UniqueFd> take_fds(msghdr& header) {
+// The descriptors; whose message it is, where the kernel says it.
+std::vector<UniqueFd> take_control(msghdr& header, MessageOrigin& sender) {
   std::vector<UniqueFd> fds;
   for (cmsghdr* control = CMSG_FIRSTHDR(&header); control != nullptr;
        control = CMSG_NXTHDR(&header, control)) {
-    if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS) continue;
-    const size_t count = (control->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; ++i) {
+    if (control->cmsg_level != SOL_SOCKET) continue;
+    if (control->cmsg_type == SCM_CREDENTIALS) {
+      ucred credentials{};
+      memcpy(&credentials, CMSG_DATA(control), sizeof credentials);
+      sender.pid = credentials.pid;
+    } else if (control->cmsg_type == kScmPidfd) {
       int fd = -1;
-      memcpy(&fd, CMSG_DATA(control) + i * sizeof(int), sizeof fd);
-      fds.emplace_back(fd);
+      memcpy(&fd, CMSG_DATA(control), sizeof fd);
+      sender.pidfd.reset(fd);
+    } else if (control->cmsg_type == SCM_RIGHTS) {
+      const size_t count = (control->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+      for (size_t i = 0; i < count; ++i) {
+        int fd = -1;
+        memcpy(&fd, CMSG_DATA(control) + i * sizeof(int), sizeof fd);
+        fds.emplace_back(fd);
+      }
     }
   }
   return fds;
@@ -65,6 +81,12 @@ Link::Link(UniqueFd fd, LinkLimits limits)
 Link::Link(UniqueFd fd, Position position) : Link(std::move(fd)) {
   next_out_ = position.next_out;
   next_in_ = position.next_in;
+}
+
+void Link::name_senders(bool named) {
+  const int on = named ? 1 : 0;
+  setsockopt(fd_.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
+  setsockopt(fd_.get(), SOL_SOCKET, kPassPidfd, &on, sizeof on);
 }
 
 std::optional<Link::Position> Link::position() const {
@@ -161,9 +183,9 @@ Link::Got Link::broken(std::string why) {
 }
 
 Link::Got Link::receive_part(FrameHeader& header, std::string_view& payload,
-                             std::vector<UniqueFd>& fds) {
+                             std::vector<UniqueFd>& fds, MessageOrigin& sender) {
   iovec part{buffer_.data(), buffer_.size()};
-  alignas(cmsghdr) char control[kControlBytes];
+  alignas(cmsghdr) char control[kControlBytes + kSenderBytes];
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
@@ -181,7 +203,7 @@ Link::Got Link::receive_part(FrameHeader& header, std::string_view& payload,
     if (errno == ECONNRESET) return Got::ended;
     return broken(Status::system("receiving from the peer").text);
   }
-  fds = take_fds(message);
+  fds = take_control(message, sender);
   if (size == 0) return Got::ended;
   if ((message.msg_flags & MSG_CTRUNC) != 0) {
     return broken("descriptors were lost on the way: this process may have no more open (" +
@@ -210,7 +232,8 @@ Link::Got Link::receive(Message& message) {
     FrameHeader header;
     std::string_view part;
     std::vector<UniqueFd> fds;
-    const Got got = receive_part(header, part, fds);
+    MessageOrigin sender;
+    const Got got = receive_part(header, part, fds, sender);
     if (got != Got::message) return got;
     const auto type = static_cast<FrameType>(header.type);
     if (!is_known(type)) {
@@ -239,6 +262,7 @@ Link::Got Link::receive(Message& message) {
     }
     partial_type_.reset();
     message.type = type;
+    message.sender = std::move(sender);
     message.fds = std::move(partial_fds_);
     partial_fds_.clear();
     return Got::message;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/types.h>
+
 #include <deque>
 #include <memory>
 #include <optional>
@@ -16,10 +18,17 @@
 
 namespace segue::handoff {
 
+// Who sent a message, as the kernel says.
+struct MessageOrigin {
+  pid_t pid = 0;   // 0: it is not known, or this PID namespace does not see it
+  UniqueFd pidfd;  // invalid before Linux 6.5
+};
+
 struct Message {
   FrameType type{};
   std::string_view payload;  // valid until the next receive()
   std::vector<UniqueFd> fds;
+  MessageOrigin sender;  // where name_senders() asked for it
 };
 
 struct LinkLimits {
@@ -44,6 +53,10 @@ class Link {
   [[nodiscard]] std::optional<Position> position() const;
 
   [[nodiscard]] int fd() const { return fd_.get(); }
+
+  // Whether what arrives from now on says who sent it. Both ends see it that way: to be called
+  // before the other end is given away.
+  void name_senders(bool named);
 
   // Several threads will send, from now on; one receives.
   void share() { guard_->enable(); }
@@ -78,7 +91,8 @@ class Link {
   // 1 sent, 0 the socket is full, -1 failed (errno).
   int send_now(std::string_view header, std::string_view payload, std::span<const int> fds);
   Got broken(std::string why);
-  Got receive_part(FrameHeader& header, std::string_view& payload, std::vector<UniqueFd>& fds);
+  Got receive_part(FrameHeader& header, std::string_view& payload, std::vector<UniqueFd>& fds,
+                   MessageOrigin& sender);
 
   UniqueFd fd_;
   LinkLimits limits_;

@@ -6,10 +6,12 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <string>
 #include <vector>
 
+#include "handoff/peer.h"
 #include "handoff/test_link.h"
 #include "handoff/test_process.h"
 
@@ -365,6 +367,24 @@ TEST(LinkLimits, sender_waits_while_too_many_descriptors_of_its_user_are_on_thei
     }
     EXPECT_EQ(received, sent * fds.size());
   }));
+}
+
+TEST_F(Pair, names_who_sent_a_message_beside_all_the_descriptors_that_one_can_carry) {
+  there_.name_senders(true);
+  const std::vector<UniqueFd> fds = some_fds(kMaxFdsPerMessage);
+  ASSERT_TRUE(here_.send(kType, "x", raw(fds)).ok());
+  Message message;
+  ASSERT_EQ(there_.receive(message), Link::Got::message) << there_.error();
+  EXPECT_EQ(message.fds.size(), kMaxFdsPerMessage);
+  EXPECT_EQ(message.sender.pid, getpid());
+  if (message.sender.pidfd.valid()) {  // since Linux 6.5
+    EXPECT_EQ(process_of(message.sender.pidfd.get()), getpid());
+  }
+  there_.name_senders(false);
+  ASSERT_TRUE(here_.send(kType, "x").ok());
+  ASSERT_EQ(there_.receive(message), Link::Got::message);
+  EXPECT_EQ(message.sender.pid, 0);
+  EXPECT_FALSE(message.sender.pidfd.valid());
 }
 
 }  // namespace

@@ -9,6 +9,7 @@ using B = Model::B;
 using D = Model::D;
 
 constexpr uint8_t kMaxFreezes = 2;
+constexpr uint8_t kMaxKeepers = 2;
 
 // An action that does not touch the page.
 template <typename Enabled, typename Change>
@@ -52,6 +53,11 @@ bool go_on_after_death(Model& m, OwnerPage& page) {
   m.a_epoch = now.epoch + 1;
   serve_again(m);
   return true;
+}
+
+void fence(Model& m) {
+  m.a = A::fencing;
+  (m.siblings ? m.fence_asked : m.kill_sent) = true;
 }
 
 std::vector<Action> actions_of_a() {
@@ -101,8 +107,7 @@ std::vector<Action> actions_of_a() {
           [](Model& m, OwnerPage& page) {
             m.declined = false;
             if (m.a == A::offered && !page.withdraw(m.a_epoch, kA)) {
-              m.a = A::fencing;  // it has what it declined
-              m.kill_sent = true;
+              fence(m);  // it has what it declined
               return false;
             }
             if (m.a == A::offered) ++m.a_epoch;
@@ -116,10 +121,11 @@ std::vector<Action> actions_of_a() {
       plain(
           "fence",
           [](const Model& m) { return !m.a_dead && (m.a == A::probation || m.a == A::taken_back); },
-          [](Model& m) {
-            m.kill_sent = true;
-            m.a = A::fencing;
-          }),
+          fence),
+      plain(
+          "give up where no keeper ends b",
+          [](const Model& m) { return !m.a_dead && m.siblings && m.a == A::fencing && !m.b_dead; },
+          die),
       on_page(
           "go on after b's death",
           [](const Model& m) { return !m.a_dead && m.a == A::fencing && m.b_dead; },
@@ -289,6 +295,17 @@ std::vector<Action> actions_of_keeper() {
       plain(
           "keeper dies", [](const Model& m) { return !m.keeper_dead; },
           [](Model& m) { m.keeper_dead = true; }),
+      plain(
+          "keeper ends b",
+          [](const Model& m) { return !m.keeper_dead && m.fence_asked && !m.kill_sent; },
+          [](Model& m) { m.kill_sent = true; }),
+      plain(
+          "the next keeper comes",
+          [](const Model& m) { return m.siblings && m.keeper_dead && m.keepers < kMaxKeepers; },
+          [](Model& m) {
+            m.keeper_dead = false;
+            ++m.keepers;
+          }),
   };
 }
 

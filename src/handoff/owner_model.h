@@ -43,7 +43,11 @@ struct Model {
   // Hold what only one process can hold; `releases`: the service has such a thing.
   bool releases = false;
   bool a_holds = true, b_holds = false;
-  bool kill_sent = false;    // to b
+  bool kill_sent = false;  // to b
+  // a cannot end b itself, only the keeper, or the next one, can.
+  bool siblings = false;
+  bool fence_asked = false;
+  uint8_t keepers = 1;       // that there were
   bool declined = false;     // by b, unread
   bool commit_sent = false;  // by b
   uint8_t freezes = 0;

@@ -10,6 +10,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -123,12 +124,13 @@ class Explorer {
   size_t ends_ = 0;
 };
 
-class EveryOrder : public testing::TestWithParam<bool> {};
+class EveryOrder : public testing::TestWithParam<std::tuple<bool, bool>> {};
 
 TEST_P(EveryOrder, has_one_owner_at_most_and_ends_with_one_or_a_vacant_page) {
   Explorer explorer(all_actions());
   Model start;
-  start.releases = GetParam();
+  start.releases = std::get<0>(GetParam());
+  start.siblings = std::get<1>(GetParam());
   EXPECT_EQ(explorer.explore(start), "");
   EXPECT_GT(explorer.states(), 5000U);
   EXPECT_GT(explorer.ends(), 50U);
@@ -142,9 +144,14 @@ TEST_P(EveryOrder, has_one_owner_at_most_and_ends_with_one_or_a_vacant_page) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(OwnerModel, EveryOrder, testing::Bool(), [](const auto& releases) {
-  return releases.param ? "with_resources_released" : "without_resources";
-});
+INSTANTIATE_TEST_SUITE_P(OwnerModel, EveryOrder, testing::Combine(testing::Bool(), testing::Bool()),
+                         [](const auto& start) {
+                           const std::string resources = std::get<0>(start.param)
+                                                             ? "with_resources_released"
+                                                             : "without_resources";
+                           return resources +
+                                  (std::get<1>(start.param) ? "_in_sibling_pid_namespaces" : "");
+                         });
 
 // ---- That the explorer finds mistakes: the same with one rule broken each -----------------------
 
@@ -170,6 +177,16 @@ TEST(OwnerModel, explorer_finds_two_owners_where_a_successor_is_not_fenced) {
     return !m.a_dead && m.a == Model::A::fencing;
   };
   EXPECT_NE(Explorer(std::move(actions)).explore({}).find("two serve"), std::string::npos);
+}
+
+TEST(OwnerModel, explorer_finds_two_owners_where_the_keepers_word_counts_as_death) {
+  std::vector<Action> actions = all_actions();
+  find(actions, "go on after b's death").enabled = [](const Model& m) {
+    return !m.a_dead && m.a == Model::A::fencing && m.kill_sent;
+  };
+  Model start;
+  start.siblings = true;
+  EXPECT_NE(Explorer(std::move(actions)).explore(start).find("two serve"), std::string::npos);
 }
 
 TEST(OwnerModel, explorer_finds_lost_changes_where_a_predecessor_just_goes_on) {

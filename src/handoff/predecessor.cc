@@ -166,10 +166,11 @@ Status Predecessor::check_hello(std::string_view hello, std::string& items) {
   if (!same_secret(get_bytes(hello, 6), terms_.nonce)) {
     return Status::bad(SEGUE_REFUSED, "the successor does not know this attempt's nonce");
   }
-  if (!can_end(pidfd_.get())) {
+  if (!can_end(pidfd_.get()) && !terms_.keeper_fences) {
     return Status::bad(SEGUE_REFUSED,
                        "this process may not end the successor if it hangs: both must run as the "
-                       "same user, in PID namespaces that see each other");
+                       "same user, in PID namespaces that see each other, or have a keeper that "
+                       "can");
   }
   constexpr uint64_t kSpareDescriptors = 16;
   const uint64_t needed = host_.inventory().descriptor_count() + kSpareDescriptors;

@@ -100,6 +100,8 @@ class Predecessor {
   void fail_sending(const Status& status);
   void lose_successor(const std::string& why);
   void fence(const std::string& why);
+  [[nodiscard]] uint64_t fence_interval() const;
+  void ask_to_fence_again(uint64_t now);
   void reclaim(bool waited);
   Status undo_heaps();
 
@@ -141,7 +143,8 @@ class Predecessor {
   uint64_t frozen_since_ = 0;  // 0: not frozen
   uint64_t drained_since_ = 0;
   bool released_ = false;
-  std::string why_;        // of the fencing under way
+  std::string why_;  // of the fencing under way
+  uint64_t fence_limit_ns_ = 0;
   std::string abort_why_;  // asked for while the offer could not be taken back at once
   bool successor_dead_ = false;
   bool link_lost_ = false;

@@ -13,6 +13,9 @@ namespace {
 constexpr uint64_t kMarginOfBudget = 5;  // a fifth
 // A dead process's pidfd becomes readable when it has been torn down; a large one takes a while.
 constexpr uint64_t kFenceNs = 30'000 * kMillisecond;
+constexpr uint64_t kAskToFenceNs = 2'000 * kMillisecond;
+// That a keeper has, or the next one, to end a successor that this process cannot end.
+constexpr uint64_t kFenceLimitNs = 600'000 * kMillisecond;
 // However small the budget is, a successor has so long to give resources up again.
 constexpr uint64_t kShortestYieldNs = 5 * kMillisecond;
 
@@ -193,8 +196,9 @@ void Predecessor::on_time(uint64_t now) {
     case State::fencing:
       // Look again rather than serve twice: only the kernel keeps it, or a third instance that was
       // offered the service has had its chance.
-      wait_until(kFenceNs);
-      if (is_dead(pidfd_.get())) reclaim(true);
+      wait_until(fence_interval());
+      if (is_dead(pidfd_.get())) return reclaim(true);
+      if (!can_end(pidfd_.get())) ask_to_fence_again(now);
       return;
     case State::over:
       return;
@@ -248,15 +252,32 @@ void Predecessor::lose_successor(const std::string& why) {
 }
 
 void Predecessor::fence(const std::string& why) {
-  const Status killed = kill_peer(pidfd_.get());
+  const Status killed = host_.end_peer(terms_, pidfd_.get(), terms_.successor);
   if (!frozen()) return fail(why);
   if (!killed.ok() && state_ == State::probation && !link_lost_) return wait_until(terms_.hang_ns);
   if (state_ != State::fencing) {
     state_ = State::fencing;
     why_ = why;
-    wait_until(kFenceNs);
+    wait_until(fence_interval());
+    fence_limit_ns_ = monotonic_ns() + kFenceLimitNs;
   }
   if (is_dead(pidfd_.get())) reclaim(false);
+}
+
+uint64_t Predecessor::fence_interval() const {
+  return can_end(pidfd_.get()) ? kFenceNs : kAskToFenceNs;
+}
+
+// Only a keeper can end the successor, and there may be none now. At the limit this process is the
+// one that goes: the successor may be awake again at any time, and two would serve.
+void Predecessor::ask_to_fence_again(uint64_t now) {
+  if (now < fence_limit_ns_ && !fault("predecessor", "fencing")) {
+    (void)host_.end_peer(terms_, pidfd_.get(), terms_.successor);
+    return;
+  }
+  end(why_ + ", and no keeper has ended it within " +
+      std::to_string(kFenceLimitNs / kMillisecond / 1'000) + " s");
+  host_.terminate(SEGUE_END_CRASHED);
 }
 
 Status Predecessor::undo_heaps() {

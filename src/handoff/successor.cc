@@ -468,7 +468,7 @@ void Successor::on_time(uint64_t now) {
     if (voted_bad_ && host_.alone()) return hand_back_by_ending(vote_why_);
     if (commit_sent_ns_ != 0 && now - commit_sent_ns_ >= terms_.answer_ns) {
       // Stopped or hung; this process owns the service, so the other one is of no use any more.
-      (void)kill_peer(pidfd_.get());
+      (void)host_.end_peer(terms_, pidfd_.get(), predecessor_);
       return;
     }
     return consider_commit(now);

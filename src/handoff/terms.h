@@ -32,6 +32,7 @@ struct Terms {
   uint64_t spin_ns = 0;
   bool vote_required = false;
   bool skip_rehearsal = false;
+  bool keeper_fences = false;  // it ends the other side where this process cannot (K_FENCE)
   segue_on_crash on_crash = SEGUE_ON_CRASH_RESUME;
   size_t journal_bytes = 0;
 };

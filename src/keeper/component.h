@@ -62,6 +62,7 @@ class Component final : public Decider {
   void on(const PongReceived& event);
   void on(const ChannelClosed& event);
   void on(const Exited& event);
+  void on(const FenceAsked& event);
   void on(const HealthChecked& event);
   void on(const ProgramTold& /*event*/) {}  // of another contract
   void on(const TimePassed& event);

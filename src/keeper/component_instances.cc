@@ -203,6 +203,23 @@ void Component::kill_instance(Generation generation) {
   command(Signal{generation, SIGKILL});
 }
 
+// What it asks for is what it would do itself, were the two in PID namespaces that see each other.
+void Component::on(const FenceAsked& event) {
+  const Instance* asks = find(event.generation);
+  const Instance* other = find(event.other);
+  if (asks == nullptr || other == nullptr || event.generation == event.other) return;
+  const auto takes_part = [&](Generation generation) {
+    return in_attempt() && (generation == attempt_->predecessor ||
+                            generation == attempt_->successor || generation == attempt_->carried);
+  };
+  const bool may =
+      other->role == Role::ending || (takes_part(event.generation) && takes_part(event.other));
+  step(may ? "instance.fenced" : "instance.not_fenced",
+       {{"generation", fmt::to_string(event.other)}, {"by", fmt::to_string(event.generation)}},
+       true);
+  if (may) command(Signal{event.other, SIGKILL});
+}
+
 void Component::drive_ending(Instance& instance) {
   const auto due = next_end_step(instance, settings_.run);
   if (!due || now_ < *due) return;

@@ -379,6 +379,31 @@ TEST(Predecessor, is_kept_while_the_successor_answers_no_more) {
 
 // ---- Stopping
 
+TEST(Fence, that_a_side_cannot_do_itself_is_the_keepers_for_the_two_of_one_attempt_only) {
+  Rig rig;
+  rig.to_probation();
+  const Generation predecessor = rig.attempt().predecessor;
+  const Generation successor = rig.attempt().successor;
+  const auto kills = [&](Generation asks, Generation other) {
+    rig.clear();
+    rig.send(FenceAsked{asks, other});
+    const auto signals = rig.all<Signal>();
+    return signals.size() == 1 && signals[0].generation == other && signals[0].signal == SIGKILL;
+  };
+  EXPECT_FALSE(kills(predecessor, predecessor));
+  EXPECT_FALSE(kills(77, successor));
+  EXPECT_FALSE(kills(predecessor, 77));
+  EXPECT_TRUE(kills(predecessor, successor));
+  EXPECT_TRUE(rig.stepped("instance.fenced"));
+  EXPECT_TRUE(kills(successor, predecessor));
+  Rig at_rest;
+  at_rest.to_serving();
+  const Generation owner = at_rest.owner();
+  at_rest.clear();
+  at_rest.send(FenceAsked{owner, owner});
+  EXPECT_FALSE(at_rest.has<Signal>());
+}
+
 TEST(Stop, asks_terminates_and_kills_and_then_the_keeper_ends) {
   Rig rig({.grace_ms = 1'000});
   rig.to_stopping();

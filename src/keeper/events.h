@@ -104,6 +104,11 @@ struct Exited {
   std::string how;  // "exited with 3"
   int signal = 0;   // that ended it
 };
+// An instance cannot end the other side of its handoff itself.
+struct FenceAsked {
+  Generation generation = 0;  // who asks
+  Generation other = 0;       // who is to end
+};
 struct HealthChecked {
   AttemptId attempt = 0;
   bool good = false;
@@ -137,10 +142,10 @@ struct FaultInjected {
   std::string point;
 };
 
-using Event =
-    std::variant<RunRequested, UpgradeRequested, UndoRequested, StopRequested, EjectRequested,
-                 SpawnFailed, Spawned, HelloReceived, ProgressReceived, EventReceived, PongReceived,
-                 ChannelClosed, Exited, HealthChecked, ProgramTold, TimePassed, FaultInjected>;
+using Event = std::variant<RunRequested, UpgradeRequested, UndoRequested, StopRequested,
+                           EjectRequested, SpawnFailed, Spawned, HelloReceived, ProgressReceived,
+                           EventReceived, PongReceived, ChannelClosed, Exited, FenceAsked,
+                           HealthChecked, ProgramTold, TimePassed, FaultInjected>;
 
 // ---- Commands
 

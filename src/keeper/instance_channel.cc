@@ -135,6 +135,9 @@ Result<FrameContent> read_frame(Generation generation, handoff::Message message)
     }
     case FrameType::keeper_losses:
       return FrameContent(LossesTold{get_number(record, 1, 0), losses_of(record)});
+    case FrameType::keeper_fence:
+      return FrameContent(
+          FenceWanted{static_cast<handoff::OwnerName>(get_number(record, 2, 0) & 0xFFFFFF)});
     case FrameType::keeper_unstore:
       return FrameContent(Unstored{text_of(record, 1)});
     default:
@@ -179,6 +182,7 @@ std::string attempt_payload(const AttemptOrder& order, const control::AttemptOpt
   if (const auto word = control::on_crash_of(options.on_crash)) {
     handoff::put_number(out, 16, *word + 1);
   }
+  handoff::put_number(out, 17, 1);
   return std::move(out.fields);
 }
 

@@ -24,12 +24,16 @@ struct Unstored {
   std::string name;
 };
 
-// What one frame says: an event for the decider, something about listeners, or an answer.
 struct LossesTold {
   std::uint64_t number = 0;  // of the question
   LossReport report;
 };
-using FrameContent = std::variant<Event, std::vector<Stored>, Unstored, LossesTold>;
+// The other side of a handoff is to be ended.
+struct FenceWanted {
+  handoff::OwnerName other = handoff::kNobody;
+};
+// What one frame says.
+using FrameContent = std::variant<Event, std::vector<Stored>, Unstored, LossesTold, FenceWanted>;
 
 // Reads a frame of the keeper channel (protocol/handoff.md). The error says what is wrong with it.
 base::Result<FrameContent> read_frame(Generation generation, handoff::Message message);

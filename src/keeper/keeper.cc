@@ -12,6 +12,7 @@
 
 #include "control/name.h"
 #include "handoff/entropy.h"
+#include "keeper/contract/listen_sockets.h"
 
 namespace segue::keeper {
 namespace {
@@ -60,6 +61,7 @@ Keeper::~Keeper() {
     if (process.channel_open) loop_.unwatch(process.channel.fd());
     loop_.unwatch(process.child.pidfd.get());
   }
+  for (auto& [generation, starter] : starters_) loop_.unwatch(starter.pidfd.get());
   // What lives is found again by them.
   if (processes_.empty()) {
     if (!let_go_) ::unlink(path_in(paths_.runtime, control::kInstances).c_str());
@@ -87,6 +89,7 @@ base::Result<void> Keeper::prepare() {
   SEGUE_TRY(server_.listen(path_in(paths_.runtime, control::kControlSocket)));
   KeptFds kept = manager_.take_kept();
   if (links_libsegue() || is_detecting()) keep_for_libsegue(kept.listeners);
+  if (links_libsegue()) SEGUE_TRY(bind_for_libsegue());
   if (!links_libsegue()) SEGUE_TRY(prepare_programs(kept_belongings(std::move(kept))));
   if (!line_.run.unsafe_fault.empty()) {
     SEGUE_ASSIGN(fault_, parse_fault(line_.run.unsafe_fault));
@@ -102,12 +105,31 @@ base::Result<void> Keeper::prepare() {
   return {};
 }
 
+// A program in a network namespace of its own could not bind them: a socket stays in the one where
+// it was made.
+base::Result<void> Keeper::bind_for_libsegue() {
+  for (const auto& listen : line_.contract.listen) {
+    if (const auto kept = listeners_.find(listen.name); kept != listeners_.end()) {
+      auto socket = reuse_listen_socket(listen, os::UniqueFd(kept->second.release()));
+      listeners_.erase(kept);
+      if (socket) {
+        listeners_.insert_or_assign(listen.name, handoff::UniqueFd(socket->fd.release()));
+        continue;
+      }
+    }
+    SEGUE_ASSIGN(auto socket, open_listen_socket(listen, group_member_of(paths_.runtime)));
+    SEGUE_TRY(make_nonblocking(socket));  // as libsegue's own are
+    listeners_.insert_or_assign(listen.name, handoff::UniqueFd(socket.fd.release()));
+  }
+  return {};
+}
+
 // Out of what the manager has kept: all but what the program is given by name.
 void Keeper::keep_for_libsegue(std::vector<KeptFd>& kept) {
   const auto& named = line_.contract.listen;
   for (auto& [name, fd] : kept) {
-    if (std::any_of(named.begin(), named.end(),
-                    [&](const auto& one) { return one.name == name; })) {
+    if (!links_libsegue() && std::any_of(named.begin(), named.end(),
+                                         [&](const auto& one) { return one.name == name; })) {
       continue;
     }
     listeners_.insert_or_assign(name, handoff::UniqueFd(fd.release()));

@@ -100,6 +100,7 @@ class Keeper {
          std::vector<std::string> environment, os::EpollLoop loop);
   base::Result<void> prepare();
   void keep_for_libsegue(std::vector<KeptFd>& kept);
+  base::Result<void> bind_for_libsegue();
   base::Result<void> watch_signals();
 
   // Events
@@ -130,6 +131,14 @@ class Keeper {
   [[nodiscard]] bool is_detecting() const;  // what the program can do is not known yet
   void found_libsegue();
   void adopt_process(Generation from, Generation as, pid_t pid);
+  // Instances that are not what was started: in a container, or behind a wrapper
+  // (keeper_starters.cc)
+  void note_sender(Generation generation, handoff::MessageOrigin sender);
+  void on_starter_exit(Generation generation);
+  base::Result<void> keep_starter(Generation generation, os::Child starter);
+  [[nodiscard]] base::Result<std::optional<os::ExitStatus>> end_of(Generation generation) const;
+  void fence(Generation generation, handoff::OwnerName other);
+
   [[nodiscard]] std::unique_ptr<Decider> make_decider(Generation last_generation) const;
   base::Result<os::SpawnOptions> spawn_options(const Spawn& command, os::UniqueFd& output);
   [[nodiscard]] handoff::OwnerName name_owner(Generation generation);
@@ -254,6 +263,7 @@ class Keeper {
   std::unique_ptr<Decider> component_;
 
   std::map<Generation, Process> processes_;
+  std::map<Generation, os::Child> starters_;
   std::unique_ptr<ProgramHost> programs_;  // null where the program links libsegue
   std::map<handoff::OwnerName, Generation> owner_names_;
   std::map<std::string, handoff::UniqueFd> listeners_;

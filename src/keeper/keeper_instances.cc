@@ -87,13 +87,15 @@ Result<void> Keeper::spawn(const Spawn& command) {
   options.env.push_back(fmt::format("SEGUE_KEEPER_FD={}", kKeeperFdOfInstance));
   options.fds.push_back({ends.second.get(), kKeeperFdOfInstance});
   options.fds.push_back({locks_.instances.get(), kLockFdOfInstance});
+  handoff::Link channel(as_handoff(std::move(ends.first)));
+  channel.name_senders(true);  // who says hello is the instance
   SEGUE_ASSIGN(os::Child child, os::spawn(options));
 
   const std::int32_t pid = child.pid;
-  auto [entry, is_new] = processes_.emplace(
-      generation, Process{.channel = handoff::Link(as_handoff(std::move(ends.first))),
-                          .child = std::move(child),
-                          .start_ticks = os::start_time_ticks(pid).value_or(0)});
+  auto [entry, is_new] =
+      processes_.emplace(generation, Process{.channel = std::move(channel),
+                                             .child = std::move(child),
+                                             .start_ticks = os::start_time_ticks(pid).value_or(0)});
   const Process& process = entry->second;
   const auto watched = loop_.watch(process.channel.fd(), EPOLLIN,
                                    [this, generation](std::uint32_t) { on_channel(generation); });
@@ -149,6 +151,8 @@ void Keeper::read_channel(Generation generation) {
       case handoff::Link::Got::message:
         break;
     }
+    if (message.type == FrameType::keeper_hello) note_sender(generation, std::move(message.sender));
+    if (!process.channel_open) return;
     auto content = read_frame(generation, std::move(message));
     if (!content) return close_channel(generation, content.error().message());
     if (auto* event = std::get_if<Event>(&*content)) {
@@ -166,6 +170,8 @@ void Keeper::read_channel(Generation generation) {
       } else {
         post(std::move(*event));
       }
+    } else if (const auto* wanted = std::get_if<FenceWanted>(&*content)) {
+      fence(generation, wanted->other);
     } else if (const auto* told = std::get_if<LossesTold>(&*content)) {
       if (generation == component_->owner()) answer_losses(told->number, told->report);
     } else if (auto* stored = std::get_if<std::vector<Stored>>(&*content)) {
@@ -200,28 +206,28 @@ void Keeper::store(std::vector<Stored> stored) {
 // What it said before it ended comes first.
 void Keeper::bury(Generation generation) {
   const Process& process = processes_.at(generation);
+  const int pidfd = process.child.pidfd.get();
   if (programs_) programs_->ending(generation);
-  const auto status = process.is_child ? os::wait_for_exit(process.child.pidfd, base::Duration(0))
-                                       : base::Result<std::optional<os::ExitStatus>>(std::nullopt);
+  const auto status = end_of(generation);
   if (process.is_child && status && !*status) return;
   for (int i = 0; i < kMaxLastFrames / kMaxFramesPerTurn && process.channel_open; ++i) {
     const std::size_t before = events_.size();
     read_channel(generation);
     if (events_.size() == before) break;
   }
+  if (process.child.pidfd.get() != pidfd) return;  // only who had started it
   if (process.channel_open) loop_.unwatch(process.channel.fd());
-  loop_.unwatch(process.child.pidfd.get());
-  const bool is_child = process.is_child;
+  loop_.unwatch(pidfd);
   processes_.erase(generation);
   if (programs_) programs_->ended(generation);
   write_instances_file();
-  if (!is_child) {
-    post(Exited{generation, "ended (how is not known: it was started by an earlier keeper)", 0});
-  } else if (status) {
-    post(Exited{generation, (*status)->to_string(), (*status)->signal});
-  } else {
-    post(Exited{generation, "ended", 0});
-  }
+  if (!status) return post(Exited{generation, "ended", 0});
+  if (*status) return post(Exited{generation, (*status)->to_string(), (*status)->signal});
+  const bool has_starter = starters_.contains(generation);
+  post(Exited{generation,
+              has_starter ? "ended (how is not known: it was not started by the keeper itself)"
+                          : "ended (how is not known: it was started by an earlier keeper)",
+              0});
 }
 
 void Keeper::on_exit(Generation generation) {

@@ -52,22 +52,23 @@ Result<void> Keeper::spawn_program(const Spawn& command, os::SpawnOptions option
   SEGUE_ASSIGN(const int next_fd, programs_->equip(command, options));
   options.fds.push_back({locks_.instances.get(), next_fd});
   const bool asks = is_detecting();
-  os::UniqueFd channel;
+  handoff::Link channel{handoff::UniqueFd()};
   os::UniqueFd channel_of_instance;
   if (asks) {
     SEGUE_ASSIGN(auto ends, os::socket_pair(os::SocketType::seqpacket, os::Blocking::no));
-    channel = std::move(ends.first);
+    channel = handoff::Link(handoff::UniqueFd(ends.first.release()));
+    channel.name_senders(true);  // it has to say who it is if it links libsegue
     channel_of_instance = std::move(ends.second);
     options.env.push_back(fmt::format("SEGUE_KEEPER_FD={}", next_fd + 1));
     options.fds.push_back({channel_of_instance.get(), next_fd + 1});
   }
   SEGUE_ASSIGN(os::Child child, os::spawn(options));
   const std::int32_t pid = child.pid;
-  auto [entry, is_new] = processes_.emplace(
-      generation, Process{.channel = handoff::Link(handoff::UniqueFd(channel.release())),
-                          .child = std::move(child),
-                          .channel_open = asks,
-                          .start_ticks = os::start_time_ticks(pid).value_or(0)});
+  auto [entry, is_new] =
+      processes_.emplace(generation, Process{.channel = std::move(channel),
+                                             .child = std::move(child),
+                                             .channel_open = asks,
+                                             .start_ticks = os::start_time_ticks(pid).value_or(0)});
   auto watched = watch_end(generation);
   if (watched && asks) {
     watched = loop_.watch(entry->second.channel.fd(), EPOLLIN,

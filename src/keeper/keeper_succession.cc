@@ -115,6 +115,9 @@ SavedState Keeper::saved_state() const {
     saved.next_out = position.next_out;
     saved.next_in = position.next_in;
   }
+  for (const auto& [generation, starter] : starters_) {
+    state.starters.push_back({generation, starter.pid, starter.pidfd.get()});
+  }
   state.page_fd = page_.fd();
   state.keeper_lock_fd = locks_.keeper.get();
   state.instances_lock_fd = locks_.instances.get();
@@ -199,6 +202,10 @@ Result<void> Keeper::take_over(SavedState state) {
     return fail(ErrorCode::data_loss, "{}", status.text);
   }
   for (const auto& saved : state.processes) SEGUE_TRY(take_over_process(saved));
+  for (const auto& saved : state.starters) {
+    SEGUE_TRY(
+        keep_starter(saved.generation, {.pid = saved.pid, .pidfd = os::UniqueFd(saved.pidfd)}));
+  }
   for (const auto& listener : state.listeners) {
     listeners_.insert_or_assign(listener.name, handoff::UniqueFd(listener.fd));
   }

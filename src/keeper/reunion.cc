@@ -2,6 +2,7 @@
 #include "keeper/reunion.h"
 
 #include <fmt/format.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -28,6 +29,18 @@ using std::chrono::milliseconds;
 constexpr base::Duration kTurn = milliseconds(50);
 constexpr base::Duration kSayEvery = std::chrono::seconds(1);
 constexpr int kMaxStoreFrames = 8;
+constexpr std::string_view kShownFolder = "rendezvous";
+
+// Instances in containers see a folder beside it, where it has the same name, and nothing else of
+// the keeper's.
+void show_to_containers(const std::string& socket_path) {
+  const auto slash = socket_path.rfind('/');
+  const std::string shown = fmt::format("{}/{}/{}", socket_path.substr(0, slash), kShownFolder,
+                                        socket_path.substr(slash + 1));
+  ::unlink(shown.c_str());
+  (void)::link(socket_path.c_str(), shown.c_str());  // where there is no such folder: nobody looks
+}
+
 constexpr std::size_t kMaxVersionBytes = 1'024;
 
 }  // namespace
@@ -111,6 +124,10 @@ bool Reunion::rejoin(Visitor& visitor, handoff::Message& message) {
   const auto generation = static_cast<Generation>(get_number(record, 8, 0));
   const auto found = result_.members.find(generation);
   if (found == result_.members.end() || found->second.channel) return false;
+  if (get_number(record, 12, 0) != 0) {
+    fence_beside(generation);
+    return false;
+  }
   handoff::OwnerPage page;
   if (!handoff::OwnerPage::map(std::move(message.fds[0]), page).ok()) return false;
   const auto name = static_cast<handoff::OwnerName>(get_number(record, 9, 0) & 0xFFFFFF);
@@ -140,6 +157,18 @@ bool Reunion::rejoin(Visitor& visitor, handoff::Message& message) {
   result_.owner = generation;
   collect_listeners(member);
   return true;
+}
+
+// It comes again, to serve, when it has seen that end.
+void Reunion::fence_beside(Generation generation) {
+  const auto& attempt = saved_.component.attempt;
+  if (!attempt) return;
+  const bool is_successor = generation == attempt->successor;
+  if (!is_successor && generation != attempt->predecessor && generation != attempt->carried) return;
+  const Generation other =
+      generation == attempt->predecessor ? attempt->successor : attempt->predecessor;
+  const auto found = result_.members.find(other);
+  if (found != result_.members.end()) (void)os::send_signal(found->second.pidfd, SIGKILL);
 }
 
 // They follow the rejoin at once; what comes later comes as from any instance.
@@ -184,6 +213,7 @@ std::string Reunion::who_is_missing() const {
 base::Result<Reunion::Result> Reunion::wait(
     const std::string& socket_path, const std::function<void(const std::string&)>& on_wait) {
   SEGUE_ASSIGN(listener_, os::listen_unix(socket_path, os::SocketType::seqpacket));
+  show_to_containers(socket_path);
   SEGUE_TRY(loop_.watch(listener_.get(), EPOLLIN, [this](std::uint32_t) { on_connection(); }));
   find_living();
   const base::MonotonicTime began = clock_.monotonic_now();

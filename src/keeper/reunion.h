@@ -63,6 +63,8 @@ class Reunion {
   void on_visitor(int fd);
   // False: it is sent away.
   bool rejoin(Visitor& visitor, handoff::Message& message);
+  // A member that waits, frozen, for the end of the other side of its handoff.
+  void fence_beside(Generation generation);
   void on_death(Generation generation);
   void drop(int fd);
   [[nodiscard]] std::string who_is_missing() const;

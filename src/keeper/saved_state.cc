@@ -140,6 +140,13 @@ void fields(Archive& a, Constness<Archive, SavedProcess>& process) {
 }
 
 template <class Archive>
+void fields(Archive& a, Constness<Archive, SavedStarter>& starter) {
+  a.number(1, starter.generation);
+  a.number(2, starter.pid);
+  a.signed_number(3, starter.pidfd);
+}
+
+template <class Archive>
 void fields(Archive& a, Constness<Archive, SavedFd>& entry) {
   a.text(1, entry.name);
   a.signed_number(2, entry.fd);
@@ -213,6 +220,7 @@ void fields(Archive& a, Constness<Archive, SavedState>& state) {
   a.number(21, state.last_ping);
   a.text(22, state.rendezvous_nonce);
   a.maybe(23, state.programs);
+  a.records(24, state.starters);
 }
 
 namespace {
@@ -366,6 +374,7 @@ std::vector<int> descriptors_of(const SavedState& state) {
     add(process.channel_fd);
     add(process.pidfd);
   }
+  for (const auto& starter : state.starters) add(starter.pidfd);
   for (const auto& listener : state.listeners) add(listener.fd);
   for (const auto& client : state.clients) add(client.fd);
   if (state.programs) {

@@ -35,6 +35,12 @@ struct SavedProcess {
   std::uint32_t next_out = 1;  // sequence numbers of the channel
   std::uint32_t next_in = 1;
 };
+// What was started where the instance is another process; a child of the keeper that waits for it.
+struct SavedStarter {
+  Generation generation = 0;
+  std::int32_t pid = 0;
+  std::int32_t pidfd = -1;
+};
 struct SavedFd {
   std::string name;
   std::int32_t fd = -1;
@@ -99,6 +105,7 @@ struct SavedState {
   std::uint64_t last_ping = 0;
   std::string rendezvous_nonce;  // by which instances know the next keeper, and it them
   std::optional<SavedPrograms> programs;
+  std::vector<SavedStarter> starters;
 };
 
 std::string encode_state(const SavedState& state);

@@ -122,17 +122,35 @@ class Writer {
   const ArchiveSink& sink_;
 };
 
-}  // namespace
-
-Result<void> write_image(const std::string& directory, const ArchiveSink& sink) {
-  SEGUE_ASSIGN(const Beneath files, Beneath::open(directory));
+Result<ImageDescription> description_of(const Beneath& files, const std::string& directory) {
   auto text = small_file(files, kImageFile, kMaxImageFileBytes);
   if (!text) {
     return fail(ErrorCode::invalid_argument, "{} is not the tree of an image: {}", directory,
                 text.error().message());
   }
-  SEGUE_ASSIGN(const ImageDescription image, parse_image(delta::text_of(*text)));
+  return parse_image(delta::text_of(*text));
+}
+
+}  // namespace
+
+Result<void> write_image(const std::string& directory, const ArchiveSink& sink) {
+  SEGUE_ASSIGN(const Beneath files, Beneath::open(directory));
+  SEGUE_ASSIGN(const ImageDescription image, description_of(files, directory));
   return Writer(files, sink).write(image);
+}
+
+Result<std::string> image_id(const std::string& directory) {
+  SEGUE_ASSIGN(const Beneath files, Beneath::open(directory));
+  SEGUE_ASSIGN(const ImageDescription image, description_of(files, directory));
+  if (image.is_root_file_system) {
+    return fail(ErrorCode::failed_precondition,
+                "{} holds a root file system, which says no program: publish an image of it",
+                directory);
+  }
+  SEGUE_ASSIGN(const Bytes config, small_file(files, kConfigFile, kMaxImageFileBytes));
+  delta::Hasher hasher;
+  hasher.add(config);
+  return "sha256:" + hasher.finish().hex();
 }
 
 }  // namespace segue::library

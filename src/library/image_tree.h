@@ -52,4 +52,9 @@ using ArchiveSink = std::function<base::Result<void>(delta::ByteView bytes)>;
 // what it should be.
 base::Result<void> write_image(const std::string& directory, const ArchiveSink& sink);
 
+// "sha256:…", by which engines know the image that a tree on disk holds: the digest of its
+// configuration. Errors as of write_image(); failed_precondition: it is a root file system, which
+// has no program.
+base::Result<std::string> image_id(const std::string& directory);
+
 }  // namespace segue::library

@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -30,6 +31,16 @@
 
 namespace segue::os {
 namespace {
+
+// Of linux/pidfd.h, Linux 6.15; missing in Debian 12's headers.
+struct PidfdInfo {
+  std::uint64_t mask = 0;
+  std::uint64_t cgroup = 0;
+  std::uint32_t ids[11] = {};
+  std::int32_t exit_code = 0;
+};
+constexpr std::uint64_t kPidfdInfoExit = 1 << 3;
+constexpr unsigned long kPidfdGetInfo = _IOWR(0xFF, 11, PidfdInfo);
 
 using base::errno_error;
 using base::ErrorCode;
@@ -81,6 +92,7 @@ struct ChildPlan {
 };
 
 constexpr std::size_t kMaxPidDigits = 10;
+constexpr std::uint64_t kManyDescriptors = 65'536;
 
 // NAME= and as many zero bytes as a pid may have digits.
 std::vector<std::string> with_room_for_pid(const std::vector<std::string>& names) {
@@ -292,6 +304,22 @@ Result<std::optional<ExitStatus>> wait_for_exit(const UniqueFd& pidfd, base::Dur
   return ExitStatus{.signal = info.si_status};
 }
 
+std::optional<ExitStatus> exit_of(const UniqueFd& pidfd, base::Duration max_wait) {
+  constexpr base::Duration kLookAgain = std::chrono::milliseconds(1);
+  for (base::Duration waited{}; waited <= max_wait; waited += kLookAgain) {
+    PidfdInfo info{.mask = kPidfdInfoExit};
+    if (::ioctl(pidfd.get(), kPidfdGetInfo, &info) != 0) return std::nullopt;
+    if ((info.mask & kPidfdInfoExit) != 0) {
+      if (WIFSIGNALED(info.exit_code)) return ExitStatus{.signal = WTERMSIG(info.exit_code)};
+      return ExitStatus{.exit_code = WEXITSTATUS(info.exit_code)};
+    }
+    pollfd ended{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
+    if (::poll(&ended, 1, 0) != 1) return std::nullopt;  // it runs
+    (void)::poll(nullptr, 0, 1);
+  }
+  return std::nullopt;
+}
+
 Result<UniqueFd> open_process(pid_t pid) {
   UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!pidfd) return fail(errno_error(fmt::format("open process {}", pid), errno));
@@ -360,6 +388,13 @@ Result<void> set_resource_limit(pid_t pid, int resource, ResourceLimit limit) {
   const rlimit wanted{.rlim_cur = limit.soft, .rlim_max = limit.hard};
   if (::prlimit(pid, static_cast<__rlimit_resource>(resource), &wanted, nullptr) == 0) return {};
   return fail(errno_error(fmt::format("set limit {} of process {}", resource, pid), errno));
+}
+
+void raise_descriptor_limit() {
+  const auto limit = resource_limit(0, RLIMIT_NOFILE);
+  if (!limit || limit->soft >= kManyDescriptors) return;
+  const auto soft = std::min<decltype(limit->soft)>(limit->hard, kManyDescriptors);
+  (void)set_resource_limit(0, RLIMIT_NOFILE, {.soft = soft, .hard = limit->hard});
 }
 
 Result<UniqueFd> signal_fd(std::initializer_list<int> signals) {

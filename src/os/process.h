@@ -73,6 +73,11 @@ base::Result<std::optional<ExitStatus>> wait_for_exit(const UniqueFd& pidfd,
 // ends with 0. Only before any thread was started.
 base::Result<void> detach_from_terminal();
 
+// How a process ended that need not be a child, once its parent has seen it; `max_wait` is for the
+// parent. nullopt: it runs, nobody has waited for it, or this kernel does not tell (before Linux
+// 6.15).
+std::optional<ExitStatus> exit_of(const UniqueFd& pidfd, base::Duration max_wait);
+
 // A process by its pid that need not be a child. Look at its start time to know that it is the one
 // meant, as pids are used again.
 base::Result<UniqueFd> open_process(pid_t pid);
@@ -97,6 +102,10 @@ base::Result<void> set_priority(pid_t pid, Priority priority);
 // `resource` is one of RLIMIT_*; pid 0 is this process.
 base::Result<ResourceLimit> resource_limit(pid_t pid, int resource);
 base::Result<void> set_resource_limit(pid_t pid, int resource, ResourceLimit limit);
+
+// For a process with a connection for each of many peers: as many descriptors as it may have. With
+// fewer those who come later have to wait.
+void raise_descriptor_limit();
 
 // Blocks the signals and makes a non-blocking descriptor that is readable when one is pending.
 base::Result<UniqueFd> signal_fd(std::initializer_list<int> signals);

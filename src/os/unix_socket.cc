@@ -98,6 +98,28 @@ std::vector<UniqueFd> take_descriptors(msghdr& message) {
   return fds;
 }
 
+// Whoever could change this folder could put a socket of their own there. Returns whose it is; root
+// may look after everybody's.
+Result<uid_t> check_private(const std::string& folder) {
+  struct stat status{};
+  if (::lstat(folder.c_str(), &status) != 0) {
+    return fail(base::errno_error("look at " + folder, errno));
+  }
+  if (!S_ISDIR(status.st_mode)) {
+    return fail(ErrorCode::failed_precondition, "{} is not a directory: remove it", folder);
+  }
+  if (status.st_uid != ::geteuid() && ::geteuid() != 0) {
+    return fail(ErrorCode::permission_denied, "{} belongs to user {}: run this as that user",
+                folder, status.st_uid);
+  }
+  if ((status.st_mode & 077U) != 0) {
+    return fail(ErrorCode::failed_precondition,
+                "others can enter {} (mode {:04o}), so its socket cannot be trusted: chmod 700 it",
+                folder, status.st_mode & 07777U);
+  }
+  return status.st_uid;
+}
+
 }  // namespace
 
 Result<UniqueFd> listen_unix(const std::string& path, SocketType type) {
@@ -126,7 +148,22 @@ Result<UniqueFd> connect_unix(const std::string& path, SocketType type, Blocking
   if (errno == ENOENT || errno == ECONNREFUSED) {
     return fail(ErrorCode::unavailable, "nobody listens on {}: is it running?", path);
   }
+  if (errno == EAGAIN) {
+    return fail(ErrorCode::resource_exhausted,
+                "too many wait for whoever listens on {}: is it stopped?", path);
+  }
   return fail(errno_error(fmt::format("connect to {}", path), errno));
+}
+
+Result<UniqueFd> connect_private(const std::string& folder, std::string_view name, SocketType type,
+                                 Blocking blocking) {
+  SEGUE_ASSIGN(const uid_t owner, check_private(folder));
+  const std::string path = fmt::format("{}/{}", folder, name);
+  SEGUE_ASSIGN(UniqueFd socket, connect_unix(path, type, blocking));
+  SEGUE_ASSIGN(const PeerCredentials peer, peer_credentials(socket));
+  if (peer.uid == owner) return socket;
+  return fail(ErrorCode::permission_denied,
+              "user {} listens on {}, and the folder belongs to user {}", peer.uid, path, owner);
 }
 
 Result<std::pair<UniqueFd, UniqueFd>> socket_pair(SocketType type, Blocking blocking) {

@@ -32,8 +32,15 @@ base::Result<UniqueFd> listen_unix(const std::string& path, SocketType type);
 // The next connection, non-blocking itself; nullopt: none is waiting.
 base::Result<std::optional<UniqueFd>> accept_unix(const UniqueFd& listener);
 
-// unavailable: nobody listens there.
+// unavailable: nobody listens there. resource_exhausted, where it is not blocking: too many wait to
+// be accepted.
 base::Result<UniqueFd> connect_unix(const std::string& path, SocketType type, Blocking blocking);
+
+// The same for FOLDER/NAME, believing only a folder that nobody but its owner (this user; for root
+// anybody) can enter, with a process of that owner behind the socket: permission_denied or
+// failed_precondition otherwise. not_found: there is no such folder.
+base::Result<UniqueFd> connect_private(const std::string& folder, std::string_view name,
+                                       SocketType type, Blocking blocking);
 
 // Two sockets connected to each other.
 base::Result<std::pair<UniqueFd, UniqueFd>> socket_pair(SocketType type, Blocking blocking);

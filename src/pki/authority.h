@@ -41,6 +41,10 @@ class Authority {
   // A certificate for `key`, as PEM.
   [[nodiscard]] base::Result<std::string> issue(const crypto::PublicKey& key, const Wanted& wanted,
                                                 base::RealTime now) const;
+  // What hosts can check whoever brings it (check_signed() of certificate.h).
+  [[nodiscard]] base::Result<std::string> sign(std::string_view text) const {
+    return key_.sign(text);
+  }
 
  private:
   Authority(std::string certificate, crypto::PrivateKey key)

@@ -97,6 +97,27 @@ TEST_F(AuthorityTest, a_request_carries_the_key_and_the_name) {
   EXPECT_EQ(request.key.fingerprint(), key_.public_key().fingerprint());
 }
 
+TEST_F(AuthorityTest, who_has_sent_a_request_is_shown_by_the_key_of_the_certificate) {
+  const auto other = new_key();
+  const std::string pem = issue(host_);
+  EXPECT_TRUE(check_sender(pem, "request", prove_sender(key_, "request").value()));
+  EXPECT_FALSE(check_sender(pem, "another", prove_sender(key_, "request").value()));
+  EXPECT_FALSE(check_sender(pem, "request", prove_sender(other, "request").value()));
+  EXPECT_FALSE(check_sender(pem, "request", ""));
+  EXPECT_FALSE(check_sender("", "request", prove_sender(key_, "request").value()));
+}
+
+TEST_F(AuthorityTest, what_it_signs_is_known_to_whoever_trusts_it) {
+  const std::string signature = authority_.sign("a document").value();
+  const Authority other = new_authority();
+  const std::string both = other.certificate() + authority_.certificate();
+  EXPECT_TRUE(check_signed(both, "a document", signature));
+  EXPECT_FALSE(check_signed(both, "another document", signature));
+  EXPECT_FALSE(check_signed(other.certificate(), "a document", signature));
+  EXPECT_FALSE(check_signed(both, "a document", ""));
+  EXPECT_FALSE(check_signed("", "a document", signature));
+}
+
 TEST_F(AuthorityTest, a_damaged_request_is_an_error) {
   const std::string pem = make_request(key_, host_).value();
   for (std::size_t at = 0; at < pem.size(); at += 7) {

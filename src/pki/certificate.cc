@@ -54,6 +54,7 @@ Result<Certificate> read(X509* x509) {
   certificate.key_fingerprint = fingerprint_of(key);
   SEGUE_ASSIGN(certificate.not_before, time_of(X509_get0_notBefore(x509)));
   SEGUE_ASSIGN(certificate.not_after, time_of(X509_get0_notAfter(x509)));
+  SEGUE_ASSIGN(certificate.pem, pem_of(x509));
   return certificate;
 }
 
@@ -115,6 +116,11 @@ Result<Certificate> read_certificate(std::string_view pem) {
   return read(x509.get());
 }
 
+Result<crypto::PublicKey> key_in(std::string_view pem) {
+  SEGUE_ASSIGN(const auto x509, x509_of(pem));
+  return key_of(X509_get0_pubkey(x509.get()));
+}
+
 Result<Certificate> verify_certificate(std::string_view pem, std::string_view authorities_pem,
                                        base::RealTime now, Expiry expiry) {
   SEGUE_ASSIGN(const auto x509, x509_of(pem));
@@ -137,6 +143,17 @@ Result<Certificate> verify_certificate(std::string_view pem, std::string_view au
                 X509_verify_cert_error_string(error));
   }
   return read(x509.get());
+}
+
+Result<void> check_signed(std::string_view authorities_pem, std::string_view text,
+                          std::string_view signature) {
+  const Bio bio = read_only(authorities_pem);
+  while (const X509Certificate x509{PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)}) {
+    SEGUE_ASSIGN(const auto key, key_of(X509_get0_pubkey(x509.get())));
+    if (key.verify(text, signature)) return {};
+  }
+  (void)openssl_reason();  // of the end of the text
+  return fail(ErrorCode::permission_denied, "the fleet's authority has not signed it");
 }
 
 Result<std::string> pin_of(std::string_view pem) {

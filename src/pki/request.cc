@@ -40,6 +40,11 @@ Result<Identity> identity_in(X509_REQ* request) {
   return *identity;
 }
 
+// No other text that the key signs begins so.
+std::string text_to_sign(std::string_view request_pem) {
+  return "segue certificate request\n" + std::string(request_pem);
+}
+
 }  // namespace
 
 Result<std::string> make_request(const crypto::PrivateKey& key, const Identity& identity) {
@@ -72,6 +77,18 @@ Result<Request> read_request(std::string_view pem) {
   }
   SEGUE_ASSIGN(auto identity, identity_in(request.get()));
   return Request{std::move(identity), std::move(key)};
+}
+
+Result<std::string> prove_sender(const crypto::PrivateKey& key, std::string_view request_pem) {
+  return key.sign(text_to_sign(request_pem));
+}
+
+Result<void> check_sender(std::string_view certificate_pem, std::string_view request_pem,
+                          std::string_view proof) {
+  SEGUE_ASSIGN(const auto key, key_in(certificate_pem));
+  if (key.verify(text_to_sign(request_pem), proof)) return {};
+  return fail(ErrorCode::permission_denied,
+              "a certificate request was not sent by the host that it is said to be from");
 }
 
 }  // namespace segue::pki

@@ -19,7 +19,8 @@ using fleet::Slot;
 namespace {
 
 constexpr std::size_t kMaxTextBytes = 500;
-constexpr std::uint32_t kMaxStageTries = 3;                      // of one order, then it is refused
+constexpr std::uint32_t kMaxStageTries = 3;  // of one order, then it is refused
+constexpr std::uint32_t kMaxShareTries = 3;  // likewise; it is tried on nevertheless
 constexpr std::uint32_t kShareUnknown = fleet::kWholeShare + 1;  // until it is set
 
 constexpr fleet::Words<ActionKind, 5> kActions = {{{ActionKind::start, "start"},
@@ -279,6 +280,14 @@ void Decider::on(const ShareEnded& event) {
   review(event.key);
 }
 
+void Decider::on(const ShareKept& event) {
+  if (!keeps_.contains(event.component)) return;  // no more
+  const auto [known, is_new] = shares_.try_emplace(event.component);
+  if (!is_new && known->second == event.seen) return;
+  known->second = event.seen;
+  command(Report{{event.component, Slot::stable}});
+}
+
 void Decider::on(const TimePassed& /*event*/) {
   review_all();
 }
@@ -287,6 +296,26 @@ void Decider::on(const TimePassed& /*event*/) {
 
 void Decider::review_all() {
   for (const auto& key : instances()) review(key);
+  review_shares();
+}
+
+// What a proxy does is kept up whatever happens; another share is a change.
+void Decider::review_shares() {
+  if (memory_.desired.observe_only) return;
+  const fleet::ProxyShares& wanted = memory_.desired.shares;
+  for (const auto& [component, share] : wanted) {
+    const auto kept = keeps_.find(component);
+    if (kept != keeps_.end() && (kept->second == share || !may_act())) continue;
+    keeps_[component] = share;
+    command(KeepShare{component, share});
+  }
+  if (!may_act()) return;
+  std::erase_if(keeps_, [&](const auto& kept) {
+    if (wanted.contains(kept.first)) return false;
+    shares_.erase(kept.first);
+    command(KeepShare{kept.first, {}});
+    return true;
+  });
 }
 
 void Decider::review(const InstanceKey& key) {
@@ -339,10 +368,14 @@ void Decider::carry_out(const InstanceKey& key, const fleet::Assignment& wanted)
   if (live.seen->activity != Activity::idle || live.restoring) return;  // it is waited for
   const fleet::Revision from = live.seen->revision;
   if (from == wanted.revision) {
+    if (std::exchange(live.share_order, wanted.order) != wanted.order) live.share_retry = {};
     set_share(key, wanted);
     const InstanceMemory& after = remembered(key);
     const bool shares = key.slot == Slot::canary && from != kNoRevision;
     if (shares && (after.share_ppm != wanted.share_ppm || after.share_salt != wanted.share_salt)) {
+      if (live.share_retry.failures >= kMaxShareTries && !live.setting_share) {
+        settle_without_action(key, wanted.order, OrderResult::refused, live.stage_text);
+      }
       return;
     }
     settle_without_action(key, wanted.order, OrderResult::done,
@@ -428,7 +461,7 @@ void Decider::set_share(const InstanceKey& key, const fleet::Assignment& wanted)
   memory.share_ppm = kShareUnknown;
   keep();
   live.setting_share = true;
-  command(SetShare{key, wanted.share_ppm, wanted.share_salt});
+  command(SetShare{key, wanted.share_ppm, wanted.share_salt, live.seen->revision});
 }
 
 // What served when the host went down serves again when it is back; crashes are the keeper's.
@@ -442,8 +475,10 @@ void Decider::restore(const InstanceKey& key) {
   live.restoring = true;
   later(live.restore_retry);
   InstanceMemory& memory = memory_.instances[key];
-  if (key.slot == Slot::canary) {
-    memory.share_ppm = kShareUnknown;
+  // Whichever slot comes back, its socket is another one than the share was set for.
+  const auto canary = memory_.instances.find({key.component, Slot::canary});
+  if (canary != memory_.instances.end()) {
+    canary->second.share_ppm = kShareUnknown;
     keep();
   }
   command(Restore{key, memory.serves});

@@ -70,9 +70,14 @@ struct ShareEnded {
   bool good = true;
   std::string text;
 };
+// What a proxy does; again whenever it has changed.
+struct ShareKept {
+  std::string component;
+  fleet::SeenShare seen;
+};
 struct TimePassed {};
-using Event =
-    std::variant<DesiredArrived, Seen, StageEnded, ActionEnded, LookedUp, ShareEnded, TimePassed>;
+using Event = std::variant<DesiredArrived, Seen, StageEnded, ActionEnded, LookedUp, ShareEnded,
+                           ShareKept, TimePassed>;
 
 // ---- Commands
 struct Stage {  // beside what runs; staging what is staged comes to the same
@@ -97,6 +102,13 @@ struct SetShare {  // any number of times
   InstanceKey key;
   std::uint32_t share_ppm = 0;
   std::uint64_t share_salt = 0;
+  fleet::Revision revision = fleet::kNoRevision;  // that serves in the slot
+};
+// From now on, and again whenever the proxy has lost it; without canaries no more. Answered by
+// ShareKept, again and again.
+struct KeepShare {
+  std::string component;
+  fleet::ProxyShare share;
 };
 // Of this revision from now on: what was seen of another says nothing. Once for each that serves.
 struct CheckHealth {
@@ -111,8 +123,8 @@ struct RefuseDesired {  // it is older than what is known: tell the server, keep
   std::uint64_t generation = 0;
   std::string text;
 };
-using Command =
-    std::variant<Stage, Act, Restore, LookUp, SetShare, CheckHealth, Report, RefuseDesired>;
+using Command = std::variant<Stage, Act, Restore, LookUp, SetShare, KeepShare, CheckHealth, Report,
+                             RefuseDesired>;
 
 struct Decision {
   bool keep = false;  // memory() has changed
@@ -135,6 +147,8 @@ class Decider {
   [[nodiscard]] const Memory& memory() const { return memory_; }
   // What the server is told of an instance; complete, so that only the newest one matters.
   [[nodiscard]] fleet::Observation observation(const InstanceKey& key) const;
+  // … and of the proxies that it speaks with.
+  [[nodiscard]] const fleet::SeenShares& shares() const { return shares_; }
   // All that are wanted or known.
   [[nodiscard]] std::set<InstanceKey> instances() const;
 
@@ -155,6 +169,7 @@ class Decider {
     Retry stage_retry;
     Retry look_retry;
     Retry share_retry;
+    std::string share_order;  // that the tries are counted for
     Retry restore_retry;
     std::optional<fleet::Observation> reported;
   };
@@ -165,9 +180,11 @@ class Decider {
   void on(const ActionEnded& event);
   void on(const LookedUp& event);
   void on(const ShareEnded& event);
+  void on(const ShareKept& event);
   void on(const TimePassed& event);
 
   void review_all();
+  void review_shares();
   void review(const InstanceKey& key);
   [[nodiscard]] bool may_act() const;
   [[nodiscard]] const InstanceMemory& remembered(const InstanceKey& key) const;
@@ -190,6 +207,8 @@ class Decider {
 
   Memory memory_;
   std::map<InstanceKey, Live> live_;
+  fleet::ProxyShares keeps_;  // that KeepShare was given for
+  fleet::SeenShares shares_;
 
   // While an event is handled.
   base::MonotonicTime now_{};

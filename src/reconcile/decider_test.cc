@@ -267,6 +267,49 @@ TEST(Decider, a_share_is_set_with_its_order_and_again_after_a_restart_of_the_slo
   EXPECT_EQ(agent.only<SetShare>()->share_ppm, 10'000U);
 }
 
+TEST(Decider, a_share_that_cannot_be_set_is_refused_and_tried_on) {
+  Agent agent;
+  agent.staged_ = {1};
+  agent.see(kCanary, 1);
+  agent.want(kCanary, {.revision = 1, .order = "a", .share_ppm = 10'000});
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(agent.reports(kCanary).result, OrderResult::none);
+    ASSERT_TRUE(agent.only<SetShare>()) << i;
+    agent.commands_.clear();
+    agent.give(ShareEnded{kCanary, 10'000, false, "no keeper"});
+    agent.pass(seconds(60));
+  }
+  EXPECT_EQ(agent.reports(kCanary).result, OrderResult::refused);
+  EXPECT_THAT(agent.reports(kCanary).text, HasSubstr("no keeper"));
+  ASSERT_TRUE(agent.only<SetShare>());
+  agent.give(ShareEnded{kCanary, 10'000, false, "no keeper"});
+
+  // Whoever takes it back does not wait for what failed before.
+  agent.commands_.clear();
+  agent.want(kCanary, {.revision = 1, .order = "b", .share_ppm = 0});
+  EXPECT_EQ(agent.only<SetShare>()->share_ppm, 0U);
+  EXPECT_NE(agent.reports(kCanary).result, OrderResult::done);
+  agent.give(ShareEnded{kCanary, 0, true, ""});
+  EXPECT_EQ(agent.reports(kCanary).result, OrderResult::done);
+}
+
+TEST(Decider, a_share_is_set_again_when_the_stable_slot_comes_back) {
+  Agent agent;
+  agent.staged_ = {1};
+  agent.see(kStable, 1);
+  agent.see(kCanary, 1);
+  agent.want(kCanary, {.revision = 1, .order = "a", .share_ppm = 10'000});
+  agent.give(ShareEnded{kCanary, 10'000, true, ""});
+  agent.commands_.clear();
+  agent.see(kCanary, 1);
+  EXPECT_FALSE(agent.only<SetShare>());
+  agent.see(kStable, kNoRevision);
+  ASSERT_TRUE(agent.only<Restore>());
+  agent.see(kStable, 1);
+  agent.see(kCanary, 1);
+  EXPECT_EQ(agent.only<SetShare>()->share_ppm, 10'000U);
+}
+
 TEST(Decider, a_canary_slot_with_connections_is_not_ended_while_stable_serves) {
   for (const auto& connections :
        {std::optional<std::uint64_t>(3), std::optional<std::uint64_t>()}) {
@@ -330,6 +373,60 @@ TEST(Decider, reports_what_says_something_new) {
   EXPECT_FALSE(agent.only<Report>());
   agent.see(kStable, 1, 0);
   EXPECT_TRUE(agent.only<Report>());
+}
+
+// ---- Proxies
+
+fleet::ProxyShare proxy_share(std::uint32_t share_ppm) {
+  return {.socket = "/run/haproxy/admin.sock",
+          .backend = "chat",
+          .canaries = {{"h1", "h1.canary", "h1", "a", share_ppm}}};
+}
+
+TEST(Decider, a_proxys_share_is_kept_up_and_what_it_does_is_reported) {
+  Agent agent;
+  agent.desired_.shares["chat"] = proxy_share(100'000);
+  agent.send();
+  EXPECT_EQ(agent.only<KeepShare>()->share, proxy_share(100'000));
+  agent.commands_.clear();
+  agent.send();
+  EXPECT_FALSE(agent.only<KeepShare>()) << "once";
+  agent.give(ShareKept{"chat", {.result = OrderResult::done, .canary = 1}});
+  EXPECT_TRUE(agent.only<Report>());
+  EXPECT_EQ(agent.decider_.shares().at("chat").canary, 1U);
+  // After a kill it goes on from its disk.
+  agent.kill_and_resume();
+  EXPECT_EQ(agent.only<KeepShare>()->share, proxy_share(100'000));
+  EXPECT_TRUE(agent.decider_.shares().empty());
+  agent.commands_.clear();
+  agent.desired_.shares.clear();
+  agent.send();
+  EXPECT_TRUE(agent.only<KeepShare>()->share.canaries.empty()) << "no more";
+  agent.commands_.clear();
+  agent.give(ShareKept{"chat", {.result = OrderResult::done}});
+  EXPECT_TRUE(agent.commands_.empty()) << "it was under way";
+}
+
+TEST(Decider, an_emergency_stop_leaves_a_proxy_at_what_it_does) {
+  Agent agent;
+  agent.desired_.shares["chat"] = proxy_share(100'000);
+  agent.send();
+  agent.commands_.clear();
+  agent.desired_.emergency_stop = true;
+  agent.desired_.shares["chat"] = proxy_share(500'000);
+  agent.send();
+  EXPECT_FALSE(agent.only<KeepShare>());
+  agent.desired_.emergency_stop = false;
+  agent.send();
+  EXPECT_EQ(agent.only<KeepShare>()->share, proxy_share(500'000));
+}
+
+TEST(Decider, who_only_observes_says_nothing_to_a_proxy) {
+  Agent agent;
+  agent.desired_.observe_only = true;
+  agent.desired_.shares["chat"] = proxy_share(100'000);
+  agent.send();
+  EXPECT_FALSE(agent.only<KeepShare>());
 }
 
 Memory golden_memory() {

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "fleet/host.h"
 #include "fleet/instance.h"
+#include "fleet/proxy_share.h"
 
 namespace segue::reconcile {
 
@@ -36,6 +37,7 @@ struct Desired {
   bool observe_only = false;     // the agent reports and acts on nothing
   bool emergency_stop = false;   // what runs goes on, and nothing is changed
   std::map<InstanceKey, fleet::Assignment> instances;
+  fleet::ProxyShares shares;  // of proxies that this host's agent speaks with
 
   bool operator==(const Desired&) const = default;
 };

@@ -2,7 +2,9 @@
 #include <utility>
 #include <vector>
 
+#include "fleet/proxy_share_layout.h"
 #include "fleet/strategy_layout.h"
+#include "reconcile/action_layout.h"
 #include "reconcile/desired.h"
 
 namespace segue::reconcile {
@@ -14,6 +16,10 @@ struct WantedInstance {
   fleet::Slot slot = fleet::Slot::stable;
   fleet::Assignment assignment;
 };
+struct WantedShare {
+  std::string component;
+  fleet::ProxyShare share;
+};
 struct DesiredDocument {
   std::string fleet;
   std::uint64_t epoch = 0;
@@ -21,6 +27,7 @@ struct DesiredDocument {
   bool observe_only = false;
   bool emergency_stop = false;
   std::vector<WantedInstance> instances;
+  std::vector<WantedShare> shares;
 };
 struct RememberedInstance {
   std::string component;
@@ -43,26 +50,6 @@ struct MemoryDocument {
 namespace segue::fleet {
 
 template <>
-struct Layout<reconcile::Intent> {
-  static void visit(auto& archive, auto& intent) {
-    archive("order", intent.order);
-    archive("kind", intent.kind);
-    archive("from", intent.from);
-    archive("to", intent.to);
-    archive("only_idle", intent.only_idle);
-  }
-};
-
-template <>
-struct Layout<HandoffFigures> {
-  static void visit(auto& archive, auto& figures) {
-    archive("connections", figures.connections);
-    archive("lost", figures.lost);
-    archive("blackout_us", figures.blackout_us);
-  }
-};
-
-template <>
 struct Layout<reconcile::OrderOutcome> {
   static void visit(auto& archive, auto& outcome) {
     archive("order", outcome.order);
@@ -82,6 +69,14 @@ struct Layout<reconcile::WantedInstance> {
 };
 
 template <>
+struct Layout<reconcile::WantedShare> {
+  static void visit(auto& archive, auto& wanted) {
+    archive("component", wanted.component);
+    archive("share", wanted.share);
+  }
+};
+
+template <>
 struct Layout<reconcile::DesiredDocument> {
   static void visit(auto& archive, auto& desired) {
     archive("fleet", desired.fleet);
@@ -90,6 +85,7 @@ struct Layout<reconcile::DesiredDocument> {
     archive("observe_only", desired.observe_only);
     archive("emergency_stop", desired.emergency_stop);
     archive("instances", desired.instances, kMaxInstancesOfHost);
+    archive.if_any("shares", desired.shares, kMaxSharesOfHost);
   }
 };
 
@@ -133,17 +129,30 @@ Result<void> check_order(const std::string& order) {
 }
 
 DesiredDocument document_of(const Desired& desired) {
-  DesiredDocument document{desired.fleet,        desired.epoch,          desired.generation,
-                           desired.observe_only, desired.emergency_stop, {}};
+  DesiredDocument document{desired.fleet,
+                           desired.epoch,
+                           desired.generation,
+                           desired.observe_only,
+                           desired.emergency_stop,
+                           {},
+                           {}};
   for (const auto& [key, assignment] : desired.instances) {
     document.instances.push_back({key.component, key.slot, assignment});
+  }
+  for (const auto& [component, share] : desired.shares) {
+    document.shares.push_back({component, share});
   }
   return document;
 }
 
 Result<Desired> desired_of(DesiredDocument document) {
-  Desired desired{document.fleet,        document.epoch,          document.generation,
-                  document.observe_only, document.emergency_stop, {}};
+  Desired desired{document.fleet,
+                  document.epoch,
+                  document.generation,
+                  document.observe_only,
+                  document.emergency_stop,
+                  {},
+                  {}};
   for (auto& instance : document.instances) {
     SEGUE_TRY(check_order(instance.assignment.order));
     if (instance.component.empty() || instance.assignment.share_ppm > fleet::kWholeShare ||
@@ -153,6 +162,10 @@ Result<Desired> desired_of(DesiredDocument document) {
       return fail(ErrorCode::data_loss, "instance {}/{} stands there twice, or without sense",
                   instance.component, fleet::to_string(instance.slot));
     }
+  }
+  for (auto& [component, share] : document.shares) {
+    SEGUE_TRY(fleet::check_share(component, share));
+    desired.shares[component] = std::move(share);
   }
   return desired;
 }
@@ -183,7 +196,8 @@ Result<Memory> memory_of(MemoryDocument document) {
 
 Desired desired_of(const fleet::DesiredHost& document, bool observe_only) {
   Desired desired{document.fleet, document.epoch,   document.generation,
-                  observe_only,   document.stopped, {}};
+                  observe_only,   document.stopped, {},
+                  document.shares};
   for (const auto& [key, assignment] : document.instances) {
     desired.instances[{key.first, key.second}] = assignment;
   }

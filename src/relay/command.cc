@@ -2,7 +2,6 @@
 #include "relay/command.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,7 +23,6 @@ using base::fail;
 using base::Result;
 
 constexpr std::size_t kMaxMembersFileBytes = std::size_t{64} << 10;
-constexpr rlim_t kMaxDescriptors = 65'536;
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
 constexpr const char* kListen = "127.0.0.1:7411";
 
@@ -105,15 +103,6 @@ Result<RelaySettings> settings_of(const control::RelayOptions& options) {
   return settings;
 }
 
-// Each connection and each object in use takes descriptors. As many as may be; with fewer, those
-// who ask wait.
-void raise_descriptor_limit() {
-  const auto limit = os::resource_limit(0, RLIMIT_NOFILE);
-  if (!limit || limit->soft >= kMaxDescriptors) return;
-  const auto soft = std::min<decltype(limit->soft)>(limit->hard, kMaxDescriptors);
-  (void)os::set_resource_limit(0, RLIMIT_NOFILE, {.soft = soft, .hard = limit->hard});
-}
-
 void say_listening(const RelaySettings& settings, const Relay& relay,
                    const control::SayRelay& say) {
   base::JsonWriter object;
@@ -150,7 +139,7 @@ Result<control::RelayEnd> run_command(const control::RelayOptions& options,
                                                  settings.origin.authority(),
                                                  settings.members.size(), settings.cache)};
   }
-  raise_descriptor_limit();
+  os::raise_descriptor_limit();
   say_listening(settings, *relay, say);
   relay->run(true);
   const RelayState state = relay->state();

@@ -44,8 +44,8 @@ struct Layout<rollout::Rollout> {
     archive("since_ms", rollout.since_ms);
     archive("elapsed_ms", rollout.elapsed_ms);
     archive("share_ppm", rollout.share_ppm);
-    archive("share_order", rollout.share_order);
-    archive("share_set", rollout.share_set);
+    archive.formerly("share_order", std::uint32_t{0});
+    archive.formerly("share_set", true);
     archive("paused", rollout.paused);
     archive("stopped", rollout.stopped);
     archive("paused_text", rollout.paused_text);

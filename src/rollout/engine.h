@@ -52,6 +52,12 @@ class Engine {
   // Fails only for what a person asks: failed_precondition, permission_denied, and why.
   base::Result<Changes> handle(const Event& event, Now now);
 
+  // Of one that is done or undone: a canary slot still serves connections, or its end was ordered.
+  // Observed goes on to be handled then; the slot ends when the last connection has gone.
+  [[nodiscard]] bool has_lingering_canaries() const;
+  // It is left to a newer rollout, which is told what the hosts have from here on.
+  Changes let_go(Now now);
+
   // When TimePassed is due; nothing is lost if it comes late. nullopt: never.
   [[nodiscard]] std::optional<base::MonotonicTime> next_wakeup() const;
   [[nodiscard]] std::vector<GateWanted> gates_wanted() const;
@@ -91,6 +97,7 @@ class Engine {
     fleet::OrderResult result = fleet::OrderResult::none;  // of the current order
     fleet::Revision revision = fleet::kNoRevision;
     std::uint64_t connections = 0;
+    bool may_be_sent_to = false;
     std::string text;  // of the current order, or of its health
     Standing standing = Standing::untouched;
     std::uint64_t since_ms = 0;  // of standing; for people
@@ -141,7 +148,6 @@ class Engine {
   base::Result<void> on(const HostDrained& event);
   base::Result<void> on(const HostJoined& event);
   base::Result<void> on(const HostLeft& event);
-  base::Result<void> on(const ShareSet& event);
   base::Result<void> on(const Judged& event);
   base::Result<void> on(const PredecessorEnded& event);
   base::Result<void> on(const TimePassed& event);
@@ -171,6 +177,7 @@ class Engine {
   bool finish_step();
   bool advance_undo();
   void end_idle_canaries();
+  [[nodiscard]] bool lingers(Index index) const;
   void react();  // to what has gone wrong
   void react_to_block(Index index);
   void begin_undo(const std::string& by, const std::string& why);
@@ -193,8 +200,7 @@ class Engine {
   void stage_step(std::uint32_t step);
   void order_shares();
   [[nodiscard]] bool shares_are_set() const;
-  [[nodiscard]] bool splits_by_kernel() const;
-  [[nodiscard]] bool splits_by_proxy() const;
+  [[nodiscard]] bool splits_connections() const;
   [[nodiscard]] bool counts_time() const;
   [[nodiscard]] base::Duration time_to_pass() const;  // in the present step phase
   [[nodiscard]] bool step_has_moved() const;
@@ -208,6 +214,7 @@ class Engine {
   [[nodiscard]] std::optional<std::uint64_t> remaining_ms() const;
   [[nodiscard]] InstanceProgress instance_progress(Index index) const;
   [[nodiscard]] StepProgress step_progress(std::uint32_t step) const;
+  [[nodiscard]] StepProgress what_became_of(std::uint32_t step, StepProgress progress) const;
 
   Rollout head_;
   std::vector<InstanceRecord> records_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What hosts, proxies, gates and the clock tell.
+// What hosts, gates and the clock tell.
 #include <algorithm>
 #include <set>
 #include <unordered_set>
@@ -48,6 +48,7 @@ Result<void> Engine::on(const Observed& event) {
   live.revision = seen.revision;
   if (live.connections != seen.connections) live.end_refused = false;
   live.connections = seen.connections;
+  live.may_be_sent_to = event.may_be_sent_to;
   if (record.orders > 0 && seen.order == record.assignment.order) {
     live.result = seen.result;
     live.text = shortened(seen.text);
@@ -187,19 +188,6 @@ Result<void> Engine::on(const HostJoined& event) {
   set_host_flag(facts.host, &InstanceRecord::left, false);
   set_host_flag(facts.host, &InstanceRecord::drained, facts.drained);
   return on(HostSilent{facts.host, facts.silent});
-}
-
-Result<void> Engine::on(const ShareSet& event) {
-  if (event.share_order != head_.share_order || head_.share_set) return {};
-  if (event.set) {
-    head_.share_set = true;
-    touch_head();
-  } else {
-    notice(Severity::warning, kEngine, "",
-           fmt::format("the proxy of {} did not take the share: {}", head_.component,
-                       shortened(event.text)));
-  }
-  return {};
 }
 
 Result<void> Engine::on(const Judged& event) {

@@ -51,17 +51,6 @@ struct End {
   }
 };
 
-void keep_going(TestFleet& fleet, Phase until) {
-  // Only the proxy's answer is not part of run_until() on the way back.
-  for (int i = 0; i < 50 && fleet.head().phase != until; ++i) {
-    fleet.run_until([&] {
-      return fleet.head().phase == until ||
-             (fleet.head().phase == Phase::undoing && !fleet.head().share_set);
-    });
-    if (!fleet.head().share_set) fleet.tell(ShareSet{fleet.head().share_order, true, ""});
-  }
-}
-
 End run(const Scenario& scenario, std::size_t kill_at) {
   fleet::Strategy strategy = quick(scenario.kind);
   strategy.canary.split = scenario.split;
@@ -76,12 +65,12 @@ End run(const Scenario& scenario, std::size_t kill_at) {
     };
   }
   fleet.begin();
-  keep_going(fleet, scenario.fails ? Phase::undone : Phase::done);
+  fleet.run_until(scenario.fails ? Phase::undone : Phase::done);
   if (scenario.undone) {
     // Whoever asked and got no answer asks again.
     if (fleet.head().phase == Phase::done) fleet.tell(Undo{"bob", ""});
     if (fleet.head().phase == Phase::done) fleet.tell(Undo{"bob", ""});
-    keep_going(fleet, Phase::undone);
+    fleet.run_until(Phase::undone);
   }
   End end{fleet.head().phase,
           fleet.serving(kNew),
@@ -123,7 +112,6 @@ class Life {
       return OrderResult::done;
     };
     fleet_.answers_gates_ = false;
-    fleet_.takes_shares_ = false;
     fleet_.begin();
     for (int i = 0; i < 200 && !testing::Test::HasFailure(); ++i) happen();
     stop_faults();
@@ -156,7 +144,6 @@ class Life {
   std::string some_host() { return fmt::format("h{:03}", below(12)); }
 
   void happen() {
-    const Rollout& head = fleet_.head();
     switch (below(14)) {
       case 0:
         fleet_.silence(some_host(), true);
@@ -190,7 +177,7 @@ class Life {
         fleet_.restart();
         return;
       case 9:
-        fleet_.tell(ShareSet{head.share_order, below(3) != 0, "?"});
+        tell_of_canary(some_host());
         return;
       case 10:
         fleet_.now_.real += std::chrono::hours(below(100) - 50);
@@ -209,10 +196,15 @@ class Life {
     }
   }
 
+  // As a proxy before it does, or does not yet, what it is to do.
+  void tell_of_canary(const std::string& host) {
+    const bool may_be_sent_to = below(2) == 0;
+    fleet_.tell(Observed{host, Slot::canary, fleet_.seen(host, Slot::canary), may_be_sent_to});
+  }
+
   void stop_faults() {
     faults_ = false;
     fleet_.answers_gates_ = true;
-    fleet_.takes_shares_ = true;
     fleet_.tell(EmergencyStop{"eve", false});
     for (auto& [host, facts] : fleet_.facts_) {
       facts.drained = false;
@@ -225,13 +217,10 @@ class Life {
     for (int i = 0; i < 300 && !is_final(fleet_.head().phase); ++i) {
       ASSERT_FALSE(testing::Test::HasFailure());
       if (fleet_.head().paused) fleet_.tell(Resume{"bob"});
-      if (!fleet_.head().share_set) {
-        fleet_.tell(ShareSet{fleet_.head().share_order, true, ""});
-      }
       (void)fleet_.give(Approve{"bob"});
       (void)fleet_.give(Approve{"eve"});
       fleet_.run_until([&] {
-        return is_final(fleet_.head().phase) || fleet_.head().paused || !fleet_.head().share_set ||
+        return is_final(fleet_.head().phase) || fleet_.head().paused ||
                (fleet_.head().phase == Phase::running &&
                 fleet_.head().step_phase == StepPhase::approving);
       });

@@ -272,12 +272,9 @@ std::vector<GateWanted> Engine::gates_wanted() const {
 
 // ---- Orders
 
-bool Engine::splits_by_kernel() const {
-  return head_.strategy.canary.split == fleet::Split::kernel;
-}
-
-bool Engine::splits_by_proxy() const {
-  return head_.strategy.canary.split == fleet::Split::proxy && !canaries_.empty();
+// Who gives a canary its share, the kernel or a proxy, is a matter of its host.
+bool Engine::splits_connections() const {
+  return head_.strategy.canary.split != fleet::Split::hosts;
 }
 
 bool Engine::in_reach(const InstanceRecord& record) const {
@@ -301,7 +298,7 @@ fleet::Revision Engine::goal_revision(const InstanceRecord& record) const {
 
 std::uint32_t Engine::goal_share(const InstanceRecord& record) const {
   const bool shares =
-      head_.steps[record.step].kind == StepKind::canary && splits_by_kernel() && !record.ended;
+      head_.steps[record.step].kind == StepKind::canary && splits_connections() && !record.ended;
   return shares && !is_back() ? head_.share_ppm : 0;
 }
 
@@ -432,19 +429,12 @@ void Engine::stage_step(std::uint32_t step) {
 }
 
 void Engine::order_shares() {
-  if (splits_by_proxy()) {
-    ++head_.share_order;
-    head_.share_set = false;
-    touch_head();
-    return;
-  }
   for (const Index index : canaries_) {
     if (needs_order(index)) queue(index);
   }
 }
 
 bool Engine::shares_are_set() const {
-  if (!canaries_.empty() && splits_by_proxy()) return head_.share_set;
   if (canaries_.empty()) return true;
   // All canary slots are of the first step.
   const Counts& counts = counts_[records_[canaries_.front()].step];
@@ -457,8 +447,9 @@ void Engine::order_leftovers() {
   for (Index i = 0; i < records_.size(); ++i) {
     InstanceRecord& record = records_[i];
     if (record.left) continue;
-    if (record.ended && record.settled != Settled::done) {
-      record.ended = false;  // nobody would hear of it any more
+    if (record.ended) {  // while it is open it is heard of later, too
+      if (record.settled == Settled::done || record.settled == Settled::ordered) continue;
+      record.ended = false;
       order(i, record.to, 0);
       continue;
     }
@@ -477,7 +468,7 @@ void Engine::begin_undo(const std::string& by, const std::string& why) {
   head_.promoted = false;
   head_.promoted_all = false;
   head_.ended_ms = 0;
-  const bool shared = head_.share_ppm != 0 || !head_.share_set;
+  const bool shared = head_.share_ppm != 0;
   head_.share_ppm = 0;
   notice(Severity::warning, by, "",
          fmt::format("rollout {} is undone from step {} back: {}", head_.id,
@@ -539,29 +530,6 @@ bool Engine::advance_undo() {
       SEGUE_ASSERT(false && "a step phase that undoing does not have");
   }
   return false;
-}
-
-void Engine::end_idle_canaries() {
-  for (const Index index : canaries_) end_if_idle(index);
-}
-
-// Never with connections: a share of 0 lets no new ones in.
-void Engine::end_if_idle(Index index) {
-  InstanceRecord& record = records_[index];
-  Live& live = live_[index];
-  const bool settled_down =
-      head_.phase == Phase::watching || head_.phase == Phase::done ||
-      head_.phase == Phase::undone ||
-      (head_.phase == Phase::undoing && head_.step_phase == StepPhase::settling);
-  if (!settled_down || head_.stopped || head_.paused || !head_.strategy.canary.ends_when_idle ||
-      record.ended || record.orders == 0 || record.left || record.drained || live.end_refused ||
-      record.slot != fleet::Slot::canary || live.silent || !live.heard || live.connections != 0 ||
-      record.settled != Settled::done || record.assignment.revision == kNoRevision ||
-      record.assignment.share_ppm != 0 || head_.share_ppm != 0) {
-    return;
-  }
-  record.ended = true;
-  order(index, kNoRevision, 0);
 }
 
 }  // namespace segue::rollout

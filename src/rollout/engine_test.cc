@@ -304,26 +304,95 @@ TEST(Engine, an_aborted_canary_loses_its_share_first_and_is_then_handed_back) {
   EXPECT_EQ(fleet.serving(kOld), 10U);
 }
 
-TEST(Engine, a_proxys_share_is_waited_for) {
+TEST(Engine, a_canary_slot_ends_with_its_last_connection_also_when_the_rollout_is_over) {
+  for (const bool undone : {false, true}) {
+    TestFleet fleet(3, quick(StrategyKind::canary));
+    fleet.begin();
+    ASSERT_TRUE(fleet.run_until_step("canary 10%", StepPhase::baking));
+    if (undone) fleet.tell(Undo{"bob", "bad smell"});
+    ASSERT_TRUE(fleet.run_until(undone ? Phase::undone : Phase::done));
+    fleet.restart();
+    EXPECT_TRUE(fleet.engine().has_lingering_canaries());
+    for (const char* host : {"h000", "h001", "h002"}) {
+      EXPECT_EQ(fleet.serves(host, Slot::canary), undone ? kOld : kNew);
+      fleet.seen(host, Slot::canary).connections = 0;
+      fleet.report(host, Slot::canary);
+      EXPECT_TRUE(fleet.engine().has_lingering_canaries()) << "nobody has heard of its end";
+      fleet.work();
+      EXPECT_EQ(fleet.serves(host, Slot::canary), fleet::kNoRevision);
+    }
+    EXPECT_FALSE(fleet.engine().has_lingering_canaries());
+    EXPECT_EQ(fleet.head().phase, undone ? Phase::undone : Phase::done);
+  }
+}
+
+TEST(Engine, an_end_that_nobody_has_heard_of_is_taken_back_for_a_newer_rollout) {
+  TestFleet fleet(1, quick(StrategyKind::canary));
+  fleet.begin();
+  ASSERT_TRUE(fleet.run_until(Phase::done));
+  fleet.seen("h000", Slot::canary).connections = 0;
+  fleet.report("h000", Slot::canary);
+  EXPECT_EQ(fleet.assigned("h000", Slot::canary).revision, fleet::kNoRevision);
+  const Changes changes = fleet.engine().let_go(fleet.now_);
+  ASSERT_EQ(changes.batches.size(), 1U);
+  EXPECT_EQ(changes.batches[0].instances.at(0).record.assignment.revision, kNew);
+  EXPECT_TRUE(fleet.engine().let_go(fleet.now_).batches.empty());
+}
+
+TEST(Engine, shows_of_one_that_is_over_what_came_of_it) {
+  TestFleet fleet(5, quick());
+  fleet.begin();
+  ASSERT_TRUE(fleet.run_until(Phase::done));
+  const auto expect_steps = [&](const std::string& state, std::size_t moved) {
+    std::size_t sum = 0;
+    for (const auto& step : fleet.engine().progress(fleet.now_).steps) {
+      sum += step.moved;
+      EXPECT_EQ(step.moving, 0U);
+      EXPECT_EQ(step.state, state) << step.name;
+    }
+    EXPECT_EQ(sum, moved);
+    EXPECT_TRUE(fleet.engine().progress(fleet.now_).noteworthy.empty());
+  };
+  expect_steps("done", 5);
+  fleet.restart();
+  expect_steps("done", 5);
+  fleet.tell(Undo{"bob", "bad smell"});
+  ASSERT_TRUE(fleet.run_until(Phase::undone));
+  fleet.restart();
+  expect_steps("undone", 5);
+}
+
+TEST(Engine, a_canary_behind_a_proxy_gets_its_shares_by_its_assignments) {
   fleet::Strategy strategy = quick(StrategyKind::canary);
   strategy.canary.split = fleet::Split::proxy;
   TestFleet fleet(4, strategy);
-  fleet.takes_shares_ = false;
+  bool takes_shares = false;
+  fleet.behaviour_ = [&](const TestFleet::Key&, const fleet::Assignment& assignment) {
+    return assignment.share_ppm == 0 || takes_shares ? OrderResult::done : OrderResult::none;
+  };
   fleet.begin();
   ASSERT_TRUE(fleet.run_until_step("canary 1%", StepPhase::sharing));
-  fleet.pass(std::chrono::hours(1));
+  fleet.pass(std::chrono::seconds(10));
   EXPECT_EQ(fleet.head().step_phase, StepPhase::sharing);
-  EXPECT_EQ(fleet.head().share_ppm, 10'000U);
-  EXPECT_EQ(fleet.assigned("h000", Slot::canary).share_ppm, 0U);
-  fleet.takes_shares_ = true;
+  EXPECT_EQ(fleet.assigned("h000", Slot::canary).share_ppm, 10'000U);
+  takes_shares = true;
   ASSERT_TRUE(fleet.run_until_step("canary 50%", StepPhase::baking));
   fleet.tell(Undo{"bob", ""});
-  fleet.work();
-  EXPECT_EQ(fleet.head().step_phase, StepPhase::sharing);
-  EXPECT_EQ(fleet.head().share_ppm, 0U);
-  EXPECT_EQ(fleet.serving(kNew, Slot::canary), 4U);
-  fleet.tell(ShareSet{fleet.head().share_order, true, ""});
   ASSERT_TRUE(fleet.run_until(Phase::undone));
+  EXPECT_EQ(fleet.serving(kOld, Slot::canary), 4U);  // with the connections it had
+}
+
+TEST(Engine, a_canary_that_somebody_may_still_be_sent_to_is_not_ended) {
+  TestFleet fleet(2, quick(StrategyKind::canary));
+  fleet.begin();
+  ASSERT_TRUE(fleet.run_until(Phase::watching));
+  fleet.seen("h001", Slot::canary).connections = 0;
+  fleet.tell(Observed{"h001", Slot::canary, fleet.seen("h001", Slot::canary), true});
+  fleet.work();
+  EXPECT_EQ(fleet.serves("h001", Slot::canary), kNew);
+  fleet.tell(Observed{"h001", Slot::canary, fleet.seen("h001", Slot::canary), false});
+  fleet.work();
+  EXPECT_EQ(fleet.serves("h001", Slot::canary), fleet::kNoRevision);
 }
 
 TEST(Engine, a_canary_by_hosts_moves_stable_slots_of_some_first) {

@@ -48,6 +48,7 @@ struct Observed {
   std::string host;
   fleet::Slot slot = fleet::Slot::stable;
   fleet::Observation observation;
+  bool may_be_sent_to = false;  // whoever splits might still send somebody new: it may not end
 };
 struct HostSilent {
   std::string host;
@@ -62,11 +63,6 @@ struct HostJoined {
 };
 struct HostLeft {
   std::string host;
-};
-struct ShareSet {  // Split::proxy
-  std::uint32_t share_order = 0;
-  bool set = true;
-  std::string text;
 };
 struct Judged {
   std::uint32_t step = 0;  // as in GateWanted
@@ -104,9 +100,9 @@ struct Supersede {
   std::string by;
   std::string rollout;  // the newer one
 };
-using Event = std::variant<Observed, HostSilent, HostDrained, HostJoined, HostLeft, ShareSet,
-                           Judged, PredecessorEnded, TimePassed, Pause, Resume, Promote, Undo,
-                           Approve, EmergencyStop, Supersede>;
+using Event =
+    std::variant<Observed, HostSilent, HostDrained, HostJoined, HostLeft, Judged, PredecessorEnded,
+                 TimePassed, Pause, Resume, Promote, Undo, Approve, EmergencyStop, Supersede>;
 
 // ---- Answers
 struct InstanceChange {

@@ -55,12 +55,7 @@ std::string Engine::waits_for(Now now) const {
     }
     case StepPhase::moving:
     case StepPhase::settling:
-      return moving_text(now);
     case StepPhase::sharing:
-      if (splits_by_proxy()) {
-        return fmt::format("the proxy to take the share of {}, for {}",
-                           percent_text(head_.share_ppm), since_text(head_.since_ms, now));
-      }
       return moving_text(now);
     case StepPhase::baking:
       return fmt::format(
@@ -226,6 +221,7 @@ StepProgress Engine::step_progress(std::uint32_t step) const {
                         .share_ppm = head_.steps[step].share_ppm,
                         .instances = size_of(step)};
   const bool back = is_back() || head_.phase == Phase::undone || head_.phase == Phase::failed;
+  if (is_final(head_.phase)) return what_became_of(step, std::move(progress));
   if (back) {
     for (const Index index : by_step_[step]) {
       const InstanceRecord& record = records_[index];
@@ -243,14 +239,41 @@ StepProgress Engine::step_progress(std::uint32_t step) const {
       counts[Standing::failed] + counts[Standing::failed_bad] + (back ? 0 : counts[Standing::bad]);
   progress.silent = counts[Standing::silent] + counts[Standing::silent_open];
   progress.skipped = counts[Standing::skipped];
-  const bool over = is_final(head_.phase) || head_.phase == Phase::watching;
   if (back) {
-    progress.state = over || step > head_.step ? "undone" : step == head_.step ? "current" : "done";
-  } else if (over) {
-    progress.state = head_.phase == Phase::superseded && step > head_.step ? "left-alone" : "done";
+    progress.state = step > head_.step ? "undone" : step == head_.step ? "current" : "done";
+  } else if (head_.phase == Phase::watching) {
+    progress.state = "done";
   } else if (step <= head_.step) {
     progress.state = step == head_.step ? "current" : "done";
   }
+  return progress;
+}
+
+// Of one that is over the records tell; nobody is heard of any more.
+StepProgress Engine::what_became_of(std::uint32_t step, StepProgress progress) const {
+  std::size_t ordered = 0;
+  for (const Index index : by_step_[step]) {
+    const InstanceRecord& record = records_[index];
+    if (record.orders > 0) ++ordered;
+    switch (record.settled) {
+      case Settled::done:
+        ++progress.moved;
+        break;
+      case Settled::failed:
+        ++progress.failed;
+        break;
+      case Settled::ordered:
+      case Settled::refused:
+        ++progress.moving;
+        break;
+      case Settled::untouched:
+        if (record.left || record.drained) ++progress.skipped;
+        break;
+    }
+  }
+  const bool back = head_.phase == Phase::undone || head_.phase == Phase::failed;
+  const bool untouched = head_.phase == Phase::done ? false : ordered == 0;
+  progress.state = untouched ? "left-alone" : back ? "undone" : "done";
   return progress;
 }
 
@@ -287,7 +310,8 @@ Progress Engine::progress(Now now) const {
   }
   for (const Index index : by_step_[head_.step]) {
     const Standing standing = live_[index].standing;
-    if (standing == Standing::good || standing == Standing::untouched ||
+    const bool is_over = is_final(head_.phase) && records_[index].settled != Settled::failed;
+    if (is_over || standing == Standing::good || standing == Standing::untouched ||
         standing == Standing::skipped) {
       continue;
     }

@@ -35,6 +35,20 @@ void append(JsonWriter& json, const StepProgress& step) {
       .end();
 }
 
+void append(JsonWriter& json, const ShareProgress& share) {
+  json.begin_object()
+      .field("proxy_host", share.proxy_host)
+      .field("share_ppm", share.share_ppm)
+      .field("result", to_string(share.seen.result))
+      .field("text", share.seen.text)
+      .field("stable", share.seen.stable)
+      .field("canary", share.seen.canary)
+      .field("stable_open", share.seen.stable_open)
+      .field("canary_open", share.seen.canary_open)
+      .field("restarts", share.seen.restarts)
+      .end();
+}
+
 void append(JsonWriter& json, const std::vector<InstanceProgress>& instances) {
   json.begin_array();
   for (const auto& instance : instances) append(json, instance);
@@ -77,6 +91,8 @@ std::string write_progress(const Progress& progress) {
         .field("text", gate.text)
         .end();
   }
+  json.end().key("shares").begin_array();
+  for (const auto& share : progress.shares) append(json, share);
   json.end().key("noteworthy");
   append(json, progress.noteworthy);
   json.end();

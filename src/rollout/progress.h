@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "fleet/proxy_share.h"
 #include "rollout/rollout.h"
 
 namespace segue::rollout {
@@ -41,6 +42,13 @@ struct GateProgress {
   std::string text;
 };
 
+// What a proxy does, as the agent that speaks with it saw it last.
+struct ShareProgress {
+  std::string proxy_host;
+  std::uint32_t share_ppm = 0;  // that it is to give
+  fleet::SeenShare seen;
+};
+
 struct Progress {
   std::string id;
   std::string component;
@@ -59,8 +67,10 @@ struct Progress {
   std::optional<std::uint64_t> remaining_ms;  // an estimate, to its end
   std::vector<StepProgress> steps;
   std::vector<GateProgress> gates;
+  std::vector<ShareProgress> shares;  // of proxies, those that do not stand first; at most 20
   std::vector<InstanceProgress> noteworthy;  // of this step: not well, or under way; at most 20
 
+  static constexpr std::size_t kMaxShares = 20;
   static constexpr std::size_t kMaxNoteworthy = 20;
 };
 

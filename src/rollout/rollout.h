@@ -94,11 +94,9 @@ struct Rollout {
   Phase phase = Phase::preparing;
   std::uint32_t step = 0;
   StepPhase step_phase = StepPhase::approving;
-  std::uint64_t since_ms = 0;     // since when it is in these phases; for people
-  std::uint64_t elapsed_ms = 0;   // of the bake, of judging or of the watch, as far as it was seen
-  std::uint32_t share_ppm = 0;    // that the canary is to have now
-  std::uint32_t share_order = 0;  // Split::proxy: counts the changes of it
-  bool share_set = true;          // Split::proxy: the last one was seen to hold
+  std::uint64_t since_ms = 0;    // since when it is in these phases; for people
+  std::uint64_t elapsed_ms = 0;  // of the bake, of judging or of the watch, as far as it was seen
+  std::uint32_t share_ppm = 0;   // that the canary is to have now
   bool paused = false;
   bool stopped = false;     // by an emergency stop
   std::string paused_text;  // who and why, of both

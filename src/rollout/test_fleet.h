@@ -147,10 +147,6 @@ class TestFleet {
         work();
         if (condition()) return true;
       }
-      if (engine_->head().phase == Phase::running && !engine_->head().share_set && takes_shares_) {
-        tell(ShareSet{engine_->head().share_order, true, ""});
-        continue;
-      }
       const auto wakeup = engine_->next_wakeup();
       if (!wakeup) return condition();
       pass(*wakeup > now_.monotonic ? *wakeup - now_.monotonic : base::Duration(0));
@@ -205,7 +201,6 @@ class TestFleet {
 
   Behaviour behaviour_;
   bool answers_gates_ = true;
-  bool takes_shares_ = true;
   Verdict verdict_ = Verdict::good;
   std::optional<std::size_t> kill_at_;  // the process ends when so many batches are stored
   std::size_t stored_ = 0;

@@ -28,7 +28,6 @@ using base::Result;
 
 constexpr int kKeepaliveMs = 20'000;
 constexpr int kKeepaliveTimeoutMs = 10'000;
-constexpr int kMaxMessageBytes = static_cast<int>(kMaxDocumentBytes) + 4096;
 
 Result<void> check_server(const ServerAddress& server, const std::string& chain_pem,
                           base::RealTime now) {
@@ -38,9 +37,9 @@ Result<void> check_server(const ServerAddress& server, const std::string& chain_
   }
   SEGUE_ASSIGN(const auto certificate,
                pki::verify_certificate(chain_pem, authorities, now, pki::Expiry::refused));
-  if (certificate.identity.role == pki::Role::server) return {};
-  return fail(ErrorCode::permission_denied, "{} is {}, not a server", server.address,
-              pki::uri_of(certificate.identity));
+  if (certificate.identity.role == server.role) return {};
+  return fail(ErrorCode::permission_denied, "{} is {}, not a {}", server.address,
+              pki::uri_of(certificate.identity), to_string(server.role));
 }
 
 // Names and addresses say nothing here: whom the authority calls a server is one.
@@ -155,10 +154,12 @@ Result<std::unique_ptr<CredentialsCall>> CredentialsCall::join(os::EpollLoop& lo
 
 Result<std::unique_ptr<CredentialsCall>> CredentialsCall::renew(
     os::EpollLoop& loop, const os::Clock& clock, const ServerAddress& server,
-    const OwnCertificate& own, const std::string& request_pem, TakeCredentials take) {
+    const OwnCertificate& own, const RenewRequest& request, TakeCredentials take) {
   SEGUE_ASSIGN(auto state, State::make(loop, clock, server, &own, std::move(take)));
   auto& call = *state->call;
-  call.renew.set_request_pem(request_pem);
+  call.renew.set_request_pem(request.request_pem);
+  call.renew.set_certificate_pem(request.certificate_pem);
+  call.renew.set_proof(request.proof);
   call.stub->async()->Renew(&call.context, &call.renew, &call.answer, state->on_status);
   return std::unique_ptr<CredentialsCall>(new CredentialsCall(std::move(state)));
 }
@@ -198,6 +199,11 @@ class Stream final : public grpc::ClientBidiReactor<wire::Envelope, wire::Envelo
     if (unsent_.size() == 1) StartWrite(&unsent_.front());
     return true;
   }
+  bool has_room() {
+    const std::lock_guard lock(mutex_);
+    wants_room_ = unsent_.size() >= FleetClient::kRoomy && !ended_;
+    return !wants_room_;
+  }
   // Nobody listens any more.
   void cancel() {
     context_.TryCancel();
@@ -231,6 +237,11 @@ class Stream final : public grpc::ClientBidiReactor<wire::Envelope, wire::Envelo
       return;
     }
     if (!unsent_.empty() && !ended_) StartWrite(&unsent_.front());
+    if (unsent_.size() < FleetClient::kRoomy / 2 && std::exchange(wants_room_, false)) {
+      poster_.post([handler = handler_] {
+        if (handler->room) handler->room();
+      });
+    }
   }
   void OnDone(const grpc::Status& status) override {
     poster_.post(
@@ -270,6 +281,7 @@ class Stream final : public grpc::ClientBidiReactor<wire::Envelope, wire::Envelo
 
   std::mutex mutex_;
   std::deque<wire::Envelope> unsent_;  // the first is being written
+  bool wants_room_ = false;
   bool reading_ = false;
   bool ended_ = false;
   bool released_ = false;
@@ -302,6 +314,10 @@ Result<std::unique_ptr<FleetClient>> FleetClient::open(os::EpollLoop& loop, cons
 
 bool FleetClient::send(Envelope envelope) {
   return state_->stream->send(std::move(envelope));
+}
+
+bool FleetClient::has_room() {
+  return state_->stream->has_room();
 }
 
 }  // namespace segue::rpc

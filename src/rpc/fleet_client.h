@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/epoll_loop.h"
+#include "pki/identity.h"
 #include "rpc/envelope.h"
 
 namespace segue::rpc {
@@ -18,6 +19,7 @@ struct ServerAddress {
   std::string address;          // HOST:PORT
   std::string authorities_pem;  // one of them signed the server's certificate …
   std::string authority_pin;    // … or, before any is known, the SHA-256 of its DER, in hexadecimal
+  pki::Role role = pki::Role::server;  // or relay: what its certificate has to say
 };
 struct OwnCertificate {
   std::string certificate_pem;
@@ -39,7 +41,7 @@ class CredentialsCall {
                                                              TakeCredentials take);
   static base::Result<std::unique_ptr<CredentialsCall>> renew(
       os::EpollLoop& loop, const os::Clock& clock, const ServerAddress& server,
-      const OwnCertificate& own, const std::string& request_pem, TakeCredentials take);
+      const OwnCertificate& own, const RenewRequest& request, TakeCredentials take);
   ~CredentialsCall();
   CredentialsCall(const CredentialsCall&) = delete;
   CredentialsCall& operator=(const CredentialsCall&) = delete;
@@ -55,11 +57,13 @@ class FleetClient {
  public:
   // More that were not taken end the connection.
   static constexpr std::size_t kMaxUnsent = 256;
+  static constexpr std::size_t kRoomy = 64;  // with fewer there is room
 
   struct Handler {
     std::function<void()> attached;  // the server has let it in
     std::function<void(Envelope)> received;
     std::function<void(base::Error)> ended;  // once, last; destroying it here is allowed
+    std::function<void()> room = {};         // again, after has_room() has said no
   };
   // Called on the loop's thread.
   static base::Result<std::unique_ptr<FleetClient>> open(os::EpollLoop& loop,
@@ -73,6 +77,8 @@ class FleetClient {
 
   // False: it has ended.
   bool send(Envelope envelope);
+  // For who has much to send: whether it may be more now.
+  bool has_room();
 
  private:
   struct State;

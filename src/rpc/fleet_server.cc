@@ -7,6 +7,7 @@
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
+#include <atomic>
 #include <unordered_map>
 
 #include "base/assert.h"
@@ -25,8 +26,8 @@ using base::Result;
 
 constexpr int kKeepaliveMs = 20'000;
 constexpr int kKeepaliveTimeoutMs = 10'000;
-constexpr int kMaxMessageBytes = static_cast<int>(kMaxDocumentBytes) + 4096;
 constexpr unsigned kRereadCertificateS = 30;
+constexpr int kMaxUntoldRefusals = 16;
 
 // A unary call that the loop's thread answers.
 class CredentialsReactor final : public grpc::ServerUnaryReactor,
@@ -42,6 +43,7 @@ class CredentialsReactor final : public grpc::ServerUnaryReactor,
     if (!credentials) return Finish(status_of(credentials.error()));
     answer_->set_certificate_pem(std::move(credentials->certificate_pem));
     answer_->set_authorities_pem(std::move(credentials->authorities_pem));
+    answer_->set_site(std::move(credentials->site));
     Finish(grpc::Status::OK);
   }
   void OnCancel() override { give(fail(ErrorCode::unavailable, "the call was cancelled")); }
@@ -88,17 +90,22 @@ struct FleetServer::State {
                                     const wire::RenewRequest* request,
                                     wire::Credentials* answer) override {
       auto who = state_.caller(*context, pki::Expiry::allowed);
-      return answer_later(answer, [&state = state_, who = std::move(who),
-                                   pem = request->request_pem()](GiveCredentials give) {
-        if (!who) return give(fail(who.error()));
-        state.handler.renew(*who, pem, std::move(give));
-      });
+      return answer_later(answer,
+                          [&state = state_, who = std::move(who),
+                           renew = RenewRequest{request->request_pem(), request->certificate_pem(),
+                                                request->proof()}](GiveCredentials give) {
+                            if (!who) return give(fail(who.error()));
+                            state.handler.renew(*who, renew, std::move(give));
+                          });
     }
 
     grpc::ServerBidiReactor<wire::Envelope, wire::Envelope>* Attach(
         grpc::CallbackServerContext* context) override {
       auto who = state_.caller(*context, pki::Expiry::refused);
-      if (!who) return new Refusal(status_of(who.error()));
+      if (!who) {
+        state_.tell_refusal(who.error());
+        return new Refusal(status_of(who.error()));
+      }
       const auto session = std::make_shared<Session>(context, *std::move(who),
                                                      state_.mailbox->poster(), state_.owner);
       session->begin();
@@ -147,6 +154,18 @@ struct FleetServer::State {
     return let_in;
   }
 
+  // Of a flood of them not every one is told.
+  void tell_refusal(const base::Error& why) {
+    if (untold_refusals.fetch_add(1) >= kMaxUntoldRefusals) {
+      --untold_refusals;
+      return;
+    }
+    mailbox->poster().post([this, why] {
+      --untold_refusals;
+      handler.refused(why);
+    });
+  }
+
   void detached(const Session& session) {
     if (sessions.erase(session.id) != 0) handler.detached(session.id);
   }
@@ -158,6 +177,7 @@ struct FleetServer::State {
   std::shared_ptr<const Session::Owner> owner;
   std::unordered_map<SessionId, std::shared_ptr<Session>> sessions;
   SessionId last_id = 0;
+  std::atomic<int> untold_refusals = 0;  // of gRPC's threads
   int port = 0;
   Service service{*this};
   std::unique_ptr<grpc::Server> server;
@@ -177,7 +197,11 @@ Result<std::unique_ptr<FleetServer>> FleetServer::open(os::EpollLoop& loop, cons
           [&held = *state](const Session& session, Envelope envelope) {
             held.handler.received(session.id, std::move(envelope));
           },
-      .detached = [&held = *state](const Session& session) { held.detached(session); }});
+      .detached = [&held = *state](const Session& session) { held.detached(session); },
+      .room =
+          [&held = *state](const Session& session) {
+            if (held.sessions.contains(session.id)) held.handler.room(session.id);
+          }});
   grpc::ServerBuilder builder;
   builder.AddListeningPort(settings.address, credentials_of(settings), &state->port);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
@@ -212,6 +236,11 @@ bool FleetServer::send(SessionId session, Envelope envelope) {
   if (found == state_->sessions.end()) return false;
   found->second->send(std::move(envelope));
   return true;
+}
+
+bool FleetServer::has_room(SessionId session) {
+  const auto found = state_->sessions.find(session);
+  return found != state_->sessions.end() && found->second->has_room();
 }
 
 void FleetServer::close(SessionId session, const base::Error& why) {

@@ -37,12 +37,12 @@ class Handler final : public FleetHandler {
   void join(const JoinRequest& request, GiveCredentials give) override {
     joins.push_back(request);
     if (request.token != "good") return give(fail(ErrorCode::permission_denied, "no such token"));
-    give(Credentials{"certificate", "authorities"});
+    give(Credentials{"certificate", "authorities", "site"});
   }
-  void renew(const pki::Certificate& who, const std::string& request_pem,
+  void renew(const pki::Certificate& who, const RenewRequest& request,
              GiveCredentials give) override {
     renewed.push_back(who.identity.name);
-    give(Credentials{request_pem, "authorities"});
+    give(Credentials{request.request_pem, request.certificate_pem + request.proof});
   }
   Result<void> attached(SessionId session, const pki::Certificate& who) override {
     if (who.identity.name == "unknown") {
@@ -55,15 +55,21 @@ class Handler final : public FleetHandler {
     envelopes.push_back(std::move(envelope));
     if (answer) server->send(session, *answer);
   }
+  void refused(const base::Error& why) override { refusals.push_back(why.message()); }
   void detached(SessionId session) override { gone.push_back(sessions.at(session)); }
+  void room(SessionId /*session*/) override {
+    if (on_room) on_room();
+  }
 
   FleetServer* server = nullptr;
   std::vector<JoinRequest> joins;
   std::vector<std::string> renewed;
   std::map<SessionId, std::string> sessions;
   std::vector<std::string> gone;
+  std::vector<std::string> refusals;
   std::vector<Envelope> envelopes;
   std::optional<Envelope> answer;
+  std::function<void()> on_room;
 };
 
 class FleetTest : public testing::Test {
@@ -188,11 +194,70 @@ TEST_F(FleetTest, an_expired_certificate_renews_but_does_not_attach) {
   EXPECT_THAT(ended_->to_string(), HasSubstr("expired"));
 
   const auto renewed = credentials([&](TakeCredentials take) {
-    return CredentialsCall::renew(loop_, clock_, address(), expired.own(), "request", take);
+    return CredentialsCall::renew(loop_, clock_, address(), expired.own(), {"request", "", ""},
+                                  take);
   });
   ASSERT_TRUE(renewed) << renewed.error().to_string();
   EXPECT_EQ(renewed->certificate_pem, "request");
   EXPECT_THAT(handler_.renewed, ElementsAre("db-1"));
+}
+
+TEST_F(FleetTest, a_relay_asks_for_a_certificate_of_a_host) {
+  const Keys relay = keys_for({pki::Role::relay, "r-1"});
+  const auto renewed = credentials([&](TakeCredentials take) {
+    return CredentialsCall::renew(loop_, clock_, address(), relay.own(),
+                                  {"request", "certificate,", "proof"}, take);
+  });
+  ASSERT_TRUE(renewed) << renewed.error().to_string();
+  EXPECT_EQ(renewed->certificate_pem, "request");
+  EXPECT_EQ(renewed->authorities_pem, "certificate,proof");
+}
+
+TEST_F(FleetTest, what_is_between_a_relay_and_its_server_arrives) {
+  handler_.answer = Envelope{.host = "db-1", .kind = EnvelopeKind::refused, .line = 3};
+  const auto client = attach(keys_for({pki::Role::relay, "r-1"}), address());
+  run_until([&] { return attached_; });
+  const Envelope hello{.host = "db-1",
+                       .kind = EnvelopeKind::hello,
+                       .line = 3,
+                       .certificate_pem = "certificate",
+                       .lines = {3, std::uint64_t{1} << 40U}};
+  EXPECT_TRUE(client->send(hello));
+  run_until([&] { return !got_.empty(); });
+  EXPECT_EQ(handler_.envelopes.front(), hello);
+  EXPECT_EQ(got_.front(), *handler_.answer);
+}
+
+TEST_F(FleetTest, who_has_much_to_send_sends_as_it_is_taken) {
+  constexpr std::size_t kMany = 4 * FleetServer::kMaxUnsent;
+  std::size_t sent = 0;
+  std::size_t answered = 0;
+  SessionId session = 0;
+  handler_.on_room = [&] {
+    while (answered < kMany && server_->has_room(session)) {
+      server_->send(session, {"r-1", EnvelopeKind::desired, ++answered, "{}"});
+    }
+  };
+  std::unique_ptr<FleetClient> client;
+  const auto send_more = [&] {
+    while (sent < kMany && client->has_room()) {
+      ASSERT_TRUE(client->send({"r-1", EnvelopeKind::observed, ++sent, "{}"}));
+    }
+  };
+  client = FleetClient::open(loop_, clock_, address(), host_.own(),
+                             {.attached = [&] { attached_ = true; },
+                              .received = [&](Envelope e) { got_.push_back(std::move(e)); },
+                              .ended = [&](base::Error e) { ended_ = std::move(e); },
+                              .room = send_more})
+               .value();
+  run_until([&] { return attached_; });
+  session = handler_.sessions.begin()->first;
+  send_more();
+  handler_.on_room();
+  run_until([&] { return handler_.envelopes.size() == kMany && got_.size() == kMany; });
+  EXPECT_FALSE(ended_);
+  EXPECT_EQ(got_.back().number, kMany);
+  EXPECT_EQ(handler_.envelopes.back().number, kMany);
 }
 
 TEST_F(FleetTest, a_certificate_of_another_authority_neither_attaches_nor_renews) {
@@ -204,10 +269,12 @@ TEST_F(FleetTest, a_certificate_of_another_authority_neither_attaches_nor_renews
   const Keys foreign = keys_for({pki::Role::host, "db-1"});
   authority_ = ours;
   const auto client = attach(foreign, address());
-  run_until([&] { return ended_.has_value(); });
+  run_until([&] { return ended_.has_value() && !handler_.refusals.empty(); });
   EXPECT_EQ(ended_->code(), ErrorCode::permission_denied);
+  EXPECT_THAT(handler_.refusals, ElementsAre(HasSubstr("its certificate is refused")));
   const auto renewed = credentials([&](TakeCredentials take) {
-    return CredentialsCall::renew(loop_, clock_, address(), foreign.own(), "request", take);
+    return CredentialsCall::renew(loop_, clock_, address(), foreign.own(), {"request", "", ""},
+                                  take);
   });
   ASSERT_FALSE(renewed);
   EXPECT_EQ(renewed.error().code(), ErrorCode::permission_denied);
@@ -243,6 +310,14 @@ TEST_F(FleetTest, a_host_that_plays_the_server_is_not_believed) {
   const auto client = attach(host_, address());
   run_until([&] { return ended_.has_value(); });
   EXPECT_THAT(ended_->to_string(), HasSubstr("not a server"));
+}
+
+TEST_F(FleetTest, whoever_expects_a_relay_believes_no_server) {
+  ServerAddress relay = address();
+  relay.role = pki::Role::relay;
+  const auto client = attach(host_, relay);
+  run_until([&] { return ended_.has_value(); });
+  EXPECT_THAT(ended_->to_string(), HasSubstr("not a relay"));
 }
 
 TEST_F(FleetTest, a_host_that_does_not_read_is_let_go) {

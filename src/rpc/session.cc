@@ -43,6 +43,12 @@ void Session::send(Envelope&& envelope) {
   StartWrite(&unsent_.front());
 }
 
+bool Session::has_room() {
+  const std::lock_guard lock(mutex_);
+  wants_room_ = unsent_.size() >= FleetServer::kRoomy && !finished_;
+  return !wants_room_;
+}
+
 void Session::end(const grpc::Status& status) {
   finish(status);
 }
@@ -67,6 +73,11 @@ void Session::OnWriteDone(bool ok) {
   if (!unsent_.empty()) unsent_.pop_front();
   if (finish_with_) return finish_locked(*finish_with_);
   if (!ok) return finish_locked({grpc::StatusCode::UNAVAILABLE, "the line broke"});
+  if (unsent_.size() < FleetServer::kRoomy / 2 && std::exchange(wants_room_, false)) {
+    poster_.post([self = shared_from_this()] {
+      if (const auto owner = self->owner_.lock()) owner->room(*self);
+    });
+  }
   if (unsent_.empty() || finished_) return;
   writing_ = true;
   StartWrite(&unsent_.front());

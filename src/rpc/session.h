@@ -23,6 +23,7 @@ class Session final : public grpc::ServerBidiReactor<wire::Envelope, wire::Envel
     std::function<base::Result<void>(const std::shared_ptr<Session>&)> attached;
     std::function<void(Session&, Envelope)> received;
     std::function<void(Session&)> detached;
+    std::function<void(Session&)> room;
   };
 
   Session(grpc::CallbackServerContext* context, pki::Certificate who,
@@ -34,6 +35,7 @@ class Session final : public grpc::ServerBidiReactor<wire::Envelope, wire::Envel
   // ---- On the loop's thread
   [[nodiscard]] const pki::Certificate& who() const { return who_; }
   void send(Envelope&& envelope);
+  bool has_room();
   void end(const grpc::Status& status);
   SessionId id = 0;
 
@@ -58,6 +60,7 @@ class Session final : public grpc::ServerBidiReactor<wire::Envelope, wire::Envel
   std::mutex mutex_;
   std::deque<wire::Envelope> unsent_;  // the first is being written, if `writing_`
   bool writing_ = false;
+  bool wants_room_ = false;
   bool finished_ = false;
   std::optional<grpc::Status> finish_with_;  // when what is being written is
 };

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/api.h"
 
-#include <nlohmann/json.hpp>
 #include <utility>
 
-#include "base/assert.h"
+#include "server/api_answers.h"
 
 namespace segue::server {
 namespace {
 
 using base::ErrorCode;
-using Json = nlohmann::json;
 
 std::vector<std::string> parts_of(std::string_view path) {
   std::vector<std::string> parts;
@@ -27,53 +25,21 @@ bool is_open(const std::string& part) {
   return part.starts_with('{');
 }
 
-// What stands for the route's open parts; nothing where the path is another.
-std::optional<std::vector<std::string>> match(const char* pattern,
-                                              const std::vector<std::string>& path) {
+}  // namespace
+
+std::optional<std::vector<std::string>> match_route(const char* pattern, std::string_view path) {
   const auto wanted = parts_of(pattern);
-  if (wanted.size() != path.size()) return std::nullopt;
+  const auto given = parts_of(path);
+  if (wanted.size() != given.size()) return std::nullopt;
   std::vector<std::string> rest;
-  for (std::size_t i = 0; i < path.size(); ++i) {
+  for (std::size_t i = 0; i < given.size(); ++i) {
     if (is_open(wanted[i])) {
-      rest.push_back(path[i]);
-    } else if (wanted[i] != path[i]) {
+      rest.push_back(given[i]);
+    } else if (wanted[i] != given[i]) {
       return std::nullopt;
     }
   }
   return rest;
-}
-
-unsigned status_of(ErrorCode code) {
-  switch (code) {
-    case ErrorCode::invalid_argument:
-    case ErrorCode::data_loss:
-      return 400;
-    case ErrorCode::permission_denied:
-      return 403;
-    case ErrorCode::not_found:
-      return 404;
-    case ErrorCode::already_exists:
-    case ErrorCode::failed_precondition:
-    case ErrorCode::aborted:
-      return 409;
-    case ErrorCode::resource_exhausted:
-      return 429;
-    case ErrorCode::unavailable:
-    case ErrorCode::deadline_exceeded:
-      return 503;
-    case ErrorCode::internal:
-    case ErrorCode::unknown_outcome:
-      return 500;
-  }
-  return 500;
-}
-
-}  // namespace
-
-HttpAnswer answer_of(const base::Error& error) {
-  const Json body{{"error", error.message()}, {"code", base::to_string(error.code())}};
-  return {.status = status_of(error.code()),
-          .body = body.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"};
 }
 
 Api::Api(Control& control, const os::Clock& clock, std::string join_address)
@@ -85,9 +51,11 @@ const std::vector<Api::Route>& Api::routes() {
       {"GET", "/v1/hosts", Right::view, &Api::hosts},
       {"POST", "/v1/hosts/{host}/drain", Right::deploy, &Api::drain},
       {"DELETE", "/v1/hosts/{host}", Right::administer, &Api::remove_host},
+      {"GET", "/v1/hosts/{host}/logs", Right::deploy, &Api::logs},
       {"GET", "/v1/instances", Right::view, &Api::instances},
       {"GET", "/v1/components", Right::view, &Api::components},
       {"POST", "/v1/deployments", Right::deploy, &Api::deploy},
+      {"POST", "/v1/components/{component}/deployments", Right::deploy, &Api::deploy_version},
       {"GET", "/v1/rollouts", Right::view, &Api::rollouts},
       {"GET", "/v1/rollouts/{rollout}", Right::view, &Api::rollout},
       {"GET", "/v1/rollouts/{rollout}/instances", Right::view, &Api::rollout_instances},
@@ -101,38 +69,53 @@ const std::vector<Api::Route>& Api::routes() {
       {"DELETE", "/v1/people/{person}", Right::administer, &Api::remove_person},
       {"GET", "/v1/events", Right::view, &Api::events},
       {"GET", "/v1/events/stream", Right::view, &Api::follow_events},
+      {"GET", "/v1/audit", Right::view, &Api::audit},
+      {"GET", "/v1/webhooks", Right::administer, &Api::webhooks},
+      {"PUT", "/v1/webhooks/{webhook}", Right::administer, &Api::set_webhook},
+      {"DELETE", "/v1/webhooks/{webhook}", Right::administer, &Api::remove_webhook},
+      {"POST", "/v1/webhooks/{webhook}/test", Right::administer, &Api::test_webhook},
+      {"GET", "/v1/openapi.json", Right::view, &Api::description},
+      {"GET", "/metrics", Right::view, &Api::metrics},
   };
   return kRoutes;
 }
 
 void Api::handle(HttpRequest request, HttpListener::GiveAnswer give) {
+  const auto count = [counts = counts_, give = std::move(give)](const std::string& route,
+                                                                HttpAnswer answer) {
+    ++(*counts)[{route, answer.status}];
+    give(std::move(answer));
+  };
   const auto person = control_.people().find(request.bearer);
   if (!person) {
     HttpAnswer answer = answer_of(person.error());
     answer.status = 401;
-    return give(std::move(answer));
+    return count("", std::move(answer));
   }
-  const auto path = parts_of(request.path);
   bool other_method = false;
   for (const auto& route : routes()) {
-    auto rest = match(route.path, path);
+    auto rest = match_route(route.path, request.path);
     if (!rest) continue;
     if (request.method != route.method) {
       other_method = true;
       continue;
     }
+    const std::string name = fmt::format("{} {}", route.method, route.path);
     if (!person->may(route.right)) {
-      return give(answer_of(
-          {ErrorCode::permission_denied,
-           fmt::format("{} may not {}: that takes the right '{}'", person->name,
-                       request.method == "GET" ? "see that" : "do that", to_string(route.right))}));
+      return count(name,
+                   answer_of({ErrorCode::permission_denied,
+                              fmt::format("{} may not {}: that takes the right '{}'", person->name,
+                                          request.method == "GET" ? "see that" : "do that",
+                                          to_string(route.right))}));
     }
-    return (this->*route.handle)({request, *person, *std::move(rest), std::move(give)});
+    return (this->*route.handle)(
+        {request, *person, *std::move(rest),
+         [count, name](HttpAnswer answer) { count(name, std::move(answer)); }});
   }
   HttpAnswer answer = answer_of(
       {ErrorCode::not_found, fmt::format("there is no {} {}", request.method, request.path)});
   if (other_method) answer.status = 405;
-  give(std::move(answer));
+  count("", std::move(answer));
 }
 
 }  // namespace segue::server

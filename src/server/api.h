@@ -3,7 +3,12 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "server/control.h"
@@ -33,16 +38,26 @@ class Api {
     Right right;
     void (Api::*handle)(Call call);
   };
+  // protocol/openapi.json describes each of them.
   static const std::vector<Route>& routes();
 
  private:
+  // Requests by route ("GET /v1/hosts") and status.
+  using Counts = std::map<std::pair<std::string, unsigned>, std::uint64_t>;
+
+  // Answers that it is done once that is stored.
+  void give_done(const Call& call, const base::Result<void>& done);
+
   void status(Call call);
   void hosts(Call call);
   void drain(Call call);
   void remove_host(Call call);
   void instances(Call call);
+  void logs(Call call);
   void components(Call call);
   void deploy(Call call);
+  void deploy_version(Call call);
+  void deploy_once(const Call& call, Deployment deployment);
   void rollouts(Call call);
   void rollout(Call call);
   void rollout_instances(Call call);
@@ -56,13 +71,22 @@ class Api {
   void remove_person(Call call);
   void events(Call call);
   void follow_events(Call call);
+  void audit(Call call);
+  void webhooks(Call call);
+  void set_webhook(Call call);
+  void remove_webhook(Call call);
+  void test_webhook(Call call);
+  void metrics(Call call);
+  void description(Call call);
 
   Control& control_;
   const os::Clock& clock_;
   const std::string join_address_;
+  // Answers may be given when this object has gone.
+  std::shared_ptr<Counts> counts_ = std::make_shared<Counts>();
 };
 
-// {"error": …, "code": …} with the status that fits.
-HttpAnswer answer_of(const base::Error& error);
+// The path's parts that the route's pattern leaves open; nothing where the path is another.
+std::optional<std::vector<std::string>> match_route(const char* pattern, std::string_view path);
 
 }  // namespace segue::server

@@ -9,8 +9,8 @@ using base::ErrorCode;
 using base::fail;
 using base::Result;
 
-Attachments::Attachments(store::Scheduler& scheduler, OnSilence on_silence)
-    : scheduler_(scheduler), on_silence_(std::move(on_silence)) {}
+Attachments::Attachments(store::Scheduler& scheduler, OnSilence on_silence, OnCopy on_copy)
+    : scheduler_(scheduler), on_silence_(std::move(on_silence)), on_copy_(std::move(on_copy)) {}
 
 void Attachments::expect(const std::string& host) {
   const auto [found, is_new] = hosts_.try_emplace(host);
@@ -24,8 +24,7 @@ void Attachments::forget(const std::string& host) {
   hosts_.erase(host);
 }
 
-Result<rpc::SessionId> Attachments::hello(const std::string& host, rpc::SessionId session,
-                                          fleet::Hello hello) {
+Result<Attachments::Way> Attachments::hello(const std::string& host, Way way, fleet::Hello hello) {
   expect(host);
   Attachment& attachment = hosts_.at(host);
   if (attachment.said_hello && attachment.hello.incarnation != hello.incarnation) {
@@ -35,23 +34,37 @@ Result<rpc::SessionId> Attachments::hello(const std::string& host, rpc::SessionI
                   "one of them join again under another name",
                   host);
     }
+    // One that was started anew finds the line of the one before closed; a copy does not.
+    if (attachment.way.session != 0 && attachment.way != way && !attachment.silent) {
+      attachment.contender = hello.incarnation;
+      return fail(
+          ErrorCode::failed_precondition,
+          "another agent is attached as {}: if its disk was copied, let this one join under "
+          "another name; if it was started anew, it is let in when the one before is not "
+          "heard any more",
+          host);
+    }
     attachment.last_incarnation = attachment.hello.incarnation;
   }
-  const rpc::SessionId replaced =
-      attachment.session == session ? 0 : std::exchange(attachment.session, session);
-  attachment.session = session;
+  attachment.contender.clear();
+  const Way old = std::exchange(attachment.way, way);
   attachment.hello = std::move(hello);
   attachment.said_hello = true;
-  heard(host, session, attachment.generation);
-  return replaced;
+  heard(host, way, std::nullopt);
+  return old == way ? Way{} : old;
 }
 
-void Attachments::heard(const std::string& host, rpc::SessionId session, std::uint64_t generation) {
+void Attachments::heard(const std::string& host, Way way, std::optional<std::uint64_t> generation) {
   const auto found = hosts_.find(host);
-  if (found == hosts_.end() || found->second.session != session) return;
+  if (found == hosts_.end() || found->second.way != way) return;
   found->second.heard = scheduler_.now();
-  found->second.generation = generation;
+  if (generation) found->second.generation = *generation;
   set_silent(host, found->second, false);
+  // It goes on, so the other one is no successor of it.
+  const std::string contender = std::exchange(found->second.contender, "");
+  if (contender.empty() || contender == found->second.told_of) return;
+  found->second.told_of = contender;
+  if (on_copy_) on_copy_(host);
 }
 
 void Attachments::observed(const std::string& host, fleet::ObservedHost observed) {
@@ -59,10 +72,10 @@ void Attachments::observed(const std::string& host, fleet::ObservedHost observed
   if (found != hosts_.end()) found->second.observed = std::move(observed);
 }
 
-void Attachments::detached(rpc::SessionId session) {
-  for (auto& [host, attachment] : hosts_) {
-    if (attachment.session == session) attachment.session = 0;  // the lease goes on
-  }
+void Attachments::detached(const std::string& host, Way way) {
+  const auto found = hosts_.find(host);
+  if (found != hosts_.end() && found->second.way == way)
+    found->second.way = {};  // the lease goes on
 }
 
 const Attachments::Attachment* Attachments::find(const std::string& host) const {

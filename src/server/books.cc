@@ -54,6 +54,11 @@ Result<void> add_assignment(Books& books, std::string_view rest, const std::stri
   return {};
 }
 
+Result<void> add_gates(Books& books, std::string_view rest, const std::string& value) {
+  books.gates[std::string(rest)] = value;
+  return {};
+}
+
 template <class Record>
 using Member = std::map<std::string, Record> Books::*;
 
@@ -68,6 +73,22 @@ Result<void> add_person(Books& books, std::string_view rest, const std::string& 
   return {};
 }
 
+Result<void> add_webhook(Books& books, std::string_view rest, const std::string& value) {
+  SEGUE_ASSIGN(books.webhooks[std::string(rest)], read_webhook(value));
+  return {};
+}
+
+Result<void> add_notification(Books& books, std::string_view /*rest*/, const std::string& value) {
+  SEGUE_ASSIGN(auto notification, read_notification(value));
+  books.outbox[notification.number] = std::move(notification);
+  return {};
+}
+
+Result<void> add_request(Books& books, std::string_view rest, const std::string& value) {
+  SEGUE_ASSIGN(books.requests[std::string(rest)], read_request(value));
+  return {};
+}
+
 template <class Record, Record Books::* kMember>
 Result<void> set_record(Books& books, std::string_view /*rest*/, const std::string& value) {
   SEGUE_ASSIGN(books.*kMember, read_record<Record>(value));
@@ -78,7 +99,7 @@ struct Shelf {
   std::string_view prefix;
   Result<void> (*add)(Books& books, std::string_view rest, const std::string& value);
 };
-constexpr std::array<Shelf, 10> kShelves = {{
+constexpr std::array<Shelf, 14> kShelves = {{
     {kFleetKey, &set_record<FleetRecord, &Books::fleet>},
     {kAuditHead, &set_record<AuditHead, &Books::audit>},
     {kHosts, &add_record<HostRecord, &Books::hosts>},
@@ -89,6 +110,10 @@ constexpr std::array<Shelf, 10> kShelves = {{
     {kRollouts, &add_rollout},
     {kRecords, &add_rollout_record},
     {kAssignments, &add_assignment},
+    {kWebhooks, &add_webhook},
+    {kOutbox, &add_notification},
+    {kRequests, &add_request},
+    {kGates, &add_gates},
 }};
 
 class Reader : public std::enable_shared_from_this<Reader> {
@@ -146,7 +171,8 @@ bool selects(const fleet::HostSelector& selector, const HostRecord& host) {
   const auto names = [](const std::vector<std::string>& list, const std::string& name) {
     return list.empty() || std::ranges::find(list, name) != list.end();
   };
-  return !host.revoked && names(selector.names, host.name) && names(selector.sites, host.site) &&
+  return !host.revoked && !host.is_relay && names(selector.names, host.name) &&
+         names(selector.sites, host.site) &&
          std::ranges::all_of(selector.labels,
                              [&](const std::string& label) { return has_label(host, label); });
 }

@@ -15,6 +15,8 @@
 #include "rollout/rollout.h"
 #include "server/documents.h"
 #include "server/people.h"
+#include "server/requests.h"
+#include "server/webhook_record.h"
 #include "store/store.h"
 
 namespace segue::server {
@@ -39,7 +41,11 @@ struct Books {
   std::map<std::pair<std::string, fleet::Revision>, Spec> specs;
   std::map<fleet::InstanceId, fleet::Assignment> assignments;
   std::map<std::string, StoredRollout> rollouts;
-  store::Revision revision = 0;  // nothing above it was read
+  std::map<std::string, WebhookRecord> webhooks;
+  std::map<std::uint64_t, Notification> outbox;   // by number
+  std::map<std::string, RequestRecord> requests;  // by id
+  std::map<std::string, std::string> gates;       // by rollout (gate_keeper.h)
+  store::Revision revision = 0;                   // nothing above it was read
 
   [[nodiscard]] const Spec* spec(const std::string& component, fleet::Revision number) const;
 };

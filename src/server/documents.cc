@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/documents.h"
 
-#include "fleet/layout.h"
+#include "fleet/strategy_layout.h"
 
 namespace segue::fleet {
 
@@ -26,6 +26,7 @@ struct Layout<server::HostRecord> {
     archive("joined_ms", record.joined_ms);
     archive("drained", record.drained);
     archive("revoked", record.revoked);
+    archive("relay", record.is_relay);
   }
 };
 
@@ -38,6 +39,7 @@ struct Layout<server::TokenRecord> {
     archive("uses_left", record.uses_left);
     archive("expires_ms", record.expires_ms);
     archive("by", record.by);
+    archive("relay", record.is_relay);
   }
 };
 
@@ -56,17 +58,6 @@ struct Layout<server::AuditHead> {
   static void visit(auto& archive, auto& record) {
     archive("number", record.number);
     archive("digest", record.digest);
-  }
-};
-
-template <>
-struct Layout<Assignment> {
-  static void visit(auto& archive, auto& assignment) {
-    archive("revision", assignment.revision);
-    archive("stage", assignment.stage);
-    archive("order", assignment.order);
-    archive("share_ppm", assignment.share_ppm);
-    archive("share_salt", assignment.share_salt);
   }
 };
 
@@ -177,6 +168,9 @@ std::string rollout_record_key(const std::string& id, const std::string& host, f
 std::string assignment_key(const fleet::InstanceId& instance) {
   return fmt::format("{}{}/{}/{}", kAssignments, instance.host, instance.component,
                      to_string(instance.slot));
+}
+std::string gates_key(const std::string& rollout) {
+  return fmt::format("{}{}", kGates, rollout);
 }
 std::string audit_key(std::uint64_t number) {
   return fmt::format("{}{:020}", kAudit, number);

@@ -34,6 +34,7 @@ struct HostRecord {
   std::uint64_t joined_ms = 0;
   bool drained = false;
   bool revoked = false;
+  bool is_relay = false;  // of its site's hosts; nothing runs on it
 
   bool operator==(const HostRecord&) const = default;
 };
@@ -46,6 +47,7 @@ struct TokenRecord {
   std::uint64_t uses_left = 1;
   std::uint64_t expires_ms = 0;
   std::string by;
+  bool is_relay = false;  // lets relays join, and nobody else
 
   bool operator==(const TokenRecord&) const = default;
 };
@@ -85,6 +87,7 @@ inline constexpr std::string_view kSpecs = "specs/";              // COMPONENT/R
 inline constexpr std::string_view kRollouts = "rollouts/";        // ID
 inline constexpr std::string_view kRecords = "records/";          // ID/HOST/SLOT
 inline constexpr std::string_view kAssignments = "assignments/";  // HOST/COMPONENT/SLOT
+inline constexpr std::string_view kGates = "gates/";  // ROLLOUT: what its gates have seen
 inline constexpr std::string_view kAudit = "audit/";
 inline constexpr std::string_view kAuditHead = "audit_head";
 
@@ -95,6 +98,7 @@ std::string spec_key(const std::string& component, fleet::Revision revision);
 std::string rollout_key(const std::string& id);
 std::string rollout_records(const std::string& id);  // the prefix of all of its
 std::string rollout_record_key(const std::string& id, const std::string& host, fleet::Slot slot);
+std::string gates_key(const std::string& rollout);
 std::string assignment_key(const fleet::InstanceId& instance);
 base::Result<fleet::InstanceId> instance_of(std::string_view assignment_key);
 std::string audit_key(std::uint64_t number);

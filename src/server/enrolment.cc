@@ -60,6 +60,10 @@ void Enrolment::make_token(const NewToken& wanted, const std::string& address,
       return take(fail(named.error()));
     }
   }
+  if (wanted.is_relay && wanted.site.empty()) {
+    return take(fail(ErrorCode::invalid_argument,
+                     "a token for relays has to name the site whose hosts they speak for"));
+  }
   drop_expired_tokens();
   if (books_.tokens.size() >= kMaxTokens) {
     return take(fail(ErrorCode::resource_exhausted, "there are {} tokens already: revoke some",
@@ -74,13 +78,15 @@ void Enrolment::make_token(const NewToken& wanted, const std::string& address,
                            .site = wanted.site,
                            .uses_left = wanted.uses,
                            .expires_ms = milliseconds_of(clock_.realtime_now() + wanted.lifetime),
-                           .by = wanted.by};
+                           .by = wanted.by,
+                           .is_relay = wanted.is_relay};
   books_.tokens[token.id] = record;
   store::Transaction transaction;
   transaction.put(token_key(token.id), write_record(record));
   ledger_.write(
       std::move(transaction),
-      {{wanted.by, "token.create", token.id, fmt::format("for {} hosts", wanted.uses)}},
+      {{wanted.by, "token.create", token.id,
+        fmt::format("for {} {}", wanted.uses, wanted.is_relay ? "relays" : "hosts")}},
       [take = std::move(take), text = fleet::to_string(token)](store::Revision) { take(text); });
 }
 
@@ -113,11 +119,11 @@ Result<TokenRecord> Enrolment::token_for(const rpc::JoinRequest& request) const 
       found != books_.tokens.end() && found->second.secret_digest == secret_digest(token.secret);
   if (!matches) {
     return fail(ErrorCode::permission_denied,
-                "the token is not known here: make another with `segue token create`");
+                "the token is not known here: make another with `segue token`");
   }
   if (found->second.expires_ms < milliseconds_of(clock_.realtime_now())) {
     return fail(ErrorCode::permission_denied,
-                "the token has expired: make another with `segue token create`");
+                "the token has expired: make another with `segue token`");
   }
   return found->second;
 }
@@ -133,41 +139,54 @@ void Enrolment::join(const rpc::JoinRequest& request, rpc::GiveCredentials give)
   if (!token) return give(fail(token.error()));
   const auto wanted = pki::read_request(request.request_pem);
   if (!wanted) return give(fail(wanted.error()));
-  if (wanted->identity.role != pki::Role::host && wanted->identity.role != pki::Role::relay) {
-    return give(fail(ErrorCode::permission_denied, "only hosts and relays join"));
+  const pki::Role role = token->is_relay ? pki::Role::relay : pki::Role::host;
+  if (wanted->identity.role != role) {
+    return give(fail(ErrorCode::permission_denied, "the token is for a {}, not for {}",
+                     to_string(role), pki::uri_of(wanted->identity)));
   }
   if (const auto labels = check_labels(request.labels); !labels) return give(fail(labels.error()));
   const std::string& name = wanted->identity.name;
   const std::string site = token->site.empty() ? request.site : token->site;
+  if (!request.site.empty() && request.site != fleet::kDefaultSite && request.site != site) {
+    return give(fail(ErrorCode::permission_denied,
+                     "the token is for site {}, and {} says that it is of site {}: leave --site "
+                     "out, or make another token",
+                     site, name, request.site));
+  }
   if (const auto named = control::check_name(site, "a site"); !named) {
     return give(fail(named.error()));
   }
   const auto known = books_.hosts.find(name);
   const bool is_repeated = known != books_.hosts.end() && !known->second.revoked &&
+                           known->second.is_relay == token->is_relay &&
                            known->second.key_fingerprint == pki::fingerprint_of(wanted->key);
   // Otherwise a token for new hosts would be one to take over any of those that there are.
   if (known != books_.hosts.end() && !known->second.revoked && !is_repeated) {
-    return give(fail(ErrorCode::already_exists,
-                     "there is a host '{}' already: choose another name, or `segue hosts remove {}`"
-                     " first",
-                     name, name));
+    return give(
+        fail(ErrorCode::already_exists,
+             "there is a host '{}' already: choose another name, or take it out first (DELETE "
+             "/v1/hosts/{})",
+             name, name));
   }
   if (books_.hosts.size() >= kMaxHosts) {
     return give(fail(ErrorCode::resource_exhausted, "the fleet has {} hosts already", kMaxHosts));
   }
   auto pem = issue(wanted->identity, wanted->key);
   if (!pem) return give(fail(pem.error()));
-  if (is_repeated) return give(rpc::Credentials{*pem, authority_.certificate()});
+  if (is_repeated) {
+    return give(rpc::Credentials{*pem, authority_.certificate(), known->second.site});
+  }
   if (token->uses_left == 0) {
     return give(fail(ErrorCode::permission_denied,
-                     "the token has been used up: make another with `segue token create`"));
+                     "the token has been used up: make another with `segue token`"));
   }
   token->uses_left -= 1;
   const HostRecord host{.name = name,
                         .site = site,
                         .labels = request.labels,
                         .key_fingerprint = pki::fingerprint_of(wanted->key),
-                        .joined_ms = milliseconds_of(clock_.realtime_now())};
+                        .joined_ms = milliseconds_of(clock_.realtime_now()),
+                        .is_relay = token->is_relay};
   books_.tokens[token->id] = *token;
   books_.hosts[name] = host;
   store::Transaction transaction;
@@ -176,13 +195,33 @@ void Enrolment::join(const rpc::JoinRequest& request, rpc::GiveCredentials give)
   ledger_.write(std::move(transaction),
                 {{"server", "host.join", name, fmt::format("with token {}", token->id)}},
                 [this, host, give = std::move(give), pem = *std::move(pem)](store::Revision) {
-                  give(rpc::Credentials{pem, authority_.certificate()});
+                  give(rpc::Credentials{pem, authority_.certificate(), host.site});
                   on_joined_(host);
                 });
 }
 
-void Enrolment::renew(const pki::Certificate& who, const std::string& request_pem,
+void Enrolment::renew(const pki::Certificate& who, const rpc::RenewRequest& request,
                       rpc::GiveCredentials give) {
+  if (request.certificate_pem.empty()) {
+    return renew_checked(who, request.request_pem, std::move(give));
+  }
+  const auto behind = [&]() -> Result<pki::Certificate> {
+    if (who.not_after < clock_.realtime_now()) {
+      return fail(ErrorCode::permission_denied, "the certificate of {} has expired",
+                  pki::uri_of(who.identity));
+    }
+    SEGUE_TRY(check_shown(who));
+    SEGUE_ASSIGN(auto host,
+                 check_behind(who.identity, request.certificate_pem, pki::Expiry::allowed));
+    SEGUE_TRY(pki::check_sender(host.pem, request.request_pem, request.proof));
+    return host;
+  }();
+  if (!behind) return give(fail(behind.error()));
+  renew_checked(*behind, request.request_pem, std::move(give));
+}
+
+void Enrolment::renew_checked(const pki::Certificate& who, const std::string& request_pem,
+                              rpc::GiveCredentials give) {
   if (const auto shown = check_shown(who); !shown) return give(fail(shown.error()));
   const auto wanted = pki::read_request(request_pem);
   if (!wanted) return give(fail(wanted.error()));
@@ -201,10 +240,11 @@ void Enrolment::renew(const pki::Certificate& who, const std::string& request_pe
   }
   store::Transaction transaction;
   transaction.put(host_key(host.name), write_record(host));
-  ledger_.write(std::move(transaction), {{"server", "host.renew", host.name, ""}},
-                [this, give = std::move(give), pem = *std::move(pem)](store::Revision) {
-                  give(rpc::Credentials{pem, authority_.certificate()});
-                });
+  ledger_.write(
+      std::move(transaction), {{"server", "host.renew", host.name, ""}},
+      [this, give = std::move(give), pem = *std::move(pem), site = host.site](store::Revision) {
+        give(rpc::Credentials{pem, authority_.certificate(), site});
+      });
 }
 
 Result<void> Enrolment::check_shown(const pki::Certificate& who) {
@@ -216,6 +256,10 @@ Result<void> Enrolment::check_shown(const pki::Certificate& who) {
   HostRecord& host = found->second;
   if (host.revoked) {
     return fail(ErrorCode::permission_denied, "{} was removed from the fleet", host.name);
+  }
+  if (host.is_relay != (who.identity.role == pki::Role::relay)) {
+    return fail(ErrorCode::permission_denied, "{} is not what {} is here",
+                pki::uri_of(who.identity), host.name);
   }
   if (who.key_fingerprint == host.previous_fingerprint) return {};
   if (who.key_fingerprint != host.key_fingerprint) {
@@ -230,6 +274,25 @@ Result<void> Enrolment::check_shown(const pki::Certificate& who) {
   transaction.put(host_key(host.name), write_record(host));
   ledger_.write(std::move(transaction), {}, nullptr);
   return {};
+}
+
+Result<pki::Certificate> Enrolment::check_behind(const pki::Identity& relay,
+                                                 const std::string& certificate_pem,
+                                                 pki::Expiry expiry) {
+  SEGUE_ASSIGN(auto host, pki::verify_certificate(certificate_pem, authority_.certificate(),
+                                                  clock_.realtime_now(), expiry));
+  if (host.identity.role != pki::Role::host) {
+    return fail(ErrorCode::permission_denied, "{} is no host", pki::uri_of(host.identity));
+  }
+  SEGUE_TRY(check_shown(host));
+  const auto carrier = books_.hosts.find(relay.name);
+  const std::string& site = books_.hosts.at(host.identity.name).site;
+  if (relay.role == pki::Role::relay && carrier != books_.hosts.end() && !carrier->second.revoked &&
+      carrier->second.site == site) {
+    return host;
+  }
+  return fail(ErrorCode::permission_denied, "{} may not speak for '{}', which is of site {}",
+              pki::uri_of(relay), host.identity.name, site);
 }
 
 }  // namespace segue::server

@@ -16,7 +16,8 @@
 namespace segue::server {
 
 struct NewToken {
-  std::string site;  // empty: its hosts say so themselves
+  std::string site;       // empty: its hosts say so themselves
+  bool is_relay = false;  // for relays of the site, which has to be named
   std::uint32_t uses = 1;
   base::Duration lifetime = std::chrono::hours(1);
   std::string by;
@@ -41,13 +42,19 @@ class Enrolment {
   base::Result<void> revoke_token(const std::string& id, const std::string& by);
 
   void join(const rpc::JoinRequest& request, rpc::GiveCredentials give);
-  void renew(const pki::Certificate& who, const std::string& request_pem,
+  void renew(const pki::Certificate& who, const rpc::RenewRequest& request,
              rpc::GiveCredentials give);
   // Whether the certificate is one of those that count. permission_denied otherwise.
   base::Result<void> check_shown(const pki::Certificate& who);
+  // The certificate that a host has shown to a relay of its own site. permission_denied otherwise.
+  base::Result<pki::Certificate> check_behind(const pki::Identity& relay,
+                                              const std::string& certificate_pem,
+                                              pki::Expiry expiry);
 
  private:
   [[nodiscard]] base::Result<TokenRecord> token_for(const rpc::JoinRequest& request) const;
+  void renew_checked(const pki::Certificate& who, const std::string& request_pem,
+                     rpc::GiveCredentials give);
   [[nodiscard]] base::Result<std::string> issue(const pki::Identity& identity,
                                                 const crypto::PublicKey& key) const;
   void drop_expired_tokens();

@@ -11,12 +11,14 @@
 
 #include "base/json_writer.h"
 #include "control/listen_address.h"
+#include "fetch/async_http.h"
 #include "os/files.h"
 #include "os/paths.h"
 #include "os/process.h"
 #include "server/api.h"
 #include "server/control.h"
 #include "server/credentials.h"
+#include "server/gate_keeper.h"
 #include "server/http_listener.h"
 #include "store/election.h"
 #include "store/location.h"
@@ -29,6 +31,9 @@ using base::fail;
 using base::Result;
 
 constexpr std::string_view kElectionKey = "election/server";
+constexpr std::uint64_t kMaxWebhookAnswerBytes = std::uint64_t{1} << 20;
+constexpr auto kWebhookConnect = std::chrono::seconds(5);
+constexpr auto kWebhookLimit = std::chrono::seconds(15);
 
 std::string host_name() {
   std::array<char, 256> name{};
@@ -104,11 +109,16 @@ class FleetServerProcess {
   }
 
   Result<void> serve(const store::Compare& guard, Books books) {
+    poster_ = std::make_unique<fetch::AsyncHttp>(loop_, clock_);
     control_ = std::make_unique<Control>(
         Control::Parts{*store_, *scheduler_, clock_, log_},
         Control::Settings{.authority = *authority_,
                           .certificate_lifetime = std::chrono::hours(options_.certificate_hours),
-                          .on_fatal = [this](const base::Error& why) { end(why); }},
+                          .on_fatal = [this](const base::Error& why) { end(why); },
+                          .post =
+                              [this](WebhookPost wanted, Webhooks::OnStatus on_status) {
+                                post(std::move(wanted), std::move(on_status));
+                              }},
         std::move(books));
     control_->guard_with(guard);
     SEGUE_ASSIGN(sessions_, rpc::FleetServer::open(loop_, clock_,
@@ -117,6 +127,7 @@ class FleetServerProcess {
                                                    *control_));
     control_->send_through(*sessions_);
     control_->begin();
+    SEGUE_TRY(judge_gates());
     const std::string join_host = options_.advertise.empty() ? host_name() : options_.advertise;
     api_ = std::make_unique<Api>(*control_, clock_,
                                  fmt::format("{}:{}", join_host, sessions_->port()));
@@ -129,12 +140,43 @@ class FleetServerProcess {
     return welcome();
   }
 
+  void post(WebhookPost wanted, Webhooks::OnStatus on_status) {
+    poster_->post({.url = std::move(wanted.url),
+                   .body = std::move(wanted.body),
+                   .fields = std::move(wanted.fields),
+                   .max_bytes = kMaxWebhookAnswerBytes,
+                   .connect = kWebhookConnect,
+                   .total = kWebhookLimit},
+                  [on_status = std::move(on_status)](const fetch::HttpPostEnd& ended) {
+                    if (!ended.answer) return on_status(fail(ended.answer.error()));
+                    on_status(ended.answer->status);
+                  });
+  }
+
+  Result<void> judge_gates() {
+    SEGUE_ASSIGN(asker_, MetricAsker::open(loop_));
+    gates_ = std::make_unique<GateKeeper>(GateKeeper::Parts{
+        .rollouts = control_->rollouts(),
+        .books = control_->books(),
+        .ledger = control_->ledger(),
+        .asker = *asker_,
+        .scheduler = *scheduler_,
+        .clock = clock_,
+        .log = log_,
+        .observed = [this](const std::string& host) -> const fleet::ObservedHost* {
+          const auto* attachment = control_->attachments().find(host);
+          return attachment != nullptr && attachment->observed ? &*attachment->observed : nullptr;
+        }});
+    gates_->begin();
+    return {};
+  }
+
   // The first who administers is whoever may read this file.
   Result<void> welcome() {
     const std::string profile = directory_ + "/admin.json";
     if (control_->people().all().empty()) {
       control_->people().set("admin",
-                             {Right::view, Right::deploy, Right::approve, Right::administer},
+                             {{Right::view, Right::deploy, Right::approve, Right::administer}, {}},
                              "server", [this, profile](const Result<std::string>& token) {
                                if (!token) return end(token.error());
                                const auto written = os::write_file_atomically(
@@ -203,6 +245,9 @@ class FleetServerProcess {
   std::unique_ptr<store::Store> store_;
   std::optional<store::Election> election_;
   std::unique_ptr<Control> control_;
+  std::unique_ptr<fetch::AsyncHttp> poster_;  // ends before what its answers go to
+  std::unique_ptr<MetricAsker> asker_;
+  std::unique_ptr<GateKeeper> gates_;
   std::unique_ptr<rpc::FleetServer> sessions_;
   std::unique_ptr<Api> api_;
   std::unique_ptr<HttpListener> http_;
@@ -228,6 +273,7 @@ Result<control::ServerEnd> run_fleet_server(const control::ServerOptions& option
         .text = fmt::format("the fleet in {} would be led, on {} for agents and {} for people",
                             directory, options.agents, options.listen)};
   }
+  os::raise_descriptor_limit();
   process.campaign();
   SEGUE_TRY(loop.run());
   if (process.error()) return fail(*process.error());

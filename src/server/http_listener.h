@@ -26,10 +26,13 @@ struct HttpRequest {
 // An answer that goes on: server-sent events. Threads: any.
 class EventSink {
  public:
-  static constexpr std::size_t kMaxUnsent = 1'000;
+  // Who has not taken more than that is sent what there is and closed: they ask again from there.
+  static constexpr std::size_t kMaxUnsentBytes = std::size_t{512} << 10;
   virtual ~EventSink() = default;
   // False: who listened has gone, or does not take what comes; nothing more can be sent.
   virtual bool send(std::string text) = 0;
+  // Nobody listens any more.
+  [[nodiscard]] virtual bool is_gone() const = 0;
 };
 
 struct HttpAnswer {

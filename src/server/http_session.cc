@@ -74,16 +74,21 @@ Result<void> parse_target(std::string_view target, HttpRequest& request) {
 // Posts to the session's thread; bounded by what the session has not written.
 class HttpSession::Sink final : public EventSink {
  public:
-  Sink(boost::asio::any_io_executor executor, std::weak_ptr<HttpSession> session)
-      : executor_(std::move(executor)), session_(std::move(session)) {}
+  Sink(boost::asio::any_io_executor executor, std::weak_ptr<HttpSession> session,
+       std::size_t header_bytes)
+      : executor_(std::move(executor)), session_(std::move(session)), unsent_bytes_(header_bytes) {}
 
   bool send(std::string text) override {
-    if (is_closed_ || session_.expired()) return false;
-    if (waiting_ >= kMaxUnsent) {
+    if (is_gone()) return false;
+    if (unsent_bytes_ + text.size() > kMaxUnsentBytes) {
       is_closed_ = true;
+      boost::asio::post(executor_, [session = session_] {
+        const auto held = session.lock();
+        if (held && held->unsent_.empty()) held->close();
+      });
       return false;
     }
-    ++waiting_;
+    unsent_bytes_ += text.size();
     boost::asio::post(executor_, [session = session_, text = std::move(text)]() mutable {
       const auto held = session.lock();
       if (!held) return;
@@ -92,13 +97,15 @@ class HttpSession::Sink final : public EventSink {
     });
     return true;
   }
-  void written() { --waiting_; }
+  [[nodiscard]] bool is_gone() const override { return is_closed_ || session_.expired(); }
+  [[nodiscard]] bool is_closed() const { return is_closed_; }
+  void written(std::size_t bytes) { unsent_bytes_ -= bytes; }
   void close() { is_closed_ = true; }
 
  private:
   boost::asio::any_io_executor executor_;
   std::weak_ptr<HttpSession> session_;
-  std::atomic<std::size_t> waiting_ = 1;  // the header
+  std::atomic<std::size_t> unsent_bytes_;
   std::atomic<bool> is_closed_ = false;
 };
 
@@ -188,11 +195,11 @@ void HttpSession::answer(HttpAnswer given) {
 
 // Until either side goes: its length is not known, and so the connection's end is its own.
 void HttpSession::stream(HttpAnswer given) {
-  sink_ = std::make_shared<Sink>(stream_.get_executor(), weak_from_this());
   unsent_.push_back(
       fmt::format("HTTP/1.1 {} OK\r\nContent-Type: {}\r\nCache-Control: no-store\r\nConnection: "
                   "close\r\n\r\n{}",
                   given.status, given.type, given.body));
+  sink_ = std::make_shared<Sink>(stream_.get_executor(), weak_from_this(), unsent_.front().size());
   beast::get_lowest_layer(stream_).expires_never();
   on_loop_([sink = std::shared_ptr<EventSink>(sink_), follow = std::move(given.follow)] {
     follow(sink);
@@ -211,11 +218,17 @@ void HttpSession::write_event() {
   boost::asio::async_write(stream_, boost::asio::buffer(unsent_.front()),
                            [self = shared_from_this()](beast::error_code error, std::size_t) {
                              if (error) return self->sink_->close();
+                             self->sink_->written(self->unsent_.front().size());
                              self->unsent_.pop_front();
-                             self->sink_->written();
                              beast::get_lowest_layer(self->stream_).expires_never();
-                             if (!self->unsent_.empty()) self->write_event();
+                             if (!self->unsent_.empty()) return self->write_event();
+                             if (self->sink_->is_closed()) self->close();
                            });
+}
+
+// The end of a stream whose reader did not take it: it asks again, with the last number it has.
+void HttpSession::close() {
+  beast::get_lowest_layer(stream_).close();
 }
 
 void HttpSession::end() {

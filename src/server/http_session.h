@@ -41,7 +41,7 @@ class HttpSession final : public std::enable_shared_from_this<HttpSession> {
   void stream(HttpAnswer answer);
   void write_event();
   void end();
-  [[nodiscard]] bool may_wait_unsent() const { return unsent_.size() < EventSink::kMaxUnsent; }
+  void close();
 
   std::shared_ptr<boost::asio::ssl::context> context_;
   boost::beast::ssl_stream<boost::beast::tcp_stream> stream_;

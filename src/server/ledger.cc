@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/assert.h"
-#include "server/audit.h"
+#include "fleet/audit.h"
 #include "server/documents.h"
 
 namespace segue::server {
@@ -37,7 +37,7 @@ void Ledger::write(store::Transaction transaction, std::vector<Deed> deeds, OnWr
   }
   SEGUE_ASSERT(transaction.operations.size() <= store::kMaxOperations);
   transaction.guard = guard_;
-  waiting_.push_back({std::move(transaction), std::move(on_written)});
+  waiting_.push_back({std::move(transaction), std::move(on_written), scheduler_.now()});
   if (waiting_.size() == 1) commit_first();
   if (waiting_.size() >= kMaxWaiting) {
     say_trouble(fmt::format("{} writes wait for {}", waiting_.size(), store_.name()));
@@ -45,16 +45,16 @@ void Ledger::write(store::Transaction transaction, std::vector<Deed> deeds, OnWr
 }
 
 void Ledger::add_deed(store::Transaction& transaction, const Deed& deed) {
-  const AuditEntry entry{.number = last_number_ + 1,
-                         .time_ms = milliseconds_of(clock_.realtime_now()),
-                         .by = deed.by,
-                         .action = deed.action,
-                         .object = deed.object,
-                         .text = deed.text,
-                         .previous = last_digest_};
-  std::string line = write_audit_entry(entry);
+  const fleet::AuditEntry entry{.number = last_number_ + 1,
+                                .time_ms = milliseconds_of(clock_.realtime_now()),
+                                .by = deed.by,
+                                .action = deed.action,
+                                .object = deed.object,
+                                .text = deed.text,
+                                .previous = last_digest_};
+  std::string line = fleet::write_audit_entry(entry);
   last_number_ = entry.number;
-  last_digest_ = server::audit_digest(line);
+  last_digest_ = fleet::audit_digest(line);
   transaction.put(audit_key(entry.number), std::move(line));
 }
 
@@ -68,6 +68,7 @@ void Ledger::take(store::CommitResult result) {
   if (result) {
     const Write done = std::move(waiting_.front());
     waiting_.pop_front();
+    latency_.add(scheduler_.now() - done.asked);
     if (!waiting_.empty()) commit_first();
     if (waiting_.size() < kMaxWaiting / 2) say_trouble("");
     if (done.on_written) done.on_written(*result);

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "os/clock.h"
+#include "server/latency.h"
 #include "store/scheduler.h"
 #include "store/store.h"
 
@@ -52,6 +53,9 @@ class Ledger {
 
   // Why nothing new may be begun: too much waits, or writing fails. Empty: all is well.
   [[nodiscard]] const std::string& trouble() const { return trouble_; }
+  [[nodiscard]] std::size_t waiting() const { return waiting_.size(); }
+  // Of transactions, with what they waited for the store.
+  [[nodiscard]] const Latency& latency() const { return latency_; }
   // Of the audit log, as decided.
   [[nodiscard]] std::uint64_t audit_number() const { return last_number_; }
   [[nodiscard]] const std::string& audit_digest() const { return last_digest_; }
@@ -60,6 +64,7 @@ class Ledger {
   struct Write {
     store::Transaction transaction;
     OnWritten on_written;
+    base::MonotonicTime asked{};
   };
 
   void add_deed(store::Transaction& transaction, const Deed& deed);
@@ -77,6 +82,7 @@ class Ledger {
   std::deque<Write> waiting_;  // the first is being written
   bool dead_ = false;
   std::string trouble_;
+  Latency latency_;
 };
 
 }  // namespace segue::server

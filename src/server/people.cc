@@ -31,6 +31,11 @@ std::string digest_of(const std::string& token) {
   return crypto::to_hex(crypto::digest_of(token));
 }
 
+// As format 1 had it: nobody was limited to components.
+struct FirstPerson {
+  Person person;
+};
+
 }  // namespace
 
 std::string_view to_string(Right right) {
@@ -48,9 +53,20 @@ template <>
 struct Layout<server::Person> {
   static void visit(auto& archive, auto& person) {
     archive("name", person.name);
-    archive("rights", person.rights, 10);
+    archive("rights", person.rights, server::Person::kMaxRights);
+    archive("components", person.components, server::Person::kMaxComponents);
     archive("token_digest", person.token_digest);
     archive("created_ms", person.created_ms);
+  }
+};
+
+template <>
+struct Layout<server::FirstPerson> {
+  static void visit(auto& archive, auto& first) {
+    archive("name", first.person.name);
+    archive("rights", first.person.rights, server::Person::kMaxRights);
+    archive("token_digest", first.person.token_digest);
+    archive("created_ms", first.person.created_ms);
   }
 };
 
@@ -62,14 +78,25 @@ bool Person::may(Right right) const {
   return right == Right::view || std::ranges::find(rights, right) != rights.end();
 }
 
+bool Person::may(Right right, const std::string& component) const {
+  const bool is_within =
+      components.empty() || std::ranges::find(components, component) != components.end();
+  return may(right) && (right == Right::view || is_within);
+}
+
 std::string person_key(const std::string& name) {
   return fmt::format("{}{}", kPeople, name);
 }
 std::string write_record(const Person& person) {
-  return fleet::write_document("segue_person", 1, person);
+  return fleet::write_document("segue_person", 2, person);
 }
 Result<Person> read_person(std::string_view bytes) {
-  return fleet::read_document<Person>("segue_person", 1, bytes, kMaxPersonBytes, "a person");
+  auto person = fleet::read_document<Person>("segue_person", 2, bytes, kMaxPersonBytes, "a person");
+  if (person || person.error().code() != ErrorCode::failed_precondition) return person;
+  auto first =
+      fleet::read_document<FirstPerson>("segue_person", 1, bytes, kMaxPersonBytes, "a person");
+  if (!first) return person;
+  return std::move(first->person);
 }
 
 People::People(std::map<std::string, Person> known, Ledger& ledger, const os::Clock& clock)
@@ -77,7 +104,7 @@ People::People(std::map<std::string, Person> known, Ledger& ledger, const os::Cl
   for (const auto& [name, person] : people_) names_[person.token_digest] = name;
 }
 
-void People::set(const std::string& name, std::vector<Right> rights, const std::string& by,
+void People::set(const std::string& name, Wanted wanted, const std::string& by,
                  std::function<void(Result<std::string>)> take) {
   if (const auto named = control::check_name(name, "a person"); !named) {
     return take(fail(named.error()));
@@ -86,8 +113,14 @@ void People::set(const std::string& name, std::vector<Right> rights, const std::
     return take(fail(ErrorCode::resource_exhausted, "{} people are known already", kMaxPeople));
   }
   const std::string token = fmt::format("{}{}", kTokenFormat, os::random_hex(kTokenDigits));
-  const Person person{name, std::move(rights), digest_of(token),
-                      milliseconds_of(clock_.realtime_now())};
+  const Person person{.name = name,
+                      .rights = std::move(wanted.rights),
+                      .components = std::move(wanted.components),
+                      .token_digest = digest_of(token),
+                      .created_ms = milliseconds_of(clock_.realtime_now())};
+  if (is_last(name) && !person.may(Right::administer)) {
+    return take(fail(ErrorCode::failed_precondition, "'{}' is the last who may administer", name));
+  }
   if (const auto old = people_.find(name); old != people_.end()) {
     names_.erase(old->second.token_digest);
   }
@@ -95,6 +128,7 @@ void People::set(const std::string& name, std::vector<Right> rights, const std::
   names_[person.token_digest] = name;
   std::string words;
   for (const Right right : person.rights) words += fmt::format(" {}", to_string(right));
+  for (const auto& component : person.components) words += fmt::format(" of {}", component);
   store::Transaction transaction;
   transaction.put(person_key(name), write_record(person));
   ledger_.write(std::move(transaction), {{by, "person.set", name, "may" + words}},
@@ -104,11 +138,7 @@ void People::set(const std::string& name, std::vector<Right> rights, const std::
 Result<void> People::remove(const std::string& name, const std::string& by) {
   const auto found = people_.find(name);
   if (found == people_.end()) return fail(ErrorCode::not_found, "there is nobody '{}'", name);
-  const bool is_last =
-      found->second.may(Right::administer) && std::ranges::count_if(people_, [](const auto& entry) {
-                                                return entry.second.may(Right::administer);
-                                              }) == 1;
-  if (is_last) {
+  if (is_last(name)) {
     return fail(ErrorCode::failed_precondition, "'{}' is the last who may administer", name);
   }
   names_.erase(found->second.token_digest);
@@ -117,6 +147,14 @@ Result<void> People::remove(const std::string& name, const std::string& by) {
   transaction.erase(person_key(name));
   ledger_.write(std::move(transaction), {{by, "person.remove", name, ""}}, nullptr);
   return {};
+}
+
+// Whether nobody but this person may administer.
+bool People::is_last(const std::string& name) const {
+  const auto administers = [](const auto& entry) { return entry.second.may(Right::administer); };
+  const auto found = people_.find(name);
+  return found != people_.end() && administers(*found) &&
+         std::ranges::count_if(people_, administers) == 1;
 }
 
 Result<Person> People::find(const std::string& token) const {

@@ -26,13 +26,19 @@ std::string_view to_string(Right right);
 std::optional<Right> right_of(std::string_view word);
 
 struct Person {
+  static constexpr std::size_t kMaxRights = 10;
+  static constexpr std::size_t kMaxComponents = 100;
+
   std::string name;
   std::vector<Right> rights;
-  std::string token_digest;  // SHA-256 of the token, in hexadecimal digits
+  std::vector<std::string> components;  // that the rights are limited to; empty: all
+  std::string token_digest;             // SHA-256 of the token, in hexadecimal digits
   std::uint64_t created_ms = 0;
 
-  // Everybody may view.
+  // Everybody may view. With somebody who is limited to components: of one of them.
   [[nodiscard]] bool may(Right right) const;
+  // Of this component; empty: of the whole fleet.
+  [[nodiscard]] bool may(Right right, const std::string& component) const;
   bool operator==(const Person&) const = default;
 };
 inline constexpr std::string_view kPeople = "people/";
@@ -49,7 +55,11 @@ class People {
 
   // Adds a person, or gives one new rights and a new token. `take` gets the token once it is
   // written down; nobody can be told it again.
-  void set(const std::string& name, std::vector<Right> rights, const std::string& by,
+  struct Wanted {
+    std::vector<Right> rights;
+    std::vector<std::string> components;
+  };
+  void set(const std::string& name, Wanted wanted, const std::string& by,
            std::function<void(base::Result<std::string>)> take);
   base::Result<void> remove(const std::string& name, const std::string& by);
   // permission_denied: nobody has that token.
@@ -57,6 +67,8 @@ class People {
   [[nodiscard]] const std::map<std::string, Person>& all() const { return people_; }
 
  private:
+  [[nodiscard]] bool is_last(const std::string& name) const;
+
   std::map<std::string, Person> people_;
   std::map<std::string, std::string> names_;  // by token_digest
   Ledger& ledger_;

@@ -6,6 +6,7 @@
 
 #include "fleet/component_check.h"
 #include "fleet/component_document.h"
+#include "fleet/joint_check.h"
 
 namespace segue::server {
 
@@ -27,7 +28,12 @@ Rollouts::Rollouts(Books& books, Ledger& ledger, store::Scheduler& scheduler,
       scheduler_(scheduler),
       clock_(clock),
       observer_(std::move(observer)),
-      stored_(books.assignments) {}
+      stored_(books.assignments) {
+  for (const auto& [instance, assignment] : stored_) {
+    const Spec* spec = books_.spec(instance.component, assignment.revision);
+    proxies_.assigned(instance, assignment, spec == nullptr ? nullptr : &spec->spec);
+  }
+}
 
 Rollouts::~Rollouts() = default;
 
@@ -48,12 +54,43 @@ void Rollouts::resume() {
     const auto found = active_.find(id);
     if (found != active_.end()) start(*found->second);
   }
+  resume_lingering();
+}
+
+// Of a component's last rollout canary slots may still have connections: they end with those.
+void Rollouts::resume_lingering() {
+  std::map<std::string, const rollout::Rollout*> last;
+  for (const auto& [id, stored] : books_.rollouts) {
+    const auto [found, is_first] = last.try_emplace(stored.head.component, &stored.head);
+    if (!is_first && found->second->target < stored.head.target) found->second = &stored.head;
+  }
+  for (const auto& [component, head] : last) {
+    if (!is_final(head->phase) || active_.contains(head->id)) continue;
+    auto active = std::make_unique<Active>(
+        Active{.engine = rollout::Engine(*head, books_.rollouts.at(head->id).records),
+               .woken_at = std::nullopt,
+               .is_over = true});
+    (void)active->engine.resume(facts_for(*head), now());
+    if (!active->engine.has_lingering_canaries()) continue;
+    give_observations(*active_.emplace(head->id, std::move(active)).first->second);
+  }
+}
+
+void Rollouts::let_go(const std::string& component) {
+  for (const auto& id : ids_of(component)) {
+    const auto found = active_.find(id);
+    if (!is_final(found->second->engine.head().phase)) continue;
+    write(id, found->second->engine.let_go(now()));
+    books_.rollouts[id] = {found->second->engine.head(), found->second->engine.records()};
+    active_.erase(found);
+  }
 }
 
 void Rollouts::start(Active& active) {
   const rollout::Rollout& head = active.engine.head();
   const auto behind = active_.find(head.behind);
-  const bool waits = head.phase == rollout::Phase::waiting && behind != active_.end();
+  const bool waits = head.phase == rollout::Phase::waiting && behind != active_.end() &&
+                     !is_final(behind->second->engine.head().phase);
   if (waits) return;
   const std::string id = head.id;
   if (head.phase == rollout::Phase::preparing || head.phase == rollout::Phase::waiting) {
@@ -73,6 +110,7 @@ void Rollouts::start(Active& active) {
 }
 
 Result<rollout::Changes> Rollouts::begin(rollout::Engine& engine) {
+  let_go(engine.head().component);
   const auto component = books_.components.find(engine.head().component);
   const fleet::Revision good =
       component == books_.components.end() ? fleet::kNoRevision : component->second.current;
@@ -85,6 +123,9 @@ void Rollouts::deploy(const Deployment& deployment, OnDeployed on_done) {
   const std::string& name = deployment.spec.name;
   const auto checked = fleet::check_component(deployment.spec);
   if (!checked) return on_done(fail(checked.error()));
+  const auto together = fleet::check_together(deployment.spec, deployment.strategy);
+  if (!together) return on_done(fail(together.error()));
+  if (const auto proxy = check_proxy(deployment.spec); !proxy) return on_done(fail(proxy.error()));
   if (!ledger_.trouble().empty()) {
     return on_done(fail(ErrorCode::unavailable, "nothing new is begun: {}", ledger_.trouble()));
   }
@@ -92,12 +133,20 @@ void Rollouts::deploy(const Deployment& deployment, OnDeployed on_done) {
   ComponentRecord component =
       known == books_.components.end() ? ComponentRecord{.name = name} : known->second;
   const auto pending = under_way(name);
+  // What is being undone is wanted anew.
+  const bool leads_there = pending.empty() ? component.current == component.newest
+                                           : pending.back().target == component.newest &&
+                                                 pending.back().phase != rollout::Phase::undoing;
   if (const Spec* newest = books_.spec(name, component.newest);
-      newest != nullptr && newest->spec == deployment.spec &&
-      (!pending.empty() || component.current == component.newest)) {
-    return on_done(Deployed{
+      newest != nullptr && newest->spec == deployment.spec && leads_there) {
+    const Deployed same{
         pending.empty() ? "" : pending.back().id, component.newest,
-        pending.empty() ? "it is what runs already" : "the same change is under way already"});
+        pending.empty() ? "it is what runs already" : "the same change is under way already"};
+    if (!deployment.also) return on_done(same);
+    store::Transaction transaction;
+    deployment.also(transaction, same);
+    return ledger_.write(std::move(transaction), {},
+                         [on_done = std::move(on_done), same](store::Revision) { on_done(same); });
   }
   const auto admission = rollout::admit(deployment.strategy.meanwhile, pending);
   if (!admission) return on_done(fail(admission.error()));
@@ -122,6 +171,7 @@ void Rollouts::deploy(const Deployment& deployment, OnDeployed on_done) {
       admission->behind.empty() ? begin(*engine) : Result<rollout::Changes>(engine->announce());
   if (!changes) {
     books_.specs.erase({name, component.newest});
+    resume_lingering();
     return on_done(fail(changes.error()));
   }
   books_.components[name] = component;
@@ -129,6 +179,7 @@ void Rollouts::deploy(const Deployment& deployment, OnDeployed on_done) {
   transaction.put(spec_key(name, component.newest), document)
       .put(component_key(name), write_record(component));
   const Deployed deployed{id, component.newest, admission->text};
+  if (deployment.also) deployment.also(transaction, deployed);
   ledger_.write(std::move(transaction),
                 {{deployment.author, "deploy", id,
                   fmt::format("{} revision {}: {}", name, component.newest, admission->text)}},
@@ -140,7 +191,19 @@ void Rollouts::deploy(const Deployment& deployment, OnDeployed on_done) {
   ledger_.write({}, {},
                 [on_done = std::move(on_done), deployed](store::Revision) { on_done(deployed); });
   give_observations(active);
+  if (books_.fleet.stopped) give(active, rollout::EmergencyStop{books_.fleet.stopped_by, true});
   after(active);
+}
+
+Result<void> Rollouts::check_proxy(const fleet::ComponentSpec& spec) const {
+  const std::string& name = spec.sharing.proxy_host;
+  if (name.empty()) return {};
+  const auto host = books_.hosts.find(name);
+  if (host != books_.hosts.end() && !host->second.revoked && !host->second.is_relay) return {};
+  return fail(ErrorCode::failed_precondition,
+              "sharing.proxy_host: there is no host '{}' in the fleet whose agent could speak with "
+              "the proxy: let it join (`segue token`), or name another (`segue hosts`)",
+              name);
 }
 
 void Rollouts::take_over(const std::string& rollout, const std::string& by,
@@ -159,6 +222,7 @@ Result<void> Rollouts::command(const std::string& rollout, const rollout::Event&
       return fail(ErrorCode::not_found, "there is no rollout '{}'", rollout);
     }
     // One that is over may still be undone.
+    let_go(stored->second.head.component);
     found = active_
                 .emplace(rollout, std::make_unique<Active>(Active{rollout::Engine(
                                       stored->second.head, stored->second.records)}))
@@ -185,9 +249,43 @@ void Rollouts::host_observed(const std::string& host, const fleet::ObservedHost&
   for (const auto& [key, seen] : observed.instances) {
     for (const auto& id : ids_of(key.first)) {
       const auto found = active_.find(id);
-      if (found != active_.end()) give(*found->second, rollout::Observed{host, key.second, seen});
+      if (found == active_.end()) continue;
+      give(*found->second,
+           this->observed(found->second->engine.head(), {host, key.first, key.second}, seen));
     }
   }
+  for (const auto& [component, share] : observed.shares) proxy_observed(host, component);
+}
+
+// What a proxy does counts for canaries on other hosts, too.
+void Rollouts::proxy_observed(const std::string& host, const std::string& component) {
+  for (const auto& instance : proxies_.behind(host, component)) {
+    const fleet::ObservedHost* there = observer_.observed(instance.host);
+    if (there == nullptr) continue;
+    const auto seen = there->instances.find({component, instance.slot});
+    if (seen == there->instances.end()) continue;
+    const fleet::Observation observation = seen->second;
+    for (const auto& id : ids_of(component)) {
+      const auto found = active_.find(id);
+      if (found == active_.end()) continue;
+      give(*found->second, observed(found->second->engine.head(), instance, observation));
+    }
+  }
+}
+
+rollout::Observed Rollouts::observed(const rollout::Rollout& head,
+                                     const fleet::InstanceId& instance,
+                                     const fleet::Observation& seen) const {
+  rollout::Observed told{instance.host, instance.slot, seen};
+  const std::string proxy_host = proxies_.proxy_host(instance);
+  if (proxy_host.empty()) return told;
+  const bool goes_back =
+      head.phase == rollout::Phase::undoing || head.phase == rollout::Phase::undone;
+  auto look = proxies_.look(instance, seen, observer_.observed(proxy_host),
+                            observer_.is_silent(proxy_host), goes_back);
+  told.observation = std::move(look.observation);
+  told.may_be_sent_to = look.may_be_sent_to;
+  return told;
 }
 
 void Rollouts::host_silent(const std::string& host, bool silent) {
@@ -195,6 +293,7 @@ void Rollouts::host_silent(const std::string& host, bool silent) {
     const auto found = active_.find(id);
     if (found != active_.end()) give(*found->second, rollout::HostSilent{host, silent});
   }
+  for (const auto& [component, share] : proxies_.of(host)) proxy_observed(host, component);
 }
 
 void Rollouts::host_drained(const std::string& host, bool drained) {
@@ -246,8 +345,9 @@ void Rollouts::give_observations(Active& active) {
     if (observed == nullptr) continue;
     const auto seen = observed->instances.find({component, record.slot});
     if (seen == observed->instances.end()) continue;
-    auto changes =
-        active.engine.handle(rollout::Observed{record.host, record.slot, seen->second}, now());
+    auto changes = active.engine.handle(
+        this->observed(active.engine.head(), {record.host, component, record.slot}, seen->second),
+        now());
     if (changes) write(active.engine.head().id, *std::move(changes));
   }
 }
@@ -277,6 +377,12 @@ void Rollouts::write_batch(const std::string& rollout, rollout::Batch batch,
   if (batch.head) {
     transaction.put(rollout_key(rollout), rollout::write_rollout(*batch.head));
     keep_final(transaction, *batch.head);
+    const auto before = books_.rollouts.find(rollout);
+    if (observer_.on_head) {
+      observer_.on_head(transaction,
+                        before == books_.rollouts.end() ? nullptr : &before->second.head,
+                        *batch.head);
+    }
     books_.rollouts[rollout].head = *batch.head;
   }
   std::vector<std::pair<fleet::InstanceId, fleet::Assignment>> assigned;
@@ -300,10 +406,16 @@ void Rollouts::write_batch(const std::string& rollout, rollout::Batch batch,
                 [this, alive = std::weak_ptr<char>(alive_),
                  assigned = std::move(assigned)](store::Revision revision) {
                   if (alive.expired()) return;
+                  // A host hears once of all that one revision changed: its generation.
+                  std::set<std::string> hosts;
                   for (const auto& [instance, assignment] : assigned) {
                     stored_[instance] = assignment;
-                    observer_.on_assigned(instance.host, revision);
+                    hosts.insert(instance.host);
+                    const Spec* spec = books_.spec(instance.component, assignment.revision);
+                    hosts.merge(proxies_.assigned(instance, assignment,
+                                                  spec == nullptr ? nullptr : &spec->spec));
                   }
+                  for (const auto& host : hosts) observer_.on_assigned(host, revision);
                 });
   while (!rest.empty()) {
     const std::size_t count = std::min<std::size_t>(rest.size(), 100);
@@ -327,8 +439,11 @@ void Rollouts::keep_final(store::Transaction& transaction, const rollout::Rollou
 
 void Rollouts::after(Active& active) {
   const rollout::Rollout& head = active.engine.head();
-  if (!is_final(head.phase)) return wake(active);
-  if (std::exchange(active.is_over, true)) return;
+  if (!is_final(head.phase)) {
+    active.is_over = false;
+    return wake(active);
+  }
+  if (std::exchange(active.is_over, true) && active.engine.has_lingering_canaries()) return;
   // Not inside of what its engine was called from.
   scheduler_.call_soon([this, alive = std::weak_ptr<char>(alive_), id = head.id] {
     if (!alive.expired()) end_of(id);
@@ -343,12 +458,12 @@ void Rollouts::end_of(const std::string& rollout) {
     return wake(*found->second);
   }
   books_.rollouts[rollout] = {found->second->engine.head(), found->second->engine.records()};
-  active_.erase(found);
+  if (!found->second->engine.has_lingering_canaries()) active_.erase(found);
   for (const auto& id : ids_of("")) {
     const auto waiting = active_.find(id);
-    if (waiting != active_.end() && waiting->second->engine.head().behind == rollout) {
-      start(*waiting->second);
-    }
+    if (waiting == active_.end()) continue;
+    const rollout::Rollout& head = waiting->second->engine.head();
+    if (head.behind == rollout && head.phase == rollout::Phase::waiting) start(*waiting->second);
   }
 }
 
@@ -438,11 +553,16 @@ const rollout::Engine* Rollouts::engine(const std::string& rollout) const {
 }
 
 std::optional<rollout::Progress> Rollouts::progress(const std::string& rollout) const {
-  if (const rollout::Engine* running = engine(rollout)) return running->progress(now());
+  std::optional<rollout::Progress> progress;
+  if (const rollout::Engine* running = engine(rollout)) {
+    progress = running->progress(now());
+    progress->shares = proxies_.progress(progress->component, observer_.observed);
+    return progress;
+  }
   const auto stored = books_.rollouts.find(rollout);
   if (stored == books_.rollouts.end()) return std::nullopt;
   rollout::Engine over(stored->second.head, stored->second.records);
-  (void)over.resume({}, now());
+  (void)over.resume(facts_for(stored->second.head), now());
   return over.progress(now());
 }
 

@@ -17,9 +17,16 @@
 #include "rollout/engine.h"
 #include "server/books.h"
 #include "server/ledger.h"
+#include "server/proxy_shares.h"
 #include "store/scheduler.h"
 
 namespace segue::server {
+
+struct Deployed {
+  std::string rollout;  // its id; empty: nothing was to be done
+  fleet::Revision revision = fleet::kNoRevision;
+  std::string text;  // for a person: that it begins, waits, or takes another's place
+};
 
 // What somebody wants a component to be from now on.
 struct Deployment {
@@ -27,12 +34,10 @@ struct Deployment {
   fleet::Strategy strategy;
   std::string author;
   std::string title;
-};
-
-struct Deployed {
-  std::string rollout;  // its id; empty: nothing was to be done
-  fleet::Revision revision = fleet::kNoRevision;
-  std::string text;  // for a person: that it begins, waits, or takes another's place
+  // What is to be stored together with it, at most kMaxAlso operations; not called if it is
+  // refused.
+  static constexpr std::size_t kMaxAlso = 20;
+  std::function<void(store::Transaction& transaction, const Deployed& deployed)> also = nullptr;
 };
 
 // The engines of all rollouts that are not over, and what they decide written down. Books, ledger,
@@ -46,7 +51,13 @@ class Rollouts {
     // What the host is not silent of.
     std::function<bool(const std::string& host)> is_silent;
     std::function<const fleet::ObservedHost*(const std::string& host)> observed;
+    // A head is about to be stored in this transaction, to which at most kMaxHeadOperations may be
+    // added. `before`: as it was; nullptr: it is new.
+    std::function<void(store::Transaction& transaction, const rollout::Rollout* before,
+                       const rollout::Rollout& head)>
+        on_head = nullptr;
   };
+  static constexpr std::size_t kMaxHeadOperations = 2;
   Rollouts(Books& books, Ledger& ledger, store::Scheduler& scheduler, const os::Clock& clock,
            Observer observer);
   ~Rollouts();
@@ -83,6 +94,7 @@ class Rollouts {
   [[nodiscard]] const std::map<fleet::InstanceId, fleet::Assignment>& stored() const {
     return stored_;
   }
+  [[nodiscard]] const ProxyShares& proxies() const { return proxies_; }
 
  private:
   struct Active;
@@ -94,9 +106,16 @@ class Rollouts {
   [[nodiscard]] std::vector<rollout::Rollout> under_way(const std::string& component) const;
   base::Result<rollout::Changes> begin(rollout::Engine& engine);
   void start(Active& active);
+  void resume_lingering();
+  void let_go(const std::string& component);
   void take_over(const std::string& rollout, const std::string& by, const std::string& newer);
   void give(Active& active, const rollout::Event& event);
   void give_observations(Active& active);
+  [[nodiscard]] rollout::Observed observed(const rollout::Rollout& head,
+                                           const fleet::InstanceId& instance,
+                                           const fleet::Observation& seen) const;
+  void proxy_observed(const std::string& host, const std::string& component);
+  [[nodiscard]] base::Result<void> check_proxy(const fleet::ComponentSpec& spec) const;
   void write(const std::string& rollout, rollout::Changes changes);
   void write_batch(const std::string& rollout, rollout::Batch batch, std::vector<Deed> deeds);
   void keep_final(store::Transaction& transaction, const rollout::Rollout& head);
@@ -112,6 +131,7 @@ class Rollouts {
   Observer observer_;
   std::map<std::string, std::unique_ptr<Active>> active_;  // by id
   std::map<fleet::InstanceId, fleet::Assignment> stored_;
+  ProxyShares proxies_;  // of what is stored
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 

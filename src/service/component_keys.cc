@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "fleet/component_check.h"
+#include "service/gate_keys.h"
 #include "service/option_keys.h"
 #include "service/rollout_keys.h"
 #include "service/values.h"
@@ -196,7 +197,10 @@ Keys sharing_keys(fleet::Sharing& sharing, Findings& findings) {
           value_key("proxy_socket", sharing.proxy_socket, findings),
           value_key("backend", sharing.backend, findings),
           value_key("stable_server", sharing.stable_server, findings),
-          value_key("canary_server", sharing.canary_server, findings)};
+          value_key("canary_server", sharing.canary_server, findings),
+          value_key("map", sharing.map, findings),
+          value_key("routed", sharing.routed, findings),
+          value_key("map_value", sharing.map_value, findings)};
 }
 
 Keys host_keys(fleet::HostSelector& hosts, Findings& findings) {
@@ -245,8 +249,12 @@ Keys component_keys(ServiceComponent& component, Findings& findings) {
   append(keys, {options("stop"),
                 options("signal"),
                 options("handoff"),
-                {"rollout", [&component, &findings](const Layers& layers) {
+                {"rollout",
+                 [&component, &findings](const Layers& layers) {
                    read_rollout(layers, component.strategy, findings);
+                 }},
+                {"gates", [&component, &findings](const Layers& layers) {
+                   read_gates(layers, component.strategy.gates, findings);
                  }}});
   return keys;
 }

@@ -181,6 +181,7 @@ TEST(ComposeFile, of_a_cache_is_a_service) {
   EXPECT_EQ(spec.health.target, "redis-cli ping | grep PONG");
   EXPECT_EQ(spec.health.interval_ms, 30'000U);  // as Compose has it
   EXPECT_EQ(spec.contract.stop_signal, "SIGINT");
+  EXPECT_EQ(spec.contract.upgrade, "restart");
   EXPECT_EQ(spec.run.grace_ms, 90'000U);
   EXPECT_EQ(spec.run.max_restarts, 0U);
   EXPECT_EQ(spec.capabilities, usual_capabilities());

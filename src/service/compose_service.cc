@@ -36,8 +36,8 @@ class ServiceReader {
     spec().name = name;
     spec().driver = fleet::Driver::container;
     spec().network = fleet::Network::bridge;
-    spec().contract.upgrade = "auto";
-    spec().run.max_restarts = 0;  // until it says something else
+    spec().contract.upgrade = "restart";  // few images link libsegue, and none says so
+    spec().run.max_restarts = 0;          // until it says something else
   }
 
   ComposeService read(const Place& place) {

@@ -8,7 +8,9 @@
 
 #include "control/name.h"
 #include "fleet/component_check.h"
+#include "fleet/joint_check.h"
 #include "service/component_keys.h"
+#include "service/gate_keys.h"
 #include "service/option_keys.h"
 #include "service/rollout_keys.h"
 #include "service/values.h"
@@ -98,11 +100,17 @@ class Reader {
       add_problem(place, problem);
     }
     const auto checked = fleet::check(component.strategy);
-    if (checked) return;
-    const std::string& message = checked.error().message();
-    const std::size_t colon = std::min(message.find(": "), message.size());
-    add(place, "rollout." + rollout_place_of(message.substr(0, colon)),
-        colon == message.size() ? message : message.substr(colon + 2));
+    if (!checked) {
+      const std::string& message = checked.error().message();
+      const std::size_t colon = std::min(message.find(": "), message.size());
+      const std::string field = message.substr(0, colon);
+      add(place, field.starts_with("gates.") ? field : "rollout." + rollout_place_of(field),
+          colon == message.size() ? message : message.substr(colon + 2));
+    }
+    if (!findings_.empty()) return;  // of each other they speak when each is in order
+    for (const auto& problem : fleet::problems_between(component.spec, component.strategy)) {
+      add(place, problem.field, problem.text);
+    }
   }
 
   void add_problem(const Place& place, const fleet::ComponentProblem& problem) {
@@ -189,6 +197,14 @@ std::vector<std::string> service_file_keys() {
     list(names, std::string(section.section) + ".",
          option_readers(section.section, component.spec, findings));
   }
+  for (const auto kind : {fleet::GateKind::handoff, fleet::GateKind::health, fleet::GateKind::query,
+                          fleet::GateKind::compare}) {
+    fleet::Gate gate;
+    list(names, "gates.NAME.", gate_keys(kind, gate, findings));
+  }
+  fleet::GateArm arm;
+  list(names, "gates.NAME.canary.", gate_arm_keys(arm, findings));
+  list(names, "gates.NAME.baseline.", gate_arm_keys(arm, findings));
   list(names, "rollout.", rollout_keys(component.strategy, findings));
   list(names, "rollout.waves[].", wave_keys(wave, limits, findings));
   list(names, "rollout.canary.", canary_keys(component.strategy, findings));

@@ -66,8 +66,12 @@ TEST(ServiceFile, says_what_each_component_is) {
   EXPECT_THAT(edge.volumes, ElementsAre(fleet::Volume{"/srv/edge", "/data", false},
                                         fleet::Volume{"/etc/edge", "/etc/edge", true},
                                         fleet::Volume{"/srv/a:b", "/ab", true}));
-  EXPECT_EQ(edge.contract.then_signal, "QUIT");
-  EXPECT_THAT(edge.contract.listen, SizeIs(2));
+  EXPECT_THAT(edge.sharing.routed, ElementsAre("alice", "bob"));
+  EXPECT_EQ(edge.sharing.map_value, "edge_canary");
+  EXPECT_EQ(edge.contract.upgrade, "restart");
+  const auto& worker = service.components[2].spec;
+  EXPECT_EQ(worker.contract.then_signal, "QUIT");
+  EXPECT_THAT(worker.contract.listen, SizeIs(2));
 }
 
 TEST(ServiceFile, says_how_each_component_is_rolled_out) {
@@ -178,6 +182,24 @@ TEST(ServiceFile, names_the_line_of_what_does_not_fit_together) {
   EXPECT_THAT(problems_of("service: s\ndefaults:\n  limits: {memory: 1KiB}\ncomponents:\n  a:\n"
                           "    image: redis\n    driver: container\n"),
               ElementsAre(HasSubstr("s.yaml:3: components.a.limits.memory: ")));
+}
+
+TEST(ServiceFile, refuses_contracts_that_no_container_can_keep) {
+  const std::string container =
+      "service: s\ncomponents:\n  a:\n    image: redis\n    driver: container\n";
+  EXPECT_THAT(
+      problems_of(container + "    upgrade: listeners\n    listen: {web: \"tcp:0.0.0.0:80\"}\n"),
+      ElementsAre(HasSubstr("s.yaml:6: components.a.upgrade: 'listeners' is a process's")));
+  EXPECT_THAT(
+      problems_of(container + "    listen: {web: \"tcp:0.0.0.0:80\"}\n    upgrade: restart\n"),
+      ElementsAre(HasSubstr("s.yaml:6: components.a.listen: only programs that link libsegue")));
+  for (const char* upgrade : {"fdstore", "signal\n    signal: {upgrade: USR2, new_pid: MAINPID}"}) {
+    EXPECT_THAT(problems_of(container + "    upgrade: " + upgrade + "\n"),
+                ElementsAre(HasSubstr("s.yaml:6: components.a.upgrade: ")));
+  }
+  for (const char* upgrade : {"auto", "libsegue", "restart"}) {
+    EXPECT_THAT(problems_of(container + "    upgrade: " + upgrade + "\n"), IsEmpty());
+  }
 }
 
 TEST(ServiceFile, says_a_defaults_problem_once) {

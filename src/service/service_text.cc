@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "config/quantities.h"
+#include "service/gate_text.h"
 #include "service/option_keys.h"
 #include "service/rollout_text.h"
 #include "service/yaml_text.h"
@@ -129,6 +130,9 @@ void write_sharing(YamlText& yaml, const fleet::Sharing& sharing) {
   yaml.text("backend", sharing.backend);
   yaml.text("stable_server", sharing.stable_server);
   yaml.text("canary_server", sharing.canary_server);
+  yaml.text("map", sharing.map);
+  yaml.list("routed", sharing.routed);
+  yaml.text("map_value", sharing.map_value);
   yaml.end();
 }
 
@@ -224,6 +228,7 @@ void write_component(YamlText& yaml, const ServiceComponent& component) {
   write_listen(yaml, spec.contract.listen);
   for (const auto& section : option_sections()) write_options(yaml, section.section, spec);
   write_rollout(yaml, component.strategy);
+  write_gates(yaml, component.strategy.gates);
   yaml.end();
 }
 

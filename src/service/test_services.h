@@ -5,7 +5,7 @@
 namespace segue::service {
 
 // With every key there is.
-inline constexpr const char* kWholeFile = R"(service: chat
+inline constexpr const char* kWholeFile = R"yaml(service: chat
 defaults:
   driver: process
   release:
@@ -26,6 +26,38 @@ components:
     limits: {cpus: 1.5, processes: 200, descriptors: 16384}
     health: {http: "http://127.0.0.1:7000/ok", timeout: 500ms, good: 3, bad: 5}
     sharing: {kind: kernel, pick: source}
+    listen: {clients: "tcp:127.0.0.1:7000,group"}
+    gates:
+      handoff: {kind: handoff, every: 2s, lost: 1, blackout: 10ms}
+      well: {kind: health, bad: 2, good: 5}
+      memory:
+        kind: query
+        prometheus: http://127.0.0.1:9090
+        query: 'max(memory_bytes{version="{{version}}"})'
+        above: 2.5e9
+      free: {kind: query, prometheus: "https://m.example/p", query: "min(free)", below: 0.1, bad: 1}
+      errors:
+        kind: compare
+        prometheus: http://127.0.0.1:9090
+        every: 2m
+        canary:
+          requests: 'sum by (host) (increase(requests_total{version="{{version}}"}[2m]))'
+          failures: 'sum by (host) (increase(failures_total{version="{{version}}"}[2m]))'
+        baseline:
+          requests: 'sum by (host) (increase(requests_total{version="{{baseline_version}}"}[2m]))'
+          failures: 'sum by (host) (increase(failures_total{version="{{baseline_version}}"}[2m]))'
+        tolerance: 20%
+        margin: 100%
+        absolute_tolerance: 0.1%
+        absolute_margin: 1%
+        alpha: 0.5%
+        good_alpha: 1%
+        pass: unrefuted
+        minimum_clusters: 10
+        minimum_requests: 100
+        minimum_time: 10m
+        cluster_cap: 100
+        warm_up: 3m
     hosts: {names: [berlin-1], sites: [berlin, oslo], labels: {tier: front}}
     upgrade: libsegue
     ready: notify
@@ -104,9 +136,10 @@ components:
       backend: edge
       stable_server: "{host}"
       canary_server: "{host}-canary"
-    upgrade: signal
-    signal: {upgrade: USR2, new_pid: MAINPID, retire: WINCH, resume: HUP, then: QUIT}
-    listen: {web: "tcp:127.0.0.1:8080", local: "unix:/run/edge.sock"}
+      map: /etc/haproxy/users.map
+      routed: [alice, bob]
+      map_value: edge_canary
+    upgrade: restart
     rollout:
       waves:
         - {site: berlin, max_unavailable: 50%}
@@ -115,12 +148,18 @@ components:
   worker:
     release: {version: "7"}
     command: [bin/worker]
+    upgrade: signal
+    signal: {upgrade: USR2, new_pid: MAINPID, retire: WINCH, resume: HUP, then: QUIT}
+    listen: {web: "tcp:127.0.0.1:8080", local: "unix:/run/worker.sock"}
     rollout: {strategy: all-at-once}
   probe:
     release: {version: "7"}
     command: [bin/probe]
     health: {exec: "test -e /run/probe"}
+    upgrade: listeners
+    listen: {web: "tcp:127.0.0.1:8081,group"}
+    sharing: {kind: kernel}
     rollout: {strategy: blue-green}
-)";
+)yaml";
 
 }  // namespace segue::service

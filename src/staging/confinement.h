@@ -6,9 +6,8 @@
 
 namespace segue::staging {
 
-// Confines this thread, for good. What the kernel cannot do is left out; what it can and does not
-// do is an error.
-base::Result<void> confine_files(const SandboxRules& rules);
-base::Result<void> confine_system_calls();
+// Confines this process, for good, to what the rules allow and rebuilding a tree needs. What the
+// kernel cannot do is left out; what it can and does not do is an error.
+base::Result<void> confine(const SandboxRules& rules);
 
 }  // namespace segue::staging

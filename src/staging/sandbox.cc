@@ -97,8 +97,7 @@ Result<void> enter(const SandboxRules& rules) {
   SEGUE_TRY(limit(RLIMIT_NOFILE, kMaxDescriptors, "limit descriptors"));
   SEGUE_TRY(limit(RLIMIT_CPU, rules.max_cpu_s, "limit time"));
   if (!kHasShadowMemory) SEGUE_TRY(limit(RLIMIT_DATA, rules.max_memory_bytes, "limit memory"));
-  SEGUE_TRY(confine_files(rules));
-  return confine_system_calls();
+  return confine(rules);
 }
 
 // Never returns into what its parent was doing.

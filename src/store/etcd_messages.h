@@ -10,14 +10,14 @@
 #include <string>
 #include <string_view>
 
+#include "base/base64.h"
 #include "base/error.h"
 #include "store/store.h"
 
 namespace segue::store::etcd {
 
-// RFC 4648, section 4, with padding.
-[[nodiscard]] std::string to_base64(std::string_view bytes);
-[[nodiscard]] std::optional<std::string> from_base64(std::string_view text);
+using base::from_base64;
+using base::to_base64;
 
 // Bodies of requests. `root` is what stands before each key of the store.
 [[nodiscard]] std::string get_body(const std::string& root, const std::string& key);

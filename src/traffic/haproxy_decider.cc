@@ -123,14 +123,17 @@ class Decider {
   void weigh() {
     std::vector<WeightedServer> servers;
     bool has_canary = false;
+    bool has_one_up = false;
     for (const auto& server : seen_.servers) {
       const auto* const as = wanted(server.name);
       const bool serves = as == nullptr ? (server.admin_state & (kAnyMaintenance | kAnyDrain)) == 0
                                         : as->duty == ServerDuty::serve;
       const bool is_canary = as != nullptr && as->is_canary;
       has_canary |= is_canary;
+      has_one_up |= is_canary && serves && server.is_running;
+      const bool is_up = server.is_running || (is_canary && wanted_.awaits_canaries);
       servers.push_back(
-          {server.configured_weight, is_canary, serves && server.is_running && !server.is_backup});
+          {server.configured_weight, is_canary, serves && is_up && !server.is_backup});
     }
     // What was added weighs as much as the others of its kind.
     for (std::size_t i = 0; i < servers.size(); ++i) {
@@ -142,7 +145,8 @@ class Decider {
     if (!has_canary && wanted_.share_ppm != 0) {
       return problem("backend {} has no canary yet", wanted_.backend);
     }
-    const ChosenWeights chosen = choose_weights(servers, wanted_.share_ppm);
+    const bool may_share = has_one_up || !wanted_.awaits_canaries;
+    const ChosenWeights chosen = choose_weights(servers, may_share ? wanted_.share_ppm : 0);
     decision_.share = chosen.share;
     // First what gets less, so that at no moment more is moved than is wanted in the end.
     for (const bool lower : {true, false}) {

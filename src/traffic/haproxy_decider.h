@@ -39,6 +39,9 @@ struct ProxyWanted {
   std::uint32_t share_ppm = 0;           // of all its servers that are canaries
   std::vector<WantedServer> servers;     // others serve as they are configured, and are stable
   std::map<std::string, ProxyMap> maps;  // by file; all entries of it, and no others
+  // Canaries that are down count, too: meanwhile the others get less than the share, and when one
+  // comes up they do not get more until it was looked at. Without any that is up there is no share.
+  bool awaits_canaries = false;
 };
 // Whether each word of it may be said to HAProxy.
 base::Result<void> check_wanted(const ProxyWanted& wanted);

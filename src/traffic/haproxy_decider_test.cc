@@ -61,6 +61,20 @@ TEST(HaproxyDecider, puts_back_what_a_reload_has_lost) {
   EXPECT_THAT(words(decide(wanted, now)), ElementsAre("set server chat/c weight 0", "map /m"));
 }
 
+TEST(HaproxyDecider, awaits_canaries_that_are_down_without_a_share_for_the_others) {
+  ProxyWanted wanted{
+      "chat", 500'000, {{.name = "c", .is_canary = true}, {.name = "d", .is_canary = true}}, {}};
+  wanted.awaits_canaries = true;
+  ProxySeen now = seen({server("s", 100), server("t", 100), server("c", 0), server("d", 0)});
+  now.servers[3].is_running = false;
+  EXPECT_DOUBLE_EQ(decide(wanted, now).share, 0.5) << "once both are up";
+  now.servers[2].is_running = false;
+  wanted.share_ppm = kWholePpm;
+  const auto decision = decide(wanted, now);
+  EXPECT_THAT(decision.orders, IsEmpty()) << "stable ones serve on";
+  EXPECT_THAT(decision.problems, ElementsAre(HasSubstr("cannot be had")));
+}
+
 TEST(HaproxyDecider, lowers_before_it_raises) {
   const ProxyWanted wanted{"chat", 0, {{.name = "c", .is_canary = true}}, {}};
   ProxySeen now = seen({server("s", 100), server("c", 0)});

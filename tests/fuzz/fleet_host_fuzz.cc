@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "fleet/host.h"
+#include "fleet/logs.h"
 
 namespace {
 
@@ -30,5 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try_one<fleet::Hello>(bytes, &fleet::read_hello, &fleet::write_hello);
   try_one<fleet::ObservedHost>(bytes, &fleet::read_observed, &fleet::write_observed);
   try_one<fleet::DesiredHost>(bytes, &fleet::read_desired, &fleet::write_desired);
+  try_one<fleet::LogsWanted>(bytes, &fleet::read_logs_wanted, &fleet::write_logs_wanted);
+  try_one<fleet::LogsRead>(bytes, &fleet::read_logs_read, &fleet::write_logs_read);
   return 0;
 }

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "handoff/keeper_descriptors.h"
 #include "handoff/link.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -28,6 +29,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     handoff::Message message;
     const auto got = link.receive(message);
     if (got == handoff::Link::Got::broken && link.error().empty()) abort();
+    handoff::KeeperDescriptors descriptors;
+    if (got == handoff::Link::Got::message) (void)read_keeper_channel(message, descriptors);
     if (got != handoff::Link::Got::message && got != handoff::Link::Got::nothing) break;
   }
   return 0;

@@ -10,8 +10,9 @@ from keeper_tools import Segue
 from library_tools import Publisher
 from support import RespClient, free_port, wait_until
 
-# What a release is: the program, and how it is started on whichever host.
+# What a release is: the program, and how it is started on whichever host, in whichever slot.
 START = """#!/bin/sh
+case "$SEGUE_NAME" in *.canary) KV_PORT="$KV_CANARY_PORT";; esac
 exec "$(dirname "$0")/respkv" --listen "tcp:127.0.0.1:$KV_PORT"
 """
 # A program that never serves.
@@ -30,14 +31,18 @@ class Host:
         path.mkdir()
         self.name, self.path = name, path
         self.segue = Segue(build_dir, path)
-        self.port = free_port()
+        self.port, self.canary_port = free_port(), free_port()
         self.segue.environment["KV_PORT"] = str(self.port)
+        self.segue.environment["KV_CANARY_PORT"] = str(self.canary_port)  # where no socket is shared
         self.agent = None
+        self.prefix = []  # words before those of the agent, and more of its options
+        self.options = []
 
     def start(self, *more):
         with open(self.path / "agent.log", "a", encoding="utf-8") as log:
             self.agent = subprocess.Popen(
-                [str(self.segue.program), "agent", "--name", self.name, *map(str, more)],
+                [*self.prefix, str(self.segue.program), "agent", "--name", self.name,
+                 *map(str, [*self.options, *more])],
                 stderr=log, stdout=log, stdin=subprocess.DEVNULL, env=self.segue.environment)
 
     def kill(self):
@@ -75,19 +80,24 @@ class Fleet:
         self.segue = Segue(build_dir, self.path / "operator")
         self.segue.environment["SEGUE_PROFILE"] = str(self.path / "server/admin.json")
         self.agents_port, self.people_port = free_port(), free_port()
+        self.agents_address = self.advertised = "127.0.0.1"
         self.server = None
         self.hosts = {}
         self.trees = 0
 
     # ---- The server
 
-    def start_server(self):
+    def launch_server(self):
         with open(self.path / "server.log", "a", encoding="utf-8") as log:
             self.server = subprocess.Popen(
                 [str(self.segue.program), "server", "--state", str(self.path / "server"),
-                 "--agents", f"127.0.0.1:{self.agents_port}", "--advertise", "127.0.0.1",
+                 "--agents", f"{self.agents_address}:{self.agents_port}",
+                 "--advertise", self.advertised,
                  "--listen", f"127.0.0.1:{self.people_port}"],
                 stderr=log, stdout=log, stdin=subprocess.DEVNULL, env=self.segue.environment)
+
+    def start_server(self):
+        self.launch_server()
         wait_until(lambda: self.command("hosts").exit == 0, f"the server; {self.server_log()}",
                    WITHIN_S)
 
@@ -109,10 +119,14 @@ class Fleet:
     # ---- Hosts
 
     def join(self, *names):
-        token = self.done("token", "--uses", len(names))["token"]
-        for name in names:
-            self.hosts[name] = Host(self.build_dir, self.path / name, name)
-            self.hosts[name].start("--join", token)
+        self.admit(*(Host(self.build_dir, self.path / name, name) for name in names))
+
+    def admit(self, *hosts):
+        token = self.done("token", "--uses", len(hosts))["token"]
+        names = [host.name for host in hosts]
+        for host in hosts:
+            self.hosts[host.name] = host
+            host.start("--join", token)
         wait_until(lambda: self.heard() >= set(names),
                    f"hosts {names}; {self.server_log()}", WITHIN_S)
 
@@ -126,6 +140,7 @@ class Fleet:
         """`program` is one of respkv's versions, or None for one that never serves."""
         tree = self.path / f"tree-{version}"
         (tree / "bin").mkdir(parents=True)
+        (tree / "version").write_text(version)  # no two releases are the same tree
         start = tree / "bin/kv"
         start.write_text(START if program else BROKEN)
         start.chmod(0o755)
@@ -135,22 +150,36 @@ class Fleet:
             (tree / "bin/respkv").chmod(0o755)
         self.publisher.publish(tree, version)
 
-    def deploy(self, version, **rollout):
+    def release(self, version):
+        return {"library": str(self.publisher.library), "component": "chat", "version": version,
+                "root": str(self.publisher.path / "1.root.json")}
+
+    def deploy(self, version, component=None, **rollout):
+        """`component`: more of segue.yaml, or other than what is usual here."""
+        return self.deploy_component(self.component(version, component), **rollout)
+
+    def component(self, version, more=None):
+        return {
+            "release": self.release(version),
+            "command": ["bin/kv"], "upgrade": "libsegue",
+            "handoff": {"probation": "500ms", "start": "60s"},
+            "health": {"exec": "redis-cli -p $KV_PORT ping | grep -q PONG",
+                       "interval": "500ms", "timeout": "20s", "good": 1, "bad": 3},
+            **(more or {})}
+
+    def deploy_component(self, component, **rollout):
+        return self.done("deploy", self.write(component, **rollout))["rollouts"][0]["rollout"]
+
+    def write(self, component, **rollout):
+        """As a file; which."""
         limits = {"bake": "0s", "max_unavailable": "1"}
         limits.update(rollout.pop("limits", {}))
         file = self.path / "segue.yaml"
         file.write_text(json.dumps({  # which is YAML, too
             "service": "shop",
             "components": {"kv": {
-                "release": {"library": str(self.publisher.library), "component": "chat",
-                            "version": version,
-                            "root": str(self.publisher.path / "1.root.json")},
-                "command": ["bin/kv"], "upgrade": "libsegue",
-                "handoff": {"probation": "500ms", "start": "60s"},
-                "health": {"exec": "redis-cli -p $KV_PORT ping | grep -q PONG",
-                           "interval": "500ms", "timeout": "20s", "good": 1, "bad": 3},
-                "rollout": {"late_watch": "0s", **limits, **rollout}}}}))
-        return self.done("deploy", file)["rollouts"][0]["rollout"]
+                **component, "rollout": {"late_watch": "0s", **limits, **rollout}}}}))
+        return file
 
     def progress(self, rollout):
         return self.done("rollout", "show", rollout)
@@ -165,6 +194,19 @@ class Fleet:
             logs = "\n".join(host.log() for host in self.hosts.values())
             raise AssertionError(f"{error}; {json.dumps(self.progress(rollout), indent=1)}; "
                                  f"{self.server_log()}; {logs}") from error
+
+    def at_step(self, rollout, step):
+        """Until the step has its share and bakes."""
+        def bakes():
+            progress = self.progress(rollout)
+            assert progress["phase"] == "running", progress
+            return progress["step"] == step and progress["step_phase"] == "baking"
+        try:
+            wait_until(bakes, f"step {step} of {rollout}", WITHIN_S)
+        except AssertionError as error:
+            logs = "\n".join(host.log() for host in self.hosts.values())
+            raise AssertionError(f"{error}; {json.dumps(self.progress(rollout), indent=1)}; {self.done('ps')}; "
+                                 f"{logs}") from error
 
     def finish(self):
         for host in self.hosts.values():

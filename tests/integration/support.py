@@ -105,9 +105,10 @@ class RespClient:
     """Sends what it is told, byte for byte, and reads one reply at a time."""
 
     def __init__(self, address, deadline_s=DEADLINE_S):
-        """`address`: a port of 127.0.0.1, or the path of a Unix socket."""
-        if isinstance(address, int):
-            self.socket = socket.create_connection(("127.0.0.1", address), deadline_s)
+        """`address`: a port of 127.0.0.1, (host, port), or the path of a Unix socket."""
+        if isinstance(address, (int, tuple)):
+            target = address if isinstance(address, tuple) else ("127.0.0.1", address)
+            self.socket = socket.create_connection(target, deadline_s)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         else:
             self.socket = socket.socket(socket.AF_UNIX)
@@ -215,7 +216,7 @@ class Respkv:
         # A generous budget: on a busy machine a handoff would be taken back, which is right, but not
         # what these tests ask about.
         program = Program(
-            [self.build_dir / f"examples/respkv/respkv-v{version}", "--budget-us", "1000000",
+            [self.build_dir / f"examples/respkv/respkv-v{version}", "--budget-us", "5000000",
              "--listen", f"tcp:127.0.0.1:{self.port}", *thread_options(len(self.instances)), *options],
             self.directory / f"{len(self.instances)}-v{version}.log",
             {"SEGUE_DIRECTORY": str(self.directory / "segue"), **(environment or {})})

@@ -26,7 +26,7 @@ class Heapkv:
         program = Program(
             [self.build_dir / f"examples/heapkv/heapkv-v{version}",
              "--listen", f"tcp:127.0.0.1:{self.port}", "--directory", self.directory / "segue",
-             "--probation-ms", probation_ms, "--budget-us", 1000000, *more],
+             "--probation-ms", probation_ms, "--budget-us", 5000000, *more],
             self.directory / f"{len(self.programs)}.log")
         self.programs.append(program)
         wait_until(lambda: not program.is_running() or self.serves(program), "it serves")

@@ -165,7 +165,7 @@ def test_the_next_keeper_knows_it_too(respkv, segue):
 
 
 def test_a_heap_is_looked_at_record_by_record(segue, free_port):
-    heapkv = Service(segue, "heapkv", free_port, ("--budget-us", "1000000"))
+    heapkv = Service(segue, "heapkv", free_port, ("--budget-us", "5000000"))
     client = heapkv.run(1)
     assert heapkv.upgrade(2).exit == DONE
     for number in range(50):

@@ -66,7 +66,7 @@ def test_the_state_may_go_through_the_keeper(component):
     clients = [component.client() for _ in range(300)]  # more than one message's descriptors
     for number, client in enumerate(clients):
         assert client(f"INC name{number}") == "1"
-    answer = component.upgrade("2", "--relay", "--budget-ms", "500", *QUICK)
+    answer = component.upgrade("2", "--relay", "--budget-ms", "5000", *QUICK)
     assert answer.exit == DONE, answer
     assert answer.attempt["connections_moved"] == 300
     for number, client in enumerate(clients):

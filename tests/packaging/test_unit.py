@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""segue@.service as systemd's own tools see it. PID 1 need not be systemd for that."""
+"""The units as systemd's own tools see them. PID 1 need not be systemd for that."""
 
 import os
 import pathlib
@@ -12,6 +12,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ["SEGUE_BUILD_DIR"])
 UNIT = ROOT / "packaging/systemd/segue@.service"
+FLEET = ("segue-agent.service", "segue-server.service")
 MAX_EXPOSURE = 1.5  # of 10; what an unprivileged service with the network can reach is 1.2
 
 
@@ -21,6 +22,8 @@ def instance(tmp_path):
     units = tmp_path / "etc/systemd/system"
     units.mkdir(parents=True)
     shutil.copy(UNIT, units / "segue@.service")
+    for name in FLEET:
+        shutil.copy(UNIT.parent / name, units / name)
     for folder in ("usr/lib/systemd/system", "usr/bin", "run/segue"):
         (tmp_path / folder).mkdir(parents=True)
     # What a unit depends on by default.
@@ -72,3 +75,32 @@ def test_its_commands_are_those_of_segue(key, tmp_path):
     "RuntimeDirectoryPreserve=restart", "WatchdogSec=30s"])
 def test_it_says_what_upgrades_rest_on(line):
     assert line in UNIT.read_text().splitlines()
+
+
+@pytest.mark.parametrize("name", FLEET)
+def test_systemd_reads_every_line_of_the_fleets_units(instance, name):
+    checked = analyze("verify", "--man=no", f"--root={instance}", name)
+    assert (checked.returncode, checked.stdout) == (0, "")
+
+
+def test_what_runs_outlives_its_agent():
+    lines = (UNIT.parent / "segue-agent.service").read_text().splitlines()
+    for line in ("KillMode=process", "OOMPolicy=continue", "Delegate=yes", "Restart=always"):
+        assert line in lines, line
+
+
+@pytest.mark.parametrize(("name", "options"), [
+    ("segue-agent.service", "--join segue-join-1.x"),
+    ("segue-server.service", "--agents 0.0.0.0:7443 --advertise segue.example")])
+def test_the_options_that_a_unit_names_are_those_of_segue(name, options, tmp_path):
+    text = (UNIT.parent / name).read_text()
+    line = re.search("^ExecStart=(.*)$", text, re.MULTILINE)[1]
+    words = re.sub(r"\$SEGUE_[A-Z]+_OPTIONS", options, line).split()
+    assert words[0] == "/usr/bin/segue" and options.split()[0] in text
+    environment = dict(os.environ, SEGUE_RUNTIME_DIR=str(tmp_path / "r"), SEGUE_STATE_DIR=str(tmp_path / "s"))
+    planned = subprocess.run([BUILD / "src/cli/segue", *words[1:], "--dry-run"], env=environment, check=False,
+                             text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if name == "segue-server.service":
+        assert planned.returncode == 0 and "would be led" in planned.stdout, planned
+    else:  # it is no token, and that is all that is wrong
+        assert "token" in planned.stderr, planned

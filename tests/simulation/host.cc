@@ -302,6 +302,9 @@ void Host::on(const reconcile::SetShare& command) {
   });
 }
 
+// Of a proxy nothing is simulated: what it is to do travels with the assignments.
+void Host::on(const reconcile::KeepShare& /*command*/) {}
+
 void Host::on(const reconcile::CheckHealth& command) {
   later(milliseconds(200), seconds(2), [this, command] {
     Slot& state = slots_[command.key.slot];

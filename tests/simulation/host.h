@@ -71,6 +71,7 @@ class Host {
   void on(const reconcile::Restore& command);
   void on(const reconcile::LookUp& command);
   void on(const reconcile::SetShare& command);
+  void on(const reconcile::KeepShare& command);
   void on(const reconcile::CheckHealth& command);
   void on(const reconcile::Report& command);
   void on(const reconcile::RefuseDesired& command);

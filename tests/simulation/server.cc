@@ -237,7 +237,7 @@ void Server::look_for_silence() {
   }
 }
 
-// Gates and the proxy answer when they like to.
+// Gates answer when they like to.
 void Server::judge() {
   if (!engine_) return;
   for (const auto& wanted : engine_->gates_wanted()) {
@@ -246,10 +246,6 @@ void Server::judge() {
                          : bad                     ? rollout::Verdict::bad
                                                    : rollout::Verdict::good;
     inbox_.emplace_back(rollout::Judged{wanted.step, wanted.gate, verdict, "as drawn"});
-  }
-  if (!engine_->head().share_set && world_.loop().chance(500)) {
-    const bool set = !(world_.faulty() && world_.loop().chance(200));
-    inbox_.emplace_back(rollout::ShareSet{engine_->head().share_order, set, "as drawn"});
   }
 }
 

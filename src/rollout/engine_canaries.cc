@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// How canary slots end: never with connections, and also when their rollout is over.
+#include "rollout/engine.h"
+
+namespace segue::rollout {
+
+using fleet::kNoRevision;
+
+void Engine::end_idle_canaries() {
+  for (const Index index : canaries_) end_if_idle(index);
+}
+
+bool Engine::lingers(Index index) const {
+  const InstanceRecord& record = records_[index];
+  if (record.slot != fleet::Slot::canary || record.left || record.drained || record.orders == 0) {
+    return false;
+  }
+  const bool is_open = record.settled == Settled::ordered;
+  if (record.ended) return is_open;
+  return (is_open || record.settled == Settled::done) && record.assignment.revision != kNoRevision;
+}
+
+bool Engine::has_lingering_canaries() const {
+  const bool over = head_.phase == Phase::done || head_.phase == Phase::undone;
+  if (!over || !head_.strategy.canary.ends_when_idle) return false;
+  for (Index i = 0; i < records_.size(); ++i) {
+    if (lingers(i)) return true;
+  }
+  return false;
+}
+
+// An end that nobody has heard of is taken back: the newer one begins with slots that it knows.
+Changes Engine::let_go(Now now) {
+  begin_event(now);
+  for (Index i = 0; i < records_.size(); ++i) {
+    InstanceRecord& record = records_[i];
+    if (!record.ended || !lingers(i)) continue;
+    record.ended = false;
+    order(i, goal_revision(record), 0);
+  }
+  return take_changes();
+}
+
+// Never with connections: a share of 0 lets no new ones in.
+void Engine::end_if_idle(Index index) {
+  InstanceRecord& record = records_[index];
+  Live& live = live_[index];
+  const bool settled_down =
+      head_.phase == Phase::watching || head_.phase == Phase::done ||
+      head_.phase == Phase::undone ||
+      (head_.phase == Phase::undoing && head_.step_phase == StepPhase::settling);
+  if (!settled_down || head_.stopped || head_.paused || !head_.strategy.canary.ends_when_idle ||
+      record.ended || record.orders == 0 || record.left || record.drained || live.end_refused ||
+      record.slot != fleet::Slot::canary || live.silent || !live.heard || live.connections != 0 ||
+      live.may_be_sent_to || record.settled != Settled::done ||
+      record.assignment.revision == kNoRevision || record.assignment.share_ppm != 0 ||
+      head_.share_ppm != 0) {
+    return;
+  }
+  record.ended = true;
+  order(index, kNoRevision, 0);
+}
+
+}  // namespace segue::rollout

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/rollouts.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "server/test_server.h"
+
+namespace segue::server {
+namespace {
+
+using fleet::Slot;
+using testing::HasSubstr;
+
+class RolloutsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    server_.join("berlin-1");
+    server_.join("berlin-2");
+    ASSERT_EQ(server_.end_of(server_.deploy("1")), "done");
+  }
+  fleet::Revision wanted(const std::string& host) {
+    const auto desired = server_.control->desired(host);
+    const auto found = desired.instances.find({"hub", Slot::stable});
+    return found == desired.instances.end() ? fleet::kNoRevision : found->second.revision;
+  }
+  unsigned tell(const std::string& rollout, const std::string& action) {
+    return server_.ask("POST", fmt::format("/v1/rollouts/{}/{}", rollout, action)).status;
+  }
+
+  TestServer server_;
+};
+
+TEST_F(RolloutsTest, hosts_are_told_what_is_stored_with_its_specification) {
+  (void)server_.deploy("2");
+  server_.run_for(std::chrono::seconds(1));
+  const auto desired = server_.control->desired("berlin-1");
+  EXPECT_EQ(wanted("berlin-1"), 2U);
+  EXPECT_THAT(desired.specs.at({"hub", 2}), HasSubstr("\"version\":\"2\""));
+  EXPECT_GT(desired.generation, 0U);
+}
+
+TEST_F(RolloutsTest, the_same_again_is_no_rollout) {
+  const auto answer = server_.ask("POST", "/v1/deployments", TestServer::deployment("1").dump());
+  EXPECT_EQ(answer.status, 200U);
+  EXPECT_EQ(answer.json.at("rollout"), "");
+  const std::string rollout = server_.deploy("2");
+  const auto again = server_.ask("POST", "/v1/deployments", TestServer::deployment("2").dump());
+  EXPECT_EQ(again.status, 201U);
+  EXPECT_EQ(again.json.at("rollout"), rollout);
+}
+
+TEST_F(RolloutsTest, what_is_being_undone_can_be_deployed_anew) {
+  const std::string first = server_.deploy("2");
+  server_.carry_out();
+  ASSERT_EQ(tell(first, "undo"), 200U);
+  ASSERT_EQ(server_.phase_of(first), "undoing");
+  const std::string again = server_.deploy("2");
+  EXPECT_NE(again, first);
+  EXPECT_EQ(server_.phase_of(again), "waiting");
+  EXPECT_EQ(server_.end_of(first), "undone");
+  EXPECT_EQ(server_.end_of(again), "done");
+  EXPECT_EQ(wanted("berlin-1"), 3U);
+}
+
+TEST_F(RolloutsTest, one_that_is_over_says_what_came_of_it) {
+  const std::string rollout = server_.deploy("2");
+  ASSERT_EQ(server_.end_of(rollout), "done");
+  server_.restart();
+  const auto shown = server_.ask("GET", "/v1/rollouts/" + rollout).json;
+  const auto& step = shown.at("steps").at(0);
+  EXPECT_EQ(step.at("moved"), 2) << shown;
+  EXPECT_EQ(step.at("moving"), 0) << shown;
+  EXPECT_EQ(step.at("state"), "done") << shown;
+  EXPECT_TRUE(shown.at("noteworthy").empty()) << shown;
+}
+
+TEST_F(RolloutsTest, a_canary_slot_ends_with_its_last_connection_also_after_the_rollout) {
+  const auto slot = [&] {
+    const auto desired = server_.control->desired("berlin-1");
+    return desired.instances.at({"hub", Slot::canary}).revision;
+  };
+  const auto attach = [&] {
+    server_.restart();
+    server_.attach("berlin-1");
+    server_.attach("berlin-2");
+  };
+  const std::string rollout = server_.deploy_canary("2");
+  ASSERT_TRUE(server_.run_until([&] {
+    server_.carry_out();
+    return server_.ask("GET", "/v1/rollouts/" + rollout).json.at("step_phase") == "baking";
+  }));
+  ASSERT_EQ(tell(rollout, "undo"), 200U);
+  ASSERT_EQ(server_.end_of(rollout), "undone");
+  server_.carry_out();
+  EXPECT_EQ(slot(), 1U) << "it has connections";
+  attach();
+  server_.carry_out();
+  server_.run_for(std::chrono::hours(1));
+  EXPECT_EQ(slot(), 1U);
+  server_.connections = 0;
+  server_.carry_out();
+  server_.run_for(std::chrono::seconds(1));
+  EXPECT_EQ(slot(), fleet::kNoRevision);
+  EXPECT_EQ(server_.phase_of(rollout), "undone");
+  // Somebody connected before it could: it stays, until they have gone, too.
+  server_.connections = 3;
+  server_.carry_out(fleet::OrderResult::refused);
+  server_.run_for(std::chrono::seconds(1));
+  EXPECT_EQ(slot(), 1U);
+  server_.connections = 0;
+  server_.carry_out();
+  server_.run_for(std::chrono::seconds(1));
+  EXPECT_EQ(slot(), fleet::kNoRevision);
+  // The next rollout begins while nobody has heard of that end.
+  const std::string next = server_.deploy("3");
+  EXPECT_EQ(server_.end_of(next), "done");
+  for (int i = 0; i < 3; ++i) {
+    server_.carry_out();
+    server_.run_for(std::chrono::seconds(1));
+  }
+  EXPECT_EQ(slot(), fleet::kNoRevision);
+  attach();
+  EXPECT_EQ(server_.end_of(server_.deploy("4")), "done");
+}
+
+TEST_F(RolloutsTest, a_second_change_waits_for_the_first) {
+  const std::string first = server_.deploy("2");
+  const std::string second = server_.deploy("3");
+  EXPECT_EQ(server_.phase_of(second), "waiting");
+  server_.restart();
+  server_.attach("berlin-1");
+  server_.attach("berlin-2");
+  EXPECT_EQ(server_.phase_of(second), "waiting");
+  EXPECT_EQ(server_.end_of(first), "done");
+  EXPECT_EQ(server_.end_of(second), "done");
+  EXPECT_EQ(wanted("berlin-2"), 3U);
+}
+
+TEST_F(RolloutsTest, a_process_that_ends_at_any_moment_is_followed_by_one_that_goes_on) {
+  const std::string rollout = server_.deploy("2");
+  for (int i = 0; i < 20; ++i) {
+    server_.restart();
+    server_.attach("berlin-1");
+    server_.attach("berlin-2");
+    server_.run_for(std::chrono::milliseconds(300 * i));
+    if (i % 3 == 0) server_.carry_out();
+  }
+  EXPECT_EQ(server_.end_of(rollout), "done");
+  EXPECT_EQ(server_.ask("GET", "/v1/components").json.at("components").at(0).at("current"), 2);
+}
+
+TEST_F(RolloutsTest, what_fails_is_taken_back) {
+  const std::string rollout = server_.deploy("2");
+  server_.carry_out(fleet::OrderResult::failed);
+  server_.run_for(std::chrono::seconds(1));
+  EXPECT_EQ(server_.end_of(rollout), "undone");
+  EXPECT_EQ(wanted("berlin-1"), 1U);
+  EXPECT_EQ(server_.ask("GET", "/v1/components").json.at("components").at(0).at("current"), 1);
+}
+
+TEST_F(RolloutsTest, one_that_is_over_can_be_undone_also_by_the_next_process) {
+  const std::string rollout = server_.deploy("2");
+  ASSERT_EQ(server_.end_of(rollout), "done");
+  server_.restart();
+  server_.attach("berlin-1");
+  server_.attach("berlin-2");
+  EXPECT_EQ(tell(rollout, "undo"), 200U);
+  EXPECT_EQ(server_.phase_of(rollout), "undoing");
+  EXPECT_EQ(server_.end_of(rollout), "undone");
+  EXPECT_EQ(wanted("berlin-1"), 1U);
+  EXPECT_EQ(tell(rollout, "undo"), 409U);
+}
+
+TEST_F(RolloutsTest, an_emergency_stop_holds_also_what_is_begun_during_it) {
+  ASSERT_EQ(server_.ask("POST", "/v1/stop").status, 200U);
+  const std::string rollout = server_.deploy("2");
+  EXPECT_TRUE(server_.control->desired("berlin-1").stopped);
+  server_.run_for(std::chrono::hours(2));
+  const auto progress = server_.ask("GET", "/v1/rollouts/" + rollout).json;
+  EXPECT_EQ(progress.at("stopped"), true);
+  EXPECT_NE(progress.at("phase"), "undoing") << "no time counts";
+  ASSERT_EQ(server_.ask("POST", "/v1/stop", R"({"on": false})").status, 200U);
+  EXPECT_EQ(server_.end_of(rollout), "done");
+}
+
+TEST_F(RolloutsTest, a_host_that_joins_gets_what_the_others_have) {
+  const std::string rollout = server_.deploy("2");
+  server_.join("berlin-3");
+  EXPECT_EQ(server_.end_of(rollout), "done");
+  EXPECT_EQ(wanted("berlin-3"), 2U);
+}
+
+TEST_F(RolloutsTest, refuses_what_cannot_be) {
+  EXPECT_EQ(tell("none-1", "pause"), 404U);
+  EXPECT_EQ(tell("hub-1", "dance"), 404U);
+  EXPECT_EQ(tell("hub-1", "resume"), 409U);
+  EXPECT_EQ(server_.ask("GET", "/v1/rollouts/none-1").status, 404U);
+  server_.run_for(std::chrono::seconds(1));
+  EXPECT_EQ(server_.ask("GET", "/v1/rollouts/hub-1/instances").status, 404U) << "it is over";
+}
+
+}  // namespace
+}  // namespace segue::server
