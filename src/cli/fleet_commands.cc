@@ -37,7 +37,8 @@ std::vector<std::string> host_lines(const Json& answer) {
     const bool silent = host.value("silent", true);
     lines.push_back(fmt::format("{:<20} {:<12} {:<8} {}{}", text_of(host, "name"),
                                 text_of(host, "site"), silent ? "silent" : "heard",
-                                role_text(host) + (host.value("drained", false) ? "drained " : ""),
+                                role_text(host) + (host.value("drained", false) ? "drained " : "") +
+                                    (host.value("observe_only", false) ? "observes " : ""),
                                 text_of(host, "trouble")));
   }
   if (lines.empty()) lines.emplace_back("no host has joined: `segue token` makes a token for one");

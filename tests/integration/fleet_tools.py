@@ -162,7 +162,7 @@ class Fleet:
         return {
             "release": self.release(version),
             "command": ["bin/kv"], "upgrade": "libsegue",
-            "handoff": {"probation": "500ms", "start": "60s"},
+            "handoff": {"probation": "500ms", "start": "60s", "budget": "5s"},
             "health": {"exec": "redis-cli -p $KV_PORT ping | grep -q PONG",
                        "interval": "500ms", "timeout": "20s", "good": 1, "bad": 3},
             **(more or {})}

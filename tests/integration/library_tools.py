@@ -80,7 +80,7 @@ def running(command, port):
             deadline = time.monotonic() + 30
             while True:
                 try:
-                    socket.create_connection(("127.0.0.1", port), timeout=5).close()
+                    socket.create_connection(("127.0.0.1", port), timeout=30).close()
                     break
                 except OSError:
                     assert process.poll() is None, process.stderr.read()

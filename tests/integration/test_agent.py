@@ -32,7 +32,7 @@ def _server_host(host):
 def test_goes_live_at_the_preset_time_with_the_library_gone(server_host):
     host = server_host
     host.publish_server("2")
-    host.plan("2", "+15s")
+    host.plan("2", "+30s")
     host.start_classic_agent()
     wait_until(lambda: "staging.done" in host.log(), "version 2 is staged", 60)
     shutil.move(host.publisher.library, host.path / "gone")
@@ -48,7 +48,7 @@ def test_a_bad_version_is_undone_and_the_old_one_serves(server_host):
     host = server_host
     host.publish_server("bad")
     host.plan("bad")
-    host.start_classic_agent()
+    host.start_classic_agent(health_within_s=10)
     report = host.report("bad")
     assert report["outcome"] == "undone" and "answers with 503" in report["text"], report
     assert host.served() == "1"
@@ -63,7 +63,7 @@ def test_an_old_tree_that_was_edited_by_hand_is_put_back_as_it_was(server_host):
     (host.place / "live/notes").write_text("mine")
     before = (host.place / "live/version").read_text()
     host.plan("bad")
-    host.start_classic_agent()
+    host.start_classic_agent(health_within_s=10)
     report = host.report("bad")
     assert report["outcome"] == "undone", report
     assert (host.place / "live/version").read_text() == before
@@ -77,13 +77,14 @@ def test_killed_again_and_again_it_finishes_or_reverts(server_host, version):
     host.publish_server(version)
     host.plan(version)
     generator = random.Random(version)
+    within = 10 if version == "bad" else 30
     for _ in range(8):
-        host.start_classic_agent()
+        host.start_classic_agent(health_within_s=within)
         try:
             host.agent.wait(timeout=generator.uniform(0.05, 1.5))
         except subprocess.TimeoutExpired:
             host.kill_agent()
-    host.start_classic_agent()
+    host.start_classic_agent(health_within_s=within)
     report = host.report(version)
     assert report["outcome"] == ("live" if version == "2" else "undone"), report
     assert host.served() == ("2" if version == "2" else "1")
@@ -112,7 +113,7 @@ def test_a_live_handoff_keeps_the_connection(host):
     client = CounterClient(host.port)
     assert client.version() == "1"
     host.plan("2")
-    upgrade = f'{host.segue.program} upgrade c {" ".join(program)} "$(cat {host.place}/live/version)"'
+    upgrade = f'{host.segue.program} upgrade --budget-ms 5000 c {" ".join(program)} "$(cat {host.place}/live/version)"'
     host.start_agent("--upgrade", upgrade, "--health-tcp", f"127.0.0.1:{host.port}")
     report = host.report("2")
     assert report["outcome"] == "live", report

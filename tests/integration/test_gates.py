@@ -55,7 +55,7 @@ def deploy(fleet, version, **rollout):
     port = fleet.hosts[HOST].port
     component = {
         "upgrade": "listeners", "stop": {"drain": "60s"},
-        "handoff": {"probation": "500ms", "start": "60s"},
+        "handoff": {"probation": "500ms", "start": "60s", "budget": "5s"},
         "sharing": {"kind": "kernel"}, "listen": {"hub": f"tcp:127.0.0.1:{port},group"},
         "health": {"tcp": f"127.0.0.1:{port}", "interval": "500ms", "timeout": "20s", "good": 1}}
     if rollout:

@@ -49,7 +49,7 @@ def kept(segue):
         yield keeper
     finally:
         keeper.send_signal(signal.SIGTERM)
-        keeper.communicate(timeout=20)
+        keeper.communicate(timeout=60)
 
 
 def canaries(port, count):

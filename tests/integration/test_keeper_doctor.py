@@ -92,7 +92,7 @@ def test_a_process_that_is_not_under_segue_shows_what_it_would_have_to_register(
             assert (rows[what]["count"], rows[what]["fate"]) == (count, fate), what
             assert rows[what]["why"] and bool(rows[what]["remedy"]) == (fate == "lost")
     finally:
-        process.communicate("", timeout=20)
+        process.communicate("", timeout=60)
 
 
 def test_a_process_or_component_that_is_not_there_is_refused(segue):

@@ -84,7 +84,7 @@ def test_in_the_foreground_an_interrupt_stops_it(component, segue):
                           *component.program("1", "chatter"))
     wait_until(lambda: component.status().get("phase") == "serving", "it serves")
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode == DONE
     assert "counter 1: activate" in out
 

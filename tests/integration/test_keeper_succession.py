@@ -129,8 +129,8 @@ def test_who_follows_or_watches_goes_on(component, segue, next_keeper):
         line = watcher.stdout.readline()
         assert line, "the watcher ended"
     assert segue("stop", component.name).exit == DONE
-    follower.communicate(timeout=20)
-    watcher.communicate(timeout=20)
+    follower.communicate(timeout=60)
+    watcher.communicate(timeout=60)
     assert follower.returncode == DONE
 
 
@@ -238,7 +238,7 @@ def test_a_keeper_in_the_foreground_adopts_too_as_a_unit_starts_it_again(compone
     expect_adopted(component, before)
     assert client("INC a") == "1"
     keeper.send_signal(signal.SIGTERM)
-    keeper.communicate(timeout=20)
+    keeper.communicate(timeout=60)
     assert keeper.returncode == DONE and not is_alive(before["pid"])
 
 

@@ -101,7 +101,7 @@ def program(request, build_dir, free_port):
 
 
 def upgrade(segue, words, *options):
-    return segue("upgrade", "echo", "--budget-ms", "5000", "--probation-s", "0.1", *options, "--",
+    return segue("upgrade", "echo", "--probation-s", "0.1", *options, "--",
                  *words)
 
 
@@ -122,7 +122,7 @@ def test_upgraded_and_undone_live_under_a_thousand_connections(segue, program):
         now, pid, _ = Client(program.port).who()
         assert now == version
         old_pids.add(pid)
-    answer = segue("undo", "echo", "--budget-ms", "5000", "--probation-s", "0.1")
+    answer = segue("undo", "echo", "--probation-s", "0.1")
     assert answer.exit == DONE, answer
     load.wait_for_rounds(1)
     load.stop()
@@ -142,7 +142,7 @@ def test_predecessor_goes_on_only_when_the_successor_s_program_is_dead(segue, pr
     assert segue("run", "echo", "--", *program("one")).exit == DONE
     client = Client(program.port)
     old = client.who()[1]
-    attempt = segue.start("upgrade", "--json", "--budget-ms", "5000", "--probation-s", "60", "echo",
+    attempt = segue.start("upgrade", "--json", "--probation-s", "60", "echo",
                           "--", *program("two"))
     wait_until(lambda: segue.status("echo").get("phase") == "probation", "probation", 60)
     version, new, _ = Client(program.port).who()
@@ -190,7 +190,7 @@ def test_state_is_written_in_the_version_that_the_other_side_reads(segue, progra
     client.check("first")
     assert upgrade(segue, program("two", "--form", "2")).exit == DONE
     client.check("second")
-    assert segue("undo", "echo", "--budget-ms", "5000", "--probation-s", "0.1").exit == DONE
+    assert segue("undo", "echo", "--probation-s", "0.1").exit == DONE
     client.check("third")
     assert client.who()[0] == "one"
 

@@ -88,7 +88,7 @@ def test_what_a_dead_successor_did_is_done_again(respkv, kind):
     assert busy("SET", "key", "new") == "OK" and unix("SET", "other", "new") == "OK"
     assert late("RPUSH", "queue", "x") == 1 and blocked.read() == [b"queue", b"x"]
     seen = busy("INFO")
-    predecessor.wait_for_log("reason=replayed", 15)
+    predecessor.wait_for_log("reason=replayed")
     assert not successor.is_running() and b"respkv_version:2" in seen
     for client in (idle, busy, blocked, unix, late):
         assert client("MGET", "key", "other") == [b"new", b"new"]

@@ -86,7 +86,7 @@ def reclaimed(service, kind):
     successor = service.start(2, *OPTIONS, "--break", kind)
     # What the successor does is lost with it, but no client may be left in doubt.
     assert busy("SET", "key", "new") == "OK"
-    predecessor.wait_for_log("reason=reclaimed", 15)
+    predecessor.wait_for_log("reason=reclaimed")
     assert not successor.is_running()
     return idle, busy, blocked, subscribed
 

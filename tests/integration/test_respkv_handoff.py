@@ -274,7 +274,7 @@ def test_connections_closed_and_opened_around_handoffs(service):
                     client = clients.pop(rng.randrange(len(clients)))
                     if rng.random() < 0.5:
                         assert client("QUIT") == "OK"
-                        wait_until(client.is_closed, "QUIT closes", 5)
+                        wait_until(client.is_closed, "QUIT closes")
                     client.close()
                 if clients:
                     assert rng.choice(clients)("PING") == "PONG"

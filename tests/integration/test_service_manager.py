@@ -88,7 +88,7 @@ class Unit:
                                         preexec_fn=preexec)
 
     def finish(self):
-        return self.process.communicate(timeout=20)
+        return self.process.communicate(timeout=60)
 
 
 def start(segue, manager, component, version="1", **options):

@@ -157,7 +157,7 @@ def test_what_is_kept_is_set_again(segue, stable, canary, free_port):
         wait_until(lambda: counted(free_port, 20) == 20, "it is set again")
     finally:
         keeper.send_signal(signal.SIGTERM)
-        keeper.communicate(timeout=20)
+        keeper.communicate(timeout=60)
 
 
 def test_what_cannot_be_shared_is_refused(segue, short_dir, stable, free_port):
