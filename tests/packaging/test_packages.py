@@ -95,7 +95,8 @@ def test_texts_and_unit_are_where_others_look_for_them(root):
     for path in ("usr/share/man/man1/segue.1.gz", "usr/share/man/man1/segue-upgrade.1.gz",
                  "usr/share/bash-completion/completions/segue", "usr/share/zsh/vendor-completions/_segue",
                  "usr/share/fish/vendor_completions.d/segue.fish", "lib/systemd/system/segue@.service",
-                 "lib/systemd/system/segue-agent.service", "lib/systemd/system/segue-server.service",
+                 "lib/systemd/system/segue-agent.service", "lib/systemd/system/segue-agent-relay.service",
+                 "lib/systemd/system/segue-server.service",
                  "usr/lib/tmpfiles.d/segue.conf", "usr/lib/sysusers.d/segue.conf"):
         assert (root / path).is_file(), path
 

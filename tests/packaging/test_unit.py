@@ -12,7 +12,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ["SEGUE_BUILD_DIR"])
 UNIT = ROOT / "packaging/systemd/segue@.service"
-FLEET = ("segue-agent.service", "segue-server.service")
+FLEET = ("segue-agent.service", "segue-agent-relay.service", "segue-server.service")
 MAX_EXPOSURE = 1.5  # of 10; what an unprivileged service with the network can reach is 1.2
 
 
@@ -91,6 +91,7 @@ def test_what_runs_outlives_its_agent():
 
 @pytest.mark.parametrize(("name", "options"), [
     ("segue-agent.service", "--join segue-join-1.x"),
+    ("segue-agent-relay.service", "--join segue-join-1.x"),
     ("segue-server.service", "--agents 0.0.0.0:7443 --advertise segue.example")])
 def test_the_options_that_a_unit_names_are_those_of_segue(name, options, tmp_path):
     text = (UNIT.parent / name).read_text()
