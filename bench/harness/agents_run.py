@@ -144,16 +144,16 @@ class AgentsAtServer:
     prefix = "agents/"
 
     def __init__(self, arguments):
-        counts = {"relays": (100, 1_000) if arguments.quick else (100, 1_000, 10_000),
-                  "direct": (100,) if arguments.quick else (100, 1_000),
-                  "process": (100,) if arguments.quick else (1_000,)}
+        self._heartbeats = 1 if arguments.quick else 6
+        counts = {"relays": (1_000,) if arguments.quick else (100, 1_000, 10_000),
+                  "direct": () if arguments.quick else (100, 1_000),
+                  "process": () if arguments.quick else (1_000,)}
         self._cases = {f"{self.prefix}{way}-{count}": (way, count)
                        for way, all_counts in counts.items() for count in all_counts}
-        self._watch_s = HEARTBEAT_S * (2 if arguments.quick else 6)
         self._rss_kib = {}  # {(way, count): of the server, with them}
 
     def steps(self):
-        return [(case, 20 + count / 50 + self._watch_s) for case, (_, count) in self._cases.items()]
+        return [(case, 20 + count / 50 + self._heartbeats * HEARTBEAT_S) for case, (_, count) in self._cases.items()]
 
     def run(self, case, report, _progress):
         way, count = self._cases[case]
@@ -198,7 +198,7 @@ class AgentsAtServer:
         measured = {word: process for word, process in processes.items() if process}
         time.sleep(HEARTBEAT_S)
         begun, before = time.monotonic(), {word: one.cpu_s() for word, one in measured.items()}
-        time.sleep(self._watch_s)
+        time.sleep(self._heartbeats * HEARTBEAT_S)
         beats = count * (time.monotonic() - begun) / HEARTBEAT_S
         for word, one in measured.items():
             report.emit(case, {f"{word}cpu_us_per_heartbeat":
