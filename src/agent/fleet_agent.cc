@@ -32,6 +32,7 @@ Result<std::unique_ptr<FleetAgent>> FleetAgent::open(os::EpollLoop& loop, const 
   SEGUE_TRY(os::ensure_private_directory(settings.directory));
   SEGUE_ASSIGN(auto specs, SpecFiles::open(settings.directory + "/specs"));
   SEGUE_ASSIGN(auto memory, read_kept(settings.directory + std::string(kMemory)));
+  memory.desired.observe_only = settings.observe_only;  // as it was started now, not before
   return std::unique_ptr<FleetAgent>(new FleetAgent(loop, clock, log, std::move(settings),
                                                     std::move(files), std::move(membership),
                                                     std::move(specs), std::move(memory)));

@@ -137,8 +137,10 @@ void Rollouts::deploy(const Deployment& deployment, OnDeployed on_done) {
   const bool leads_there = pending.empty() ? component.current == component.newest
                                            : pending.back().target == component.newest &&
                                                  pending.back().phase != rollout::Phase::undoing;
-  if (const Spec* newest = books_.spec(name, component.newest);
-      newest != nullptr && newest->spec == deployment.spec && leads_there) {
+  const Spec* newest = books_.spec(name, component.newest);
+  const bool is_same = newest != nullptr && newest->spec == deployment.spec && leads_there;
+  const bool catches_up = is_same && pending.empty() && lacks_hosts(component);
+  if (is_same && !catches_up) {
     const Deployed same{
         pending.empty() ? "" : pending.back().id, component.newest,
         pending.empty() ? "it is what runs already" : "the same change is under way already"};
@@ -151,7 +153,7 @@ void Rollouts::deploy(const Deployment& deployment, OnDeployed on_done) {
   const auto admission = rollout::admit(deployment.strategy.meanwhile, pending);
   if (!admission) return on_done(fail(admission.error()));
 
-  component.newest += 1;
+  if (!catches_up) component.newest += 1;
   component.rollouts += 1;
   auto engine = rollout::Engine::propose(
       {.id = fmt::format("{}-{}", name, component.rollouts),
@@ -170,7 +172,7 @@ void Rollouts::deploy(const Deployment& deployment, OnDeployed on_done) {
   auto changes =
       admission->behind.empty() ? begin(*engine) : Result<rollout::Changes>(engine->announce());
   if (!changes) {
-    books_.specs.erase({name, component.newest});
+    if (!catches_up) books_.specs.erase({name, component.newest});
     resume_lingering();
     return on_done(fail(changes.error()));
   }
@@ -178,11 +180,12 @@ void Rollouts::deploy(const Deployment& deployment, OnDeployed on_done) {
   store::Transaction transaction;
   transaction.put(spec_key(name, component.newest), document)
       .put(component_key(name), write_record(component));
-  const Deployed deployed{id, component.newest, admission->text};
+  const Deployed deployed{id, component.newest,
+                          catches_up ? "it goes to the hosts that lack it" : admission->text};
   if (deployment.also) deployment.also(transaction, deployed);
   ledger_.write(std::move(transaction),
                 {{deployment.author, "deploy", id,
-                  fmt::format("{} revision {}: {}", name, component.newest, admission->text)}},
+                  fmt::format("{} revision {}: {}", name, component.newest, deployed.text)}},
                 nullptr);
   if (!admission->supersedes.empty()) take_over(admission->supersedes, deployment.author, id);
   auto& active =
@@ -193,6 +196,17 @@ void Rollouts::deploy(const Deployment& deployment, OnDeployed on_done) {
   give_observations(active);
   if (books_.fleet.stopped) give(active, rollout::EmergencyStop{books_.fleet.stopped_by, true});
   after(active);
+}
+
+bool Rollouts::lacks_hosts(const ComponentRecord& component) const {
+  const Spec* spec = books_.spec(component.name, component.current);
+  if (spec == nullptr) return false;
+  return std::any_of(books_.hosts.begin(), books_.hosts.end(), [&](const auto& one) {
+    const HostRecord& host = one.second;
+    if (host.revoked || host.drained || !selects(spec->spec.hosts, host)) return false;
+    const auto there = books_.assignments.find({host.name, component.name, Slot::stable});
+    return there == books_.assignments.end() || there->second.revision != component.current;
+  });
 }
 
 Result<void> Rollouts::check_proxy(const fleet::ComponentSpec& spec) const {

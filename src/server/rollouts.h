@@ -115,6 +115,8 @@ class Rollouts {
                                            const fleet::InstanceId& instance,
                                            const fleet::Observation& seen) const;
   void proxy_observed(const std::string& host, const std::string& component);
+  // A host joined, or is not drained any more, since its component's last rollout.
+  [[nodiscard]] bool lacks_hosts(const ComponentRecord& component) const;
   [[nodiscard]] base::Result<void> check_proxy(const fleet::ComponentSpec& spec) const;
   void write(const std::string& rollout, rollout::Changes changes);
   void write_batch(const std::string& rollout, rollout::Batch batch, std::vector<Deed> deeds);

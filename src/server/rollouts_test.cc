@@ -191,6 +191,33 @@ TEST_F(RolloutsTest, a_host_that_joins_gets_what_the_others_have) {
   EXPECT_EQ(wanted("berlin-3"), 2U);
 }
 
+TEST_F(RolloutsTest, the_same_again_reaches_the_hosts_that_lack_it) {
+  server_.join("berlin-3");
+  ASSERT_EQ(server_.ask("POST", "/v1/hosts/berlin-2/drain", R"({"on": true})").status, 200U);
+  EXPECT_EQ(server_.end_of(server_.deploy("2")), "done");
+  EXPECT_EQ(wanted("berlin-2"), 1U);
+  ASSERT_EQ(server_.ask("POST", "/v1/hosts/berlin-2/drain", R"({"on": false})").status, 200U);
+  server_.join("berlin-4");
+  const auto order = [&](const std::string& host) {
+    const auto desired = server_.control->desired(host);
+    return desired.instances.at({"hub", fleet::Slot::stable}).order;
+  };
+  const std::string before = order("berlin-1");
+
+  const std::string rollout = server_.deploy("2");
+  EXPECT_EQ(server_.end_of(rollout), "done");
+  for (const auto* host : {"berlin-1", "berlin-2", "berlin-3", "berlin-4"}) {
+    EXPECT_EQ(wanted(host), 2U) << host;
+  }
+  EXPECT_NE(order("berlin-1"), before) << "it is asked for what it has";
+  ASSERT_EQ(tell(rollout, "undo"), 200U);
+  EXPECT_EQ(server_.end_of(rollout), "undone");
+  EXPECT_EQ(wanted("berlin-4"), 2U) << "nothing ran before";
+  EXPECT_EQ(
+      server_.ask("POST", "/v1/deployments", TestServer::deployment("2").dump()).json.at("rollout"),
+      "");
+}
+
 TEST_F(RolloutsTest, refuses_what_cannot_be) {
   EXPECT_EQ(tell("none-1", "pause"), 404U);
   EXPECT_EQ(tell("hub-1", "dance"), 404U);
