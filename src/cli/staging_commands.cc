@@ -77,6 +77,10 @@ std::string text_of(const staging::StageReport& report, bool dry_run) {
   switch (report.way) {
     case staging::Way::present:
       return fmt::format("{} is there already, and is what it has to be", name);
+    case staging::Way::copy:
+      return fmt::format("{} {} the same files as {}, which are here; nothing {} fetched", name,
+                         dry_run ? "has" : "is staged: it has", report.from,
+                         dry_run ? "would be" : "was");
     case staging::Way::delta:
       return dry_run ? fmt::format("{} would come as a delta of {} from {}", name,
                                    bytes_text(report.fetched_bytes), report.from)

@@ -302,6 +302,12 @@ Result<delta::Manifest> rebuild_from_delta(const std::string& delta_file, const 
   return delta::decode_manifest(delta::view_of(bytes));
 }
 
+Result<void> begin_copy(const delta::Manifest& manifest, const NewTree& tree) {
+  SEGUE_ASSIGN(const auto builder,
+               tree::TreeBuilder::create(tree.directory, {.only_new_bytes = true}));
+  return builder->begin(manifest);
+}
+
 Result<ChunkPlan> plan_chunks(const library::Contents& contents, const Base* base) {
   ChunkPlan plan;
   SEGUE_ASSIGN(plan.stream, library::stream_of(contents.manifest));

@@ -36,6 +36,9 @@ base::Result<delta::Manifest> rebuild_from_delta(const std::string& delta_file, 
                                                  const library::Release& release,
                                                  const NewTree& tree, const MadeBytes& on_made);
 
+// Directories and links of a tree that has every file of its base: there are no new bytes.
+base::Result<void> begin_copy(const delta::Manifest& manifest, const NewTree& tree);
+
 // Where each chunk of a release comes from.
 struct ChunkPlan {
   library::ContentStream stream;

@@ -80,6 +80,8 @@ class Stager {
     SEGUE_TRY(find_release());
     SEGUE_TRY(look_for_what_is_there());
     if (report_.way == Way::present && report_.tree.number != 0) return std::move(report_);
+    SEGUE_ASSIGN(const bool copied, copy_what_is_the_same());
+    if (copied) return std::move(report_);
     SEGUE_TRY(look_at_live());
     if (request_.dry_run) return rehearse();
     SEGUE_TRY(await_delta());
@@ -154,13 +156,22 @@ class Stager {
             .files = release_.files};
   }
 
-  Result<void> look_for_what_is_there() {
-    report_.tree = wanted_record();
+  [[nodiscard]] bool is_named(const TreeRecord& tree) const {
+    return tree.component == release_.component && tree.version == release_.version;
+  }
+
+  // What has the release's root, under its name or under others.
+  [[nodiscard]] std::vector<PlacedTree> same_trees(bool named) const {
     std::vector<PlacedTree> same;
     for (const PlacedTree& tree : place_.trees()) {
-      if (tree.record.root == release_.root) same.push_back(tree);
+      if (tree.record.root == release_.root && is_named(tree.record) == named) same.push_back(tree);
     }
-    for (const PlacedTree& tree : same) {
+    return same;
+  }
+
+  Result<void> look_for_what_is_there() {
+    report_.tree = wanted_record();
+    for (const PlacedTree& tree : same_trees(true)) {
       begin("verifying", 0);
       const auto checked = check_tree(place_, tree, Check::changed, verifying());
       if (checked) {
@@ -274,6 +285,31 @@ class Stager {
   }
 
   // ---- The ways
+
+  Result<bool> copy_what_is_the_same() {
+    for (const PlacedTree& tree : same_trees(false)) {
+      auto base = base_of(tree);
+      if (!base) {
+        report_.notes.push_back(base.error().to_string());
+        continue;
+      }
+      report_.way = Way::copy;
+      report_.from = tree.record.name();
+      if (request_.dry_run) return true;
+      SEGUE_TRY(copy_tree(*base));
+      clean_up();
+      return true;
+    }
+    return false;
+  }
+
+  Result<void> copy_tree(const Base& base) {
+    SEGUE_ASSIGN(const NewTree tree, new_tree());
+    auto done = begin_copy(base.manifest, tree);
+    if (done) done = settle(base.manifest, &base);
+    if (!done) return undo_new(tree, std::move(done));
+    return {};
+  }
 
   Result<StageReport> rehearse() {
     report_.way = Way::chunks;
@@ -482,6 +518,8 @@ std::string_view to_string(Way way) {
   switch (way) {
     case Way::present:
       return "present";
+    case Way::copy:
+      return "copy";
     case Way::delta:
       return "delta";
     case Way::chunks:

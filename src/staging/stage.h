@@ -19,6 +19,7 @@ namespace segue::staging {
 
 enum class Way : std::uint8_t {
   present,  // it was there
+  copy,     // of a tree that is the same under another name
   delta,
   chunks,
 };
@@ -63,7 +64,8 @@ struct StageReport {
 // chunks that it lacks, rebuilds the tree beside the live one, reads all of it again, and records
 // it. What was fetched stays for the next attempt until the tree is there. An error leaves the
 // place as it was. A tree of this release that is there already is read again, and made anew if it
-// changed.
+// changed. Each version has a tree of its own, so that a switch and an undo know which is live; one
+// whose files are all those of another version is made of these, and nothing is fetched.
 //
 // failed_precondition: no root is trusted yet. not_found: no such release. data_loss: the library
 // has something else than was signed. unavailable, deadline_exceeded: the line; try again.
