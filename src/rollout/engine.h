@@ -178,6 +178,7 @@ class Engine {
   bool advance_undo();
   void end_idle_canaries();
   [[nodiscard]] bool lingers(Index index) const;
+  [[nodiscard]] bool is_as_assigned(Index index) const;
   void react();  // to what has gone wrong
   void react_to_block(Index index);
   void begin_undo(const std::string& by, const std::string& why);

@@ -12,12 +12,17 @@ void Engine::end_idle_canaries() {
 
 bool Engine::lingers(Index index) const {
   const InstanceRecord& record = records_[index];
-  if (record.slot != fleet::Slot::canary || record.left || record.drained || record.orders == 0) {
-    return false;
-  }
+  if (record.slot != fleet::Slot::canary || record.left || record.drained) return false;
   const bool is_open = record.settled == Settled::ordered;
   if (record.ended) return is_open;
-  return (is_open || record.settled == Settled::done) && record.assignment.revision != kNoRevision;
+  return (is_open || is_as_assigned(index)) && record.assignment.revision != kNoRevision;
+}
+
+// What an undone rollout never touched is what an earlier one left.
+bool Engine::is_as_assigned(Index index) const {
+  const InstanceRecord& record = records_[index];
+  return record.settled == Settled::done ||
+         (record.settled == Settled::untouched && head_.phase == Phase::undone);
 }
 
 bool Engine::has_lingering_canaries() const {
@@ -50,9 +55,9 @@ void Engine::end_if_idle(Index index) {
       head_.phase == Phase::undone ||
       (head_.phase == Phase::undoing && head_.step_phase == StepPhase::settling);
   if (!settled_down || head_.stopped || head_.paused || !head_.strategy.canary.ends_when_idle ||
-      record.ended || record.orders == 0 || record.left || record.drained || live.end_refused ||
+      record.ended || record.left || record.drained || live.end_refused ||
       record.slot != fleet::Slot::canary || live.silent || !live.heard || live.connections != 0 ||
-      live.may_be_sent_to || record.settled != Settled::done ||
+      live.may_be_sent_to || !is_as_assigned(index) ||
       record.assignment.revision == kNoRevision || record.assignment.share_ppm != 0 ||
       head_.share_ppm != 0) {
     return;

@@ -208,8 +208,13 @@ Result<void> Engine::on(const Judged& event) {
   return {};
 }
 
-Result<void> Engine::on(const PredecessorEnded& /*event*/) {
+Result<void> Engine::on(const PredecessorEnded& event) {
   if (head_.phase != Phase::waiting) return {};
+  if (!event.next.empty()) {
+    head_.behind = event.next;
+    touch_head();
+    return {};
+  }
   enter(Phase::preparing, 0, StepPhase::approving);
   return {};
 }

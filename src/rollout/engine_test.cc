@@ -489,6 +489,58 @@ TEST(Engine, a_superseded_rollout_orders_nothing_more) {
   EXPECT_FALSE(fleet.give(Undo{"bob", ""}));
 }
 
+TEST(Engine, one_that_is_undone_before_its_first_move_changes_nothing_and_ends_at_once) {
+  for (const auto kind : {StrategyKind::rolling, StrategyKind::canary, StrategyKind::blue_green}) {
+    fleet::Strategy strategy = quick(kind);
+    strategy.approvals = 1;
+    TestFleet fleet(5, strategy);
+    fleet.begin();
+    fleet.work();
+    fleet.silence("h001", true);
+    fleet.tell(Pause{"ada", "one moment"});
+    fleet.tell(Undo{"bob", "it is the wrong one"});
+    EXPECT_EQ(fleet.head().phase, Phase::undone);
+    for (const auto& [host, facts] : fleet.facts_) {
+      EXPECT_EQ(fleet.assigned(host).order, "r0.0.1");
+      EXPECT_EQ(fleet.assigned(host).revision, kOld);
+      EXPECT_EQ(fleet.assigned(host).stage, fleet::kNoRevision);
+      EXPECT_EQ(fleet.assigned(host, Slot::canary), fleet::Assignment{});
+    }
+  }
+}
+
+TEST(Engine, one_that_is_undone_before_its_first_move_ends_the_slots_that_an_earlier_one_left) {
+  fleet::Strategy strategy = quick();
+  strategy.approvals = 1;
+  TestFleet fleet(3, strategy);
+  fleet.facts_["h001"].canary = fleet::Assignment{.revision = kOld, .order = "r0.0.2"};
+  fleet.seen("h001", Slot::canary) = {.revision = kOld,
+                                      .order = "r0.0.2",
+                                      .result = OrderResult::done,
+                                      .health = fleet::Health::good,
+                                      .connections = 7};
+  fleet.keep_canary("h001");
+  fleet.begin();
+  fleet.tell(Undo{"bob", "it is the wrong one"});
+  ASSERT_EQ(fleet.head().phase, Phase::undone);
+  EXPECT_TRUE(fleet.engine().has_lingering_canaries());
+  EXPECT_EQ(fleet.serves("h001", Slot::canary), kOld);
+  fleet.seen("h001", Slot::canary).connections = 0;
+  fleet.report("h001", Slot::canary);
+  fleet.work();
+  EXPECT_EQ(fleet.serves("h001", Slot::canary), fleet::kNoRevision);
+  EXPECT_FALSE(fleet.engine().has_lingering_canaries());
+}
+
+TEST(Engine, one_that_waits_for_one_that_waits_waits_for_the_oldest_when_that_is_undone) {
+  TestFleet fleet(2);
+  fleet.begin("r0b");
+  fleet.tell(PredecessorEnded{"r0a"});
+  EXPECT_EQ(fleet.head().phase, Phase::waiting);
+  EXPECT_EQ(fleet.head().behind, "r0a");
+  EXPECT_THAT(fleet.engine().progress(fleet.now_).waits_for, HasSubstr("r0a"));
+}
+
 TEST(Engine, one_that_waits_begins_when_the_other_has_ended) {
   TestFleet fleet(3);
   fleet.begin("r0");

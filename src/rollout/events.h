@@ -70,7 +70,9 @@ struct Judged {
   Verdict verdict = Verdict::wait;
   std::string text;
 };
-struct PredecessorEnded {};  // the rollout named in `behind`
+struct PredecessorEnded {  // the rollout named in `behind`
+  std::string next;  // that it waits for instead: one that is older yet; empty: none
+};
 struct TimePassed {};
 
 // By persons; each can be refused.

@@ -192,6 +192,10 @@ class TestFleet {
     }
     return list;
   }
+  // What facts_ say of the host's canary slot is what it is to be.
+  void keep_canary(const std::string& host) {
+    assignments_[{host, fleet::Slot::canary}] = facts_[host].canary.value();
+  }
   fleet::Observation& seen(const std::string& host, fleet::Slot slot = fleet::Slot::stable) {
     return seen_[{host, slot}];
   }

@@ -88,10 +88,12 @@ void Rollouts::let_go(const std::string& component) {
 
 void Rollouts::start(Active& active) {
   const rollout::Rollout& head = active.engine.head();
-  const auto behind = active_.find(head.behind);
-  const bool waits = head.phase == rollout::Phase::waiting && behind != active_.end() &&
-                     !is_final(behind->second->engine.head().phase);
-  if (waits) return;
+  // Whoever it waited for may have ended while it was waiting itself.
+  const std::string before = older_than(head);
+  if (head.phase == rollout::Phase::waiting && !before.empty()) {
+    if (before != head.behind) give(active, rollout::PredecessorEnded{before});
+    return;
+  }
   const std::string id = head.id;
   if (head.phase == rollout::Phase::preparing || head.phase == rollout::Phase::waiting) {
     auto changes = begin(active.engine);
@@ -445,7 +447,8 @@ void Rollouts::keep_final(store::Transaction& transaction, const rollout::Rollou
   if (found == books_.components.end()) return;
   fleet::Revision current = found->second.current;
   if (head.phase == rollout::Phase::done) current = head.target;
-  if (head.phase == rollout::Phase::undone) current = head.base;
+  // One that never began knows of no base.
+  if (head.phase == rollout::Phase::undone && !head.steps.empty()) current = head.base;
   if (current == found->second.current) return;
   found->second.current = current;
   transaction.put(component_key(head.component), write_record(found->second));
@@ -540,6 +543,15 @@ std::vector<rollout::Rollout> Rollouts::under_way(const std::string& component) 
   }
   std::ranges::sort(heads, {}, [](const rollout::Rollout& head) { return head.target; });
   return heads;
+}
+
+// The newest one before it that is not over; empty: none.
+std::string Rollouts::older_than(const rollout::Rollout& head) const {
+  std::string id;
+  for (const auto& other : under_way(head.component)) {
+    if (other.target < head.target) id = other.id;
+  }
+  return id;
 }
 
 // Of all components, if it is empty.

@@ -104,6 +104,7 @@ class Rollouts {
   [[nodiscard]] rollout::HostFacts facts_of(const HostRecord& host,
                                             const rollout::Rollout& head) const;
   [[nodiscard]] std::vector<rollout::Rollout> under_way(const std::string& component) const;
+  [[nodiscard]] std::string older_than(const rollout::Rollout& head) const;
   base::Result<rollout::Changes> begin(rollout::Engine& engine);
   void start(Active& active);
   void resume_lingering();

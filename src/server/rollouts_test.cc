@@ -137,6 +137,55 @@ TEST_F(RolloutsTest, a_second_change_waits_for_the_first) {
   EXPECT_EQ(wanted("berlin-2"), 3U);
 }
 
+TEST_F(RolloutsTest, one_that_waits_is_undone_at_once_and_nothing_else_changes) {
+  const std::string first = server_.deploy("2");
+  const std::string second = server_.deploy("3");
+  const std::string third = server_.deploy("4");
+  server_.run_for(std::chrono::seconds(1));
+  const auto before = server_.control->desired("berlin-1").generation;
+  ASSERT_EQ(tell(second, "undo"), 200U);
+  EXPECT_EQ(server_.phase_of(second), "undone");
+  server_.run_for(std::chrono::seconds(1));
+  EXPECT_EQ(server_.control->desired("berlin-1").generation, before);
+  EXPECT_EQ(wanted("berlin-1"), 2U);
+  // The first one is still under way: nobody begins beside it, also not in the next process.
+  EXPECT_EQ(server_.phase_of(first), "running");
+  EXPECT_EQ(server_.phase_of(third), "waiting");
+  const auto current = [&] {
+    return server_.ask("GET", "/v1/components").json.at("components").at(0).at("current");
+  };
+  EXPECT_EQ(current(), 1);
+  for (int i = 0; i < 2; ++i) {
+    const auto shown = server_.ask("GET", "/v1/rollouts/" + third).json;
+    EXPECT_THAT(shown.at("waits_for").get<std::string>(), HasSubstr(first));
+    server_.restart();
+    server_.attach("berlin-1");
+    server_.attach("berlin-2");
+  }
+  EXPECT_EQ(server_.phase_of(third), "waiting");
+  ASSERT_EQ(tell(first, "undo"), 200U);
+  EXPECT_EQ(server_.end_of(first), "undone");
+  EXPECT_EQ(current(), 1);
+  EXPECT_EQ(server_.end_of(third), "done");
+  EXPECT_EQ(wanted("berlin-2"), 4U);
+}
+
+TEST_F(RolloutsTest, one_that_takes_the_place_of_one_that_waits_waits_for_what_that_waited_for) {
+  const std::string first = server_.deploy("2");
+  const std::string second = server_.deploy("3");
+  auto body = TestServer::deployment("4");
+  body["strategy"]["meanwhile"] = "supersede";
+  const auto answer = server_.ask("POST", "/v1/deployments", body.dump());
+  ASSERT_EQ(answer.status, 201U) << answer.json;
+  const auto third = answer.json.at("rollout").get<std::string>();
+  server_.run_for(std::chrono::seconds(1));
+  EXPECT_EQ(server_.phase_of(second), "superseded");
+  EXPECT_EQ(server_.phase_of(third), "waiting");
+  EXPECT_EQ(wanted("berlin-1"), 2U);
+  EXPECT_EQ(server_.end_of(first), "done");
+  EXPECT_EQ(server_.end_of(third), "done");
+}
+
 TEST_F(RolloutsTest, a_process_that_ends_at_any_moment_is_followed_by_one_that_goes_on) {
   const std::string rollout = server_.deploy("2");
   for (int i = 0; i < 20; ++i) {
