@@ -170,8 +170,14 @@ Words go_live_words(const InstanceHome& home, const fleet::ComponentSpec& spec) 
           "--json"};
 }
 
-Words go_back_words(const InstanceHome& home, const std::string& version) {
+Words hand_back_words(const InstanceHome& home, const fleet::ComponentSpec& spec) {
+  Words words = go_live_words(home, spec);
   // However the old tree is by now, it is better than one that was found bad.
+  words.insert(words.end(), {"--check", "none"});
+  return words;
+}
+
+Words go_back_words(const InstanceHome& home, const std::string& version) {
   return {home.segue, "go-live", home.place, "--undo", "--if-live",
           version,    "--check", "none",     "--json"};
 }

@@ -38,6 +38,9 @@ using Words = std::vector<std::string>;
 Words stage_words(const InstanceHome& home, const fleet::ComponentSpec& spec);
 // Makes sure that the revision's tree is live.
 Words go_live_words(const InstanceHome& home, const fleet::ComponentSpec& spec);
+// Likewise of one that served before. By its name: what was live before this one may be a tree that
+// was tried in vain since.
+Words hand_back_words(const InstanceHome& home, const fleet::ComponentSpec& spec);
 // Makes sure that the tree of `version` is not live, but what was before it.
 Words go_back_words(const InstanceHome& home, const std::string& version);
 // Makes sure that the engine has the image; without an `image`, "sha256:…", whichever the

@@ -59,6 +59,15 @@ TEST(ComponentCommands, a_container_is_what_its_component_says) {
   }
 }
 
+TEST(ComponentCommands, what_served_before_is_made_live_by_its_name_however_it_is) {
+  fleet::ComponentSpec spec = container();
+  spec.driver = fleet::Driver::process;
+  spec.release = {.library = "/lib", .component = "kv", .version = "2"};
+  EXPECT_THAT(hand_back_words(kHome, spec),
+              ElementsAre(kHome.segue, "go-live", kHome.place, "2", "--component", "kv", "--json",
+                          "--check", "none"));
+}
+
 TEST(ComponentCommands, which_revision_a_container_is_can_be_told_from_its_program) {
   const Words words = run_words(kHome, container(), 7, kImage);
   const Words behind = words_behind(words, "--start-link");

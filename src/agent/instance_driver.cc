@@ -163,6 +163,12 @@ Result<void> InstanceDriver::link(fleet::Revision revision) const {
   return fail(base::errno_error("link " + revision_link(home_, revision), error.value()));
 }
 
+// What cannot go live is not staged: the next order for it stages it anew.
+void InstanceDriver::unlink(fleet::Revision revision) const {
+  std::error_code ignored;  // it is tried again with the next order that is refused
+  std::filesystem::remove_all(revision_link(home_, revision), ignored);
+}
+
 // Empty: none was staged.
 std::string InstanceDriver::image_of(fleet::Revision revision) const {
   return os::read_file(revision_link(home_, revision) + std::string(kImage), kMaxImageBytes)
@@ -265,6 +271,7 @@ void InstanceDriver::start_program(const reconcile::Intent& intent,
             if (result.exit_code != 0) {
               Answer answer = read_answer(result.exit_code, result.last_line, result.text);
               answer.result = OrderResult::refused;  // nothing was started
+              unlink(intent.to);
               return end(intent, std::move(answer));
             }
             actions_.run_next(run_words(home_, spec, intent.to, image_of(intent.to)), kActionLimit,
@@ -277,13 +284,13 @@ void InstanceDriver::start_program(const reconcile::Intent& intent,
 void InstanceDriver::hand_over(const reconcile::Intent& intent, const fleet::ComponentSpec& spec) {
   const fleet::ComponentSpec* old = find_spec_(intent.from);
   const std::string old_version = old == nullptr ? "" : old->release.version;
-  const bool back = intent.kind == reconcile::ActionKind::hand_back && !old_version.empty() &&
-                    old_version != spec.release.version;
-  prepare(spec, intent.to, back ? go_back_words(home_, old_version) : go_live_words(home_, spec),
+  const bool back = intent.kind == reconcile::ActionKind::hand_back;
+  prepare(spec, intent.to, back ? hand_back_words(home_, spec) : go_live_words(home_, spec),
           [this, intent, spec, old_version](const ChildRun::Result& result) {
             if (result.exit_code == 0) return upgrade(intent, spec, old_version);
             Answer answer = read_answer(result.exit_code, result.last_line, result.text);
             answer.result = OrderResult::refused;  // what serves was not touched
+            unlink(intent.to);
             end(intent, std::move(answer));
           });
 }
@@ -300,20 +307,22 @@ void InstanceDriver::upgrade(const reconcile::Intent& intent, const fleet::Compo
                       const bool old_serves = answer.result == OrderResult::refused ||
                                               answer.result == OrderResult::undone;
                       if (old_serves && has_tree(spec) && old_version != spec.release.version) {
-                        return put_tree_back(intent, spec.release.version, answer);
+                        return put_tree_back(spec.release.version,
+                                             [this, intent, answer](const std::string& problem) {
+                                               Answer told = answer;
+                                               told.text += problem;
+                                               end(intent, std::move(told));
+                                             });
                       }
                       end(intent, answer);
                     });
 }
 
-void InstanceDriver::put_tree_back(const reconcile::Intent& intent, const std::string& version,
-                                   const Answer& answer) {
+void InstanceDriver::put_tree_back(const std::string& version,
+                                   std::function<void(const std::string& problem)> then) {
   actions_.run_next(go_back_words(home_, version), kSwitchLimit,
-                    [this, intent, answer](const ChildRun::Result& result) {
-                      Answer told = answer;
-                      if (result.exit_code != 0)
-                        told.text += "; its tree is still live: " + result.text;
-                      end(intent, std::move(told));
+                    [then = std::move(then)](const ChildRun::Result& result) {
+                      then(result.exit_code == 0 ? "" : "; its tree is still live: " + result.text);
                     });
 }
 
@@ -372,8 +381,9 @@ void InstanceDriver::look_up(const reconcile::LookUp& command, const Status& sta
     return tell(looked);
   }
   looking_.run(history_words(home_), kLookLimit,
-               [this, looked, to = command.intent.to](const ChildRun::Result& result) mutable {
-                 const auto answer = read_history(home_, result.exit_code, result.last_line, to);
+               [this, looked, intent = command.intent](const ChildRun::Result& result) mutable {
+                 const auto answer =
+                     read_history(home_, result.exit_code, result.last_line, intent.to);
                  if (!answer) {
                    looked.text = answer.error().message();
                    return tell(looked);
@@ -381,8 +391,27 @@ void InstanceDriver::look_up(const reconcile::LookUp& command, const Status& sta
                  looked.result = answer->result;
                  looked.text = answer->text;
                  looked.handoff = answer->handoff;
-                 tell(looked);
+                 tell_looked(intent, looked);
                });
+}
+
+// Who was killed may have left a tree live that does not serve: the keeper starts what is live.
+void InstanceDriver::tell_looked(const reconcile::Intent& intent,
+                                 const reconcile::LookedUp& looked) {
+  const fleet::ComponentSpec* from = find_spec_(intent.from);
+  const fleet::ComponentSpec* to = find_spec_(intent.to);
+  const bool is_done = looked.result == OrderResult::done;
+  const bool may_be_live = !is_done && looked.revision == intent.from && from != nullptr &&
+                           to != nullptr && has_tree(*to) &&
+                           from->release.version != to->release.version;
+  if (!may_be_live) return tell(looked);
+  changes();
+  put_tree_back(to->release.version, [this, looked](const std::string& problem) {
+    reconcile::LookedUp told = looked;
+    told.text += problem;
+    tell(told);
+    look();
+  });
 }
 
 // ---- Shares and health

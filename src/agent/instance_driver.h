@@ -64,6 +64,7 @@ class InstanceDriver {
   void say_seen();
   [[nodiscard]] std::set<fleet::Revision> staged() const;
   base::Result<void> link(fleet::Revision revision) const;
+  void unlink(fleet::Revision revision) const;
   // Of a container's revision: a file that says which image it is.
   [[nodiscard]] std::string image_of(fleet::Revision revision) const;
   base::Result<void> keep_image(fleet::Revision revision, const ChildRun::Result& result) const;
@@ -82,12 +83,14 @@ class InstanceDriver {
   void hand_over(const reconcile::Intent& intent, const fleet::ComponentSpec& spec);
   void upgrade(const reconcile::Intent& intent, const fleet::ComponentSpec& spec,
                const std::string& old_version);
-  void put_tree_back(const reconcile::Intent& intent, const std::string& version,
-                     const Answer& answer);
+  // `problem`: why the tree of that version is still live; empty: it is not.
+  void put_tree_back(const std::string& version,
+                     std::function<void(const std::string& problem)> then);
   void stop(const reconcile::Intent& intent);
   void stop_now(const reconcile::Intent& intent);
   void end(const reconcile::Intent& intent, Answer answer);
   void look_up(const reconcile::LookUp& command, const Status& status);
+  void tell_looked(const reconcile::Intent& intent, const reconcile::LookedUp& looked);
 
   os::EpollLoop& loop_;
   const os::Clock& clock_;
