@@ -81,7 +81,7 @@ const fleet::ComponentSpec* Executor::find(const std::string& component,
 
 Result<void> Executor::keep(const reconcile::KeepShare& order) {
   const auto found = proxies_.find(order.component);
-  if (order.share.canaries.empty()) {
+  if (order.share.is_empty()) {
     if (found != proxies_.end()) proxies_.erase(found);
     return {};
   }

@@ -22,10 +22,16 @@ bool is_final(ErrorCode code) {
          code == ErrorCode::invalid_argument || code == ErrorCode::failed_precondition;
 }
 
+// A stable slot that is to end, or has ended.
+bool is_stable(const fleet::ProxyCanary& canary) {
+  return canary.stable.empty();
+}
+
 std::string missing(const fleet::ProxyShare& share, const traffic::ProxySeen& seen) {
   for (const auto& canary : share.canaries) {
     for (const std::string* name : {&canary.server, &canary.stable}) {
       if (name->empty() || find(seen, *name) != nullptr) continue;
+      if (is_stable(canary)) continue;  // somebody has taken it out already
       return fmt::format(
           "backend {} of HAProxy has no server {}: add it to haproxy.cfg, or name another with "
           "sharing.{}",
@@ -49,7 +55,7 @@ std::string waiting(const fleet::ProxyShare& share, const traffic::ProxySeen& se
 std::string warning(const fleet::ProxyShare& share, const traffic::ProxySeen& seen) {
   for (const auto& canary : share.canaries) {
     const auto* server = find(seen, canary.server);
-    if (server == nullptr || server->configured_weight == 0) continue;
+    if (is_stable(canary) || server == nullptr || server->configured_weight == 0) continue;
     return fmt::format(
         "server {} weighs {} in haproxy.cfg, which it has after a reload until the share is put "
         "back: give it `weight 0`",
@@ -68,8 +74,15 @@ traffic::ProxyWanted wanted_of(const fleet::ProxyShare& share) {
   for (const auto& canary : share.canaries) {
     traffic::WantedServer server;
     server.name = canary.server;
-    server.is_canary = true;
+    server.is_canary = !is_stable(canary);
+    server.may_be_missing = is_stable(canary);
     server.duty = canary.share_ppm == 0 ? traffic::ServerDuty::drain : traffic::ServerDuty::serve;
+    wanted.servers.push_back(std::move(server));
+  }
+  for (const auto& name : share.readied) {
+    traffic::WantedServer server;
+    server.name = name;
+    server.may_be_missing = true;
     wanted.servers.push_back(std::move(server));
   }
   if (!share.map.empty()) {

@@ -95,6 +95,33 @@ TEST(ProxyShare, waits_for_canaries_that_the_proxy_has_not_found_serving) {
   EXPECT_TRUE(wanted_of(share_of(1, 0)).awaits_canaries);
 }
 
+TEST(ProxyShare, a_stable_slot_that_ends_gets_nothing_new_and_serves_when_it_is_back) {
+  fleet::ProxyShare share = share_of(100'000, 0);
+  share.canaries.push_back({"h2", "h2", "", "r.3", 0});
+  share.readied = {"h1"};
+  const auto wanted = wanted_of(share);
+  ASSERT_EQ(wanted.servers.size(), 4U);
+  EXPECT_FALSE(wanted.servers[2].is_canary);
+  EXPECT_EQ(wanted.servers[2].duty, ServerDuty::drain);
+  EXPECT_EQ(wanted.servers[3].name, "h1");
+  EXPECT_FALSE(wanted.servers[3].is_canary);
+  EXPECT_EQ(wanted.servers[3].duty, ServerDuty::serve);
+  ProxyLook look = look_at_all();
+  auto seen = seen_of(share, look, {});
+  EXPECT_EQ(seen.result, OrderResult::done);
+  EXPECT_EQ(seen.text, "") << "what it weighs in haproxy.cfg is right";
+  ASSERT_NE(seen.find("h2", "r.3"), nullptr);
+  EXPECT_EQ(seen.find("h2", "r.2")->order, "r.2");
+  // Somebody has taken it out of haproxy.cfg.
+  share.canaries.erase(share.canaries.begin(), share.canaries.begin() + 2);
+  std::erase_if(look.now.servers, [](const auto& one) { return one.name == "h2"; });
+  EXPECT_EQ(seen_of(share, look, {}).result, OrderResult::done);
+  EXPECT_TRUE(wanted_of(share).servers[0].may_be_missing);
+  share.canaries.clear();
+  EXPECT_FALSE(share.is_empty());
+  EXPECT_TRUE(fleet::check_share("chat", share));
+}
+
 TEST(ProxyShare, what_only_a_person_can_mend_is_refused) {
   const auto share = share_of(100'000, 100'000);
   ProxyLook look = look_at_all();

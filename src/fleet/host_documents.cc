@@ -189,6 +189,7 @@ Result<ProxyShare> read_share(const std::string& component, Fields& fields) {
   SEGUE_ASSIGN(share.routed, read_texts(fields, "routed", ProxyShare::kMaxRouted));
   SEGUE_ASSIGN(share.map_value, text_if_any(fields, "map_value"));
   SEGUE_ASSIGN(share.canaries, read_canaries(fields, &read_canary));
+  SEGUE_ASSIGN(share.readied, read_texts(fields, "readied", ProxyShare::kMaxCanaries));
   SEGUE_TRY(check_share(component, share));
   return share;
 }
@@ -230,9 +231,11 @@ Json json_of(const std::string& component, const ProxyShare& share) {
                             {"order", canary.order},
                             {"share_ppm", canary.share_ppm}});
   }
-  return Json{{"component", component}, {"socket", share.socket}, {"backend", share.backend},
-              {"map", share.map},       {"routed", share.routed}, {"map_value", share.map_value},
-              {"canaries", canaries}};
+  Json json{{"component", component}, {"socket", share.socket}, {"backend", share.backend},
+            {"map", share.map},       {"routed", share.routed}, {"map_value", share.map_value},
+            {"canaries", canaries}};
+  if (!share.readied.empty()) json["readied"] = share.readied;
+  return json;
 }
 
 Json json_of(const std::string& component, const SeenShare& seen) {

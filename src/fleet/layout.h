@@ -67,6 +67,13 @@ class LayoutWriter {
     if (!values.empty()) (*this)(name, values, max);
   }
 
+  // … a number that is 0, or an empty text, is not.
+  template <class T>
+    requires std::unsigned_integral<T> || std::same_as<T, std::string>
+  void if_any(const char* name, const T& value) {
+    if (value != T{}) (*this)(name, value);
+  }
+
   // Of a member that means nothing any more, as readers of before want it.
   template <class T>
   void formerly(const char* name, const T& value) {
@@ -149,6 +156,13 @@ class LayoutReader {
   void if_any(const char* name, std::vector<T>& values, std::size_t max) {
     values.clear();
     if (!error_ && rest_.contains(name)) (*this)(name, values, max);
+  }
+
+  template <class T>
+    requires std::unsigned_integral<T> || std::same_as<T, std::string>
+  void if_any(const char* name, T& value) {
+    value = T{};
+    if (!error_ && rest_.contains(name)) (*this)(name, value);
   }
 
   template <class T>

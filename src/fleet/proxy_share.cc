@@ -44,6 +44,12 @@ const SeenCanary* SeenShare::find(std::string_view host) const {
   return found == canaries.end() ? nullptr : &*found;
 }
 
+const SeenCanary* SeenShare::find(std::string_view host, std::string_view order) const {
+  const auto found = std::ranges::find_if(
+      canaries, [&](const SeenCanary& one) { return one.host == host && one.order == order; });
+  return found == canaries.end() ? nullptr : &*found;
+}
+
 std::optional<ProxyPlace> proxy_place(const Sharing& sharing, const std::string& host) {
   if (sharing.kind != Sharing::Kind::haproxy) return std::nullopt;
   ProxyPlace place;
@@ -72,9 +78,11 @@ base::Result<void> check_share(const std::string& component, const ProxyShare& s
   if (const auto named = control::check_name(component); !named) {
     return wrong(named.error().message());
   }
-  if (share.canaries.size() > ProxyShare::kMaxCanaries) return wrong("too many canaries");
+  if (share.canaries.size() + share.readied.size() > ProxyShare::kMaxCanaries) {
+    return wrong("too many canaries");
+  }
   if (share.routed.size() > ProxyShare::kMaxRouted) return wrong("too many values in a map");
-  if (share.canaries.empty()) return {};  // nothing is wanted of the proxy any more
+  if (share.is_empty()) return {};
   if (share.socket.empty() || share.socket.size() > kMaxSocketBytes) return wrong("its socket");
   if (!is_proxy_word(share.backend)) return wrong("its backend");
   if (!share.map.empty() && (!is_proxy_word(share.map) || !is_proxy_word(share.map_value))) {
@@ -82,6 +90,10 @@ base::Result<void> check_share(const std::string& component, const ProxyShare& s
   }
   if (!std::ranges::all_of(share.routed, is_proxy_word)) return wrong("a value in a map");
   std::set<std::string_view> servers;
+  for (const auto& one : share.readied) {
+    if (!is_proxy_word(one)) return wrong("a server's name");
+    if (!servers.insert(one).second) return wrong("a server that is named twice");
+  }
   for (const auto& one : share.canaries) {
     if (!is_proxy_word(one.host) || !is_proxy_word(one.server) ||
         (!one.stable.empty() && !is_proxy_word(one.stable))) {

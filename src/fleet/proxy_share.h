@@ -17,19 +17,19 @@
 
 namespace segue::fleet {
 
-// A canary that stands behind the proxy.
+// A canary that stands behind the proxy; or a stable slot that is to end, which has no share.
 struct ProxyCanary {
   std::string host;
   std::string server;  // its name in the backend
   std::string stable;  // … of its host's other slot, which has to be there, too; empty: none has to
-  std::string order;   // of its assignment
+  std::string order;   // of its assignment, or that will end it
   std::uint32_t share_ppm = 0;  // 0: nothing new comes to it
 
   bool operator==(const ProxyCanary&) const = default;
 };
 
 struct ProxyShare {
-  static constexpr std::size_t kMaxCanaries = 200;
+  static constexpr std::size_t kMaxCanaries = 200;  // and other servers, together
   static constexpr std::size_t kMaxRouted = 1'000;
 
   std::string socket;  // an absolute path, or HOST:PORT with a numeric host
@@ -39,9 +39,12 @@ struct ProxyShare {
   std::vector<std::string> routed;
   std::string map_value;              // that they have in the map
   std::vector<ProxyCanary> canaries;  // by host
+  std::vector<std::string> readied;   // servers of stable slots that had ended, and serve again
 
   // Of all new connections that come to the proxy, for its canaries together.
   [[nodiscard]] std::uint32_t share_ppm() const;
+  // Nothing is wanted of the proxy.
+  [[nodiscard]] bool is_empty() const { return canaries.empty() && readied.empty(); }
 
   bool operator==(const ProxyShare&) const = default;
 };
@@ -80,7 +83,9 @@ struct SeenShare {
   std::uint64_t canary_open = 0;
   std::uint32_t restarts = 0;  // of the proxy, since then: each had lost the share
 
+  // The first of that host, or the one with that order.
   [[nodiscard]] const SeenCanary* find(std::string_view host) const;
+  [[nodiscard]] const SeenCanary* find(std::string_view host, std::string_view order) const;
   bool operator==(const SeenShare&) const = default;
 };
 

@@ -27,6 +27,7 @@ struct Layout<ProxyShare> {
     archive("routed", share.routed, ProxyShare::kMaxRouted);
     archive("map_value", share.map_value);
     archive("canaries", share.canaries, ProxyShare::kMaxCanaries);
+    archive.if_any("readied", share.readied, ProxyShare::kMaxCanaries);
   }
 };
 

@@ -127,6 +127,8 @@ struct Layout<Assignment> {
     archive("order", assignment.order);
     archive("share_ppm", assignment.share_ppm);
     archive("share_salt", assignment.share_salt);
+    archive.if_any("proxied", assignment.proxied);
+    archive.if_any("ends", assignment.ends);
   }
 };
 

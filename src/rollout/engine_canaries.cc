@@ -57,9 +57,8 @@ void Engine::end_if_idle(Index index) {
   if (!settled_down || head_.stopped || head_.paused || !head_.strategy.canary.ends_when_idle ||
       record.ended || record.left || record.drained || live.end_refused ||
       record.slot != fleet::Slot::canary || live.silent || !live.heard || live.connections != 0 ||
-      live.may_be_sent_to || !is_as_assigned(index) ||
-      record.assignment.revision == kNoRevision || record.assignment.share_ppm != 0 ||
-      head_.share_ppm != 0) {
+      live.may_be_sent_to || !is_as_assigned(index) || record.assignment.revision == kNoRevision ||
+      record.assignment.share_ppm != 0 || head_.share_ppm != 0) {
     return;
   }
   record.ended = true;

@@ -71,7 +71,7 @@ struct Judged {
   std::string text;
 };
 struct PredecessorEnded {  // the rollout named in `behind`
-  std::string next;  // that it waits for instead: one that is older yet; empty: none
+  std::string next;        // that it waits for instead: one that is older yet; empty: none
 };
 struct TimePassed {};
 

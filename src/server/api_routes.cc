@@ -45,7 +45,7 @@ HttpAnswer only_limited(const Person& person) {
 // Of a canary behind a proxy: what the agent that speaks with it saw last.
 void add_proxy(Control& control, const fleet::InstanceId& instance, Json& json) {
   const std::string host = control.rollouts().proxies().proxy_host(instance);
-  if (host.empty()) return;
+  if (host.empty() || instance.slot != fleet::Slot::canary) return;
   Json proxy{{"host", host}, {"result", "none"}, {"text", ""}, {"open", 0}};
   const auto* attachment = control.attachments().find(host);
   if (attachment != nullptr && attachment->observed) {

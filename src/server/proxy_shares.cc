@@ -9,34 +9,87 @@
 namespace segue::server {
 
 using fleet::InstanceId;
+using fleet::kNoRevision;
 using fleet::OrderResult;
+
+fleet::Revision proxied_of(const fleet::Assignment& assignment) {
+  return assignment.proxied != kNoRevision ? assignment.proxied : assignment.revision;
+}
+
+fleet::Revision proxied_after(const InstanceId& instance, const fleet::Assignment* before,
+                              const fleet::Assignment& now, const HasProxy& has_proxy) {
+  const bool is_stable = instance.slot == fleet::Slot::stable;
+  const fleet::Assignment none;
+  const fleet::Assignment& was = before == nullptr ? none : *before;
+  fleet::Revision place = proxied_of(was);
+  if (place != kNoRevision && !has_proxy(place)) place = kNoRevision;
+  if (now.revision == kNoRevision) return is_stable ? place : kNoRevision;
+  if (!has_proxy(now.revision)) return is_stable ? kNoRevision : place;
+  const bool was_drained =
+      !was.ends.empty() ||
+      (was.proxied != kNoRevision && (was.revision == kNoRevision || was.revision == was.proxied));
+  return is_stable && was_drained ? now.revision : kNoRevision;
+}
+
+std::optional<ProxyShares::Part> ProxyShares::part_of(const InstanceId& instance,
+                                                      const fleet::Assignment& assignment) {
+  const bool runs = assignment.revision != kNoRevision;
+  if (instance.slot == fleet::Slot::canary) {
+    return runs ? std::optional(Part::canary) : std::nullopt;
+  }
+  if (assignment.proxied == kNoRevision) return std::nullopt;
+  return runs && assignment.ends.empty() ? Part::readied : Part::ends;
+}
 
 std::set<std::string> ProxyShares::assigned(const InstanceId& instance,
                                             const fleet::Assignment& assignment,
                                             const fleet::ComponentSpec* spec) {
-  if (instance.slot != fleet::Slot::canary) return {};
   std::set<std::string> concerned;
-  const auto known = canaries_.find(instance);
-  auto place = spec == nullptr ? std::nullopt : fleet::proxy_place(spec->sharing, instance.host);
-  // A revision without a proxy: what the proxy does about the one before it has to end first.
-  if (!place && known != canaries_.end() && assignment.revision != fleet::kNoRevision) {
-    place = known->second.place;
-  }
-  if (known != canaries_.end()) {
+  if (const auto known = slots_.find(instance); known != slots_.end()) {
     const std::string& before = known->second.place.proxy_host;
     concerned.insert(before);
     behind_[{before, instance.component}].erase(instance);
-    canaries_.erase(known);
+    slots_.erase(known);
   }
-  if (place && assignment.revision != fleet::kNoRevision) {
-    place->canary.order = assignment.order;
-    place->canary.share_ppm = assignment.share_ppm;
+  const auto part = part_of(instance, assignment);
+  auto place = spec == nullptr ? std::nullopt : fleet::proxy_place(spec->sharing, instance.host);
+  if (place && part) {
+    place->canary.order = assignment.ends.empty() ? assignment.order : assignment.ends;
+    if (*part == Part::canary) {
+      place->canary.share_ppm = assignment.share_ppm;
+    } else {
+      place->canary.server = std::exchange(place->canary.stable, "");
+    }
     concerned.insert(place->proxy_host);
     behind_[{place->proxy_host, instance.component}].insert(instance);
-    canaries_[instance] = {*std::move(place), assignment.revision};
+    slots_[instance] = {*std::move(place), assignment.revision, *part};
   }
   concerned.erase(instance.host);
   return concerned;
+}
+
+std::set<std::string> ProxyShares::left(const std::string& host, bool has_left) {
+  std::set<std::string> concerned;
+  const bool is_news = has_left ? left_.insert(host).second : left_.erase(host) > 0;
+  if (!is_news) return concerned;
+  for (auto at = slots_.lower_bound({host, "", fleet::Slot::stable});
+       at != slots_.end() && at->first.host == host; ++at) {
+    concerned.insert(at->second.place.proxy_host);
+  }
+  concerned.erase(host);
+  return concerned;
+}
+
+void ProxyShares::add_to(fleet::ProxyShare& share, const Slot& slot) const {
+  if (share.canaries.size() + share.readied.size() >= fleet::ProxyShare::kMaxCanaries) return;
+  const fleet::ProxyPlace& place = slot.place;
+  if (place.share.socket != share.socket || place.share.backend != share.backend) return;
+  if (slot.part == Part::readied) {
+    share.readied.push_back(place.canary.server);
+    return;
+  }
+  share.canaries.push_back(place.canary);
+  if (left_.contains(place.canary.host)) share.canaries.back().share_ppm = 0;
 }
 
 fleet::ProxyShares ProxyShares::of(const std::string& host) const {
@@ -47,21 +100,31 @@ fleet::ProxyShares ProxyShares::of(const std::string& host) const {
     // While canaries are of two revisions, the newer one says where the proxy is.
     const InstanceId* newest = nullptr;
     for (const auto& instance : at->second) {
-      if (newest == nullptr || canaries_.at(instance).revision > canaries_.at(*newest).revision) {
+      if (newest == nullptr || slots_.at(instance).revision > slots_.at(*newest).revision) {
         newest = &instance;
       }
     }
-    fleet::ProxyShare share = canaries_.at(*newest).place.share;
-    for (const auto& instance : at->second) {
-      const fleet::ProxyPlace& place = canaries_.at(instance).place;
-      if (share.canaries.size() >= fleet::ProxyShare::kMaxCanaries) break;
-      if (place.share.socket == share.socket && place.share.backend == share.backend) {
-        share.canaries.push_back(place.canary);
+    fleet::ProxyShare share = slots_.at(*newest).place.share;
+    // Where there is no room for all, canaries come first.
+    for (const Part part : {Part::canary, Part::ends, Part::readied}) {
+      for (const auto& instance : at->second) {
+        const Slot& slot = slots_.at(instance);
+        if (slot.part == part) add_to(share, slot);
       }
     }
     shares[at->first.second] = std::move(share);
   }
   return shares;
+}
+
+bool ProxyShares::may_end(const InstanceId& instance, const fleet::ObservedHost* seen,
+                          bool is_silent) const {
+  const auto slot = slots_.find(instance);
+  if (slot == slots_.end() || is_silent) return true;
+  if (seen == nullptr) return false;
+  const auto share = seen->shares.find(instance.component);
+  return share != seen->shares.end() &&
+         share->second.find(instance.host, slot->second.place.canary.order) != nullptr;
 }
 
 std::set<InstanceId> ProxyShares::behind(const std::string& host,
@@ -74,10 +137,14 @@ std::vector<rollout::ShareProgress> ProxyShares::progress(const std::string& com
                                                           const FindSeen& find_seen) const {
   std::vector<rollout::ShareProgress> shares;
   for (const auto& [place, canaries] : behind_) {
-    if (place.second != component || canaries.empty()) continue;
+    const auto has_share = [this](const InstanceId& instance) {
+      return slots_.at(instance).part == Part::canary && !left_.contains(instance.host);
+    };
+    if (place.second != component || std::ranges::none_of(canaries, has_share)) continue;
     rollout::ShareProgress share{.proxy_host = place.first};
     for (const auto& instance : canaries) {
-      share.share_ppm = std::max(share.share_ppm, canaries_.at(instance).place.canary.share_ppm);
+      if (!has_share(instance)) continue;
+      share.share_ppm = std::max(share.share_ppm, slots_.at(instance).place.canary.share_ppm);
     }
     if (const fleet::ObservedHost* seen = find_seen(place.first)) {
       const auto found = seen->shares.find(component);
@@ -93,24 +160,25 @@ std::vector<rollout::ShareProgress> ProxyShares::progress(const std::string& com
 }
 
 std::string ProxyShares::proxy_host(const InstanceId& instance) const {
-  const auto found = canaries_.find(instance);
-  return found == canaries_.end() ? "" : found->second.place.proxy_host;
+  const auto found = slots_.find(instance);
+  return found == slots_.end() ? "" : found->second.place.proxy_host;
 }
 
 ProxyShares::Look ProxyShares::look(const InstanceId& instance,
                                     const fleet::Observation& observation,
                                     const fleet::ObservedHost* seen, bool is_silent,
                                     bool goes_back) const {
-  const auto canary = canaries_.find(instance);
-  if (canary == canaries_.end()) return {observation, false};
+  const auto canary = slots_.find(instance);
+  if (canary == slots_.end() || instance.slot == fleet::Slot::stable) return {observation, false};
   const fleet::ProxyCanary& wanted = canary->second.place.canary;
   const fleet::SeenShare* share = nullptr;
   if (seen != nullptr) {
     const auto found = seen->shares.find(instance.component);
     if (found != seen->shares.end()) share = &found->second;
   }
-  const fleet::SeenCanary* at_proxy = share == nullptr ? nullptr : share->find(instance.host);
-  const bool was_tried = at_proxy != nullptr && at_proxy->order == wanted.order;
+  const fleet::SeenCanary* at_proxy =
+      share == nullptr ? nullptr : share->find(instance.host, wanted.order);
+  const bool was_tried = at_proxy != nullptr;
   const bool stands = was_tried && share->result == OrderResult::done;
   Look look{observation, !stands || wanted.share_ppm != 0 || at_proxy->open != 0};
   const bool is_answer =

@@ -77,10 +77,90 @@ TEST(ProxyShares, what_is_elsewhere_now_is_told_to_both) {
   EXPECT_EQ(proxies.assigned(kCanary, {.revision = 6, .order = "b"}, &after),
             (std::set<std::string>{"edge-1", "edge-2"}));
   EXPECT_TRUE(proxies.of("edge-1").empty());
-  // A revision without a proxy leaves it to take back what it does.
-  fleet::ComponentSpec without;
-  proxies.assigned(kCanary, {.revision = 4, .order = "c"}, &without);
-  EXPECT_EQ(proxies.of("edge-2").at("chat").canaries.front().order, "c");
+}
+
+TEST(ProxyShares, a_canary_of_a_revision_without_a_proxy_is_the_matter_of_the_one_before) {
+  const auto has_proxy = [](fleet::Revision revision) { return revision == 5 || revision == 6; };
+  const auto after = [&](const fleet::Assignment& before, fleet::Revision revision) {
+    return proxied_after(kCanary, &before, {.revision = revision}, has_proxy);
+  };
+  EXPECT_EQ(proxied_after(kCanary, nullptr, {.revision = 4}, has_proxy), 0U);
+  EXPECT_EQ(after({.revision = 5}, 4), 5U);
+  EXPECT_EQ(after({.revision = 4, .proxied = 5}, 3), 5U);
+  EXPECT_EQ(after({.revision = 4, .proxied = 5}, 6), 0U) << "it says so itself";
+  EXPECT_EQ(after({.revision = 4, .proxied = 5}, 0), 0U) << "it has ended";
+  EXPECT_EQ(after({.revision = 4}, 3), 0U);
+  EXPECT_EQ(proxied_of({.revision = 4, .proxied = 5}), 5U);
+  EXPECT_EQ(proxied_of({.revision = 4}), 4U);
+  ProxyShares proxies;
+  const auto central = spec("edge");
+  proxies.assigned(kCanary, {.revision = 4, .order = "c", .proxied = 5}, &central);
+  EXPECT_EQ(proxies.of("edge").at("chat").canaries.front().order, "c");
+}
+
+const InstanceId kStable{"h1", "chat", Slot::stable};
+
+TEST(ProxyShares, what_a_proxy_has_to_do_with_a_stable_slot_is_its_end_and_its_return) {
+  const auto has_proxy = [](fleet::Revision revision) { return revision == 5 || revision == 6; };
+  const auto after = [&](const fleet::Assignment& before, fleet::Revision revision) {
+    return proxied_after(kStable, &before, {.revision = revision}, has_proxy);
+  };
+  EXPECT_EQ(after({.revision = 5}, 6), 0U) << "that somebody serves is none of its business";
+  EXPECT_EQ(after({.revision = 5}, 0), 5U);
+  EXPECT_EQ(after({.revision = 4}, 0), 0U);
+  EXPECT_EQ(after({.proxied = 5}, 0), 5U);
+  EXPECT_EQ(after({.proxied = 5}, 6), 6U) << "it was drained";
+  EXPECT_EQ(after({.revision = 6, .proxied = 6}, 5), 5U);
+  EXPECT_EQ(after({.revision = 5, .proxied = 5, .ends = "z"}, 6), 6U);
+  EXPECT_EQ(after({.proxied = 5}, 4), 0U);
+}
+
+TEST(ProxyShares, a_stable_slot_ends_once_its_proxy_was_spoken_with) {
+  ProxyShares proxies;
+  const auto central = spec("edge");
+  proxies.assigned(kCanary, {.revision = 5, .order = "a", .share_ppm = 10'000}, &central);
+  proxies.assigned(kStable, {.revision = 5, .order = "s"}, &central);
+  EXPECT_EQ(proxies.of("edge").at("chat").canaries.size(), 1U);
+  EXPECT_TRUE(proxies.may_end(kStable, nullptr, false)) << "no proxy has to do with it";
+  proxies.assigned(kStable, {.revision = 5, .order = "s", .proxied = 5, .ends = "t"}, &central);
+  const auto share = proxies.of("edge").at("chat");
+  EXPECT_TRUE(fleet::check_share("chat", share));
+  ASSERT_EQ(share.canaries.size(), 2U);
+  EXPECT_EQ(share.canaries[1], (fleet::ProxyCanary{"h1", "h1", "", "t", 0}));
+  EXPECT_EQ(share.share_ppm(), 10'000U);
+  EXPECT_FALSE(proxies.may_end(kStable, nullptr, false));
+  auto seen = says("a", OrderResult::done);
+  EXPECT_FALSE(proxies.may_end(kStable, &seen, false));
+  EXPECT_TRUE(proxies.may_end(kStable, &seen, true)) << "a silent one is not waited for";
+  seen.shares["chat"].canaries.push_back({"h1", "t", 9});
+  seen.shares["chat"].result = OrderResult::under_way;
+  EXPECT_TRUE(proxies.may_end(kStable, &seen, false)) << "what it has goes on until it is stopped";
+  // The canary beside it is told from it.
+  EXPECT_TRUE(proxies.look(kCanary, done("a"), &seen, false, false).may_be_sent_to);
+  EXPECT_EQ(proxies.look(kStable, done("t"), &seen, false, false).observation, done("t"));
+  // It stays drained, is nothing that people have to see, and serves when it is back.
+  proxies.assigned(kCanary, {.order = "b"}, nullptr);
+  proxies.assigned(kStable, {.order = "t", .proxied = 5}, &central);
+  EXPECT_EQ(proxies.of("edge").at("chat").canaries.front().order, "t");
+  EXPECT_TRUE(proxies.progress("chat", [](const auto&) { return nullptr; }).empty());
+  proxies.assigned(kStable, {.revision = 6, .order = "u", .proxied = 6}, &central);
+  EXPECT_TRUE(proxies.of("edge").at("chat").canaries.empty());
+  EXPECT_EQ(proxies.of("edge").at("chat").readied, std::vector<std::string>{"h1"});
+}
+
+TEST(ProxyShares, nobody_new_is_sent_to_a_canary_that_nobody_leads) {
+  ProxyShares proxies;
+  const auto central = spec("edge");
+  proxies.assigned(kCanary, {.revision = 5, .order = "a", .share_ppm = 10'000}, &central);
+  proxies.assigned(kOther, {.revision = 5, .order = "b", .share_ppm = 10'000}, &central);
+  EXPECT_EQ(proxies.left("h1", true), std::set<std::string>{"edge"});
+  EXPECT_TRUE(proxies.left("h1", true).empty());
+  auto share = proxies.of("edge").at("chat");
+  EXPECT_EQ(share.canaries[0].share_ppm, 0U);
+  EXPECT_EQ(share.canaries[1].share_ppm, 10'000U);
+  EXPECT_TRUE(proxies.left("h2", false).empty());
+  EXPECT_EQ(proxies.left("h1", false), std::set<std::string>{"edge"});
+  EXPECT_EQ(proxies.of("edge").at("chat").canaries[0].share_ppm, 10'000U);
 }
 
 TEST(ProxyShares, an_order_is_done_once_the_proxy_does_it) {

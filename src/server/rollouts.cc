@@ -30,8 +30,10 @@ Rollouts::Rollouts(Books& books, Ledger& ledger, store::Scheduler& scheduler,
       observer_(std::move(observer)),
       stored_(books.assignments) {
   for (const auto& [instance, assignment] : stored_) {
-    const Spec* spec = books_.spec(instance.component, assignment.revision);
-    proxies_.assigned(instance, assignment, spec == nullptr ? nullptr : &spec->spec);
+    proxies_.assigned(instance, assignment, proxy_spec(instance.component, assignment));
+  }
+  for (const auto& [name, host] : books_.hosts) {
+    if (host.revoked) proxies_.left(name, true);
   }
 }
 
@@ -55,6 +57,7 @@ void Rollouts::resume() {
     if (found != active_.end()) start(*found->second);
   }
   resume_lingering();
+  for (const auto& [instance, assignment] : stored_) end_behind_proxy(instance);
 }
 
 // Of a component's last rollout canary slots may still have connections: they end with those.
@@ -276,6 +279,7 @@ void Rollouts::host_observed(const std::string& host, const fleet::ObservedHost&
 // What a proxy does counts for canaries on other hosts, too.
 void Rollouts::proxy_observed(const std::string& host, const std::string& component) {
   for (const auto& instance : proxies_.behind(host, component)) {
+    end_behind_proxy(instance);
     const fleet::ObservedHost* there = observer_.observed(instance.host);
     if (there == nullptr) continue;
     const auto seen = there->instances.find({component, instance.slot});
@@ -287,21 +291,6 @@ void Rollouts::proxy_observed(const std::string& host, const std::string& compon
       give(*found->second, observed(found->second->engine.head(), instance, observation));
     }
   }
-}
-
-rollout::Observed Rollouts::observed(const rollout::Rollout& head,
-                                     const fleet::InstanceId& instance,
-                                     const fleet::Observation& seen) const {
-  rollout::Observed told{instance.host, instance.slot, seen};
-  const std::string proxy_host = proxies_.proxy_host(instance);
-  if (proxy_host.empty()) return told;
-  const bool goes_back =
-      head.phase == rollout::Phase::undoing || head.phase == rollout::Phase::undone;
-  auto look = proxies_.look(instance, seen, observer_.observed(proxy_host),
-                            observer_.is_silent(proxy_host), goes_back);
-  told.observation = std::move(look.observation);
-  told.may_be_sent_to = look.may_be_sent_to;
-  return told;
 }
 
 void Rollouts::host_silent(const std::string& host, bool silent) {
@@ -326,6 +315,7 @@ void Rollouts::host_joined(const HostRecord& host) {
     const rollout::HostFacts facts = facts_of(host, found->second->engine.head());
     if (facts.to != fleet::kNoRevision) give(*found->second, rollout::HostJoined{facts});
   }
+  set_left(host.name, false);
 }
 
 void Rollouts::host_left(const std::string& host) {
@@ -333,6 +323,8 @@ void Rollouts::host_left(const std::string& host) {
     const auto found = active_.find(id);
     if (found != active_.end()) give(*found->second, rollout::HostLeft{host});
   }
+  set_left(host, true);
+  for (const auto& [component, share] : proxies_.of(host)) proxy_observed(host, component);
 }
 
 void Rollouts::judged(const std::string& rollout, const rollout::Judged& verdict) {
@@ -401,16 +393,17 @@ void Rollouts::write_batch(const std::string& rollout, rollout::Batch batch,
     }
     books_.rollouts[rollout].head = *batch.head;
   }
-  std::vector<std::pair<fleet::InstanceId, fleet::Assignment>> assigned;
+  Assigned assigned;
   for (const auto& change : batch.instances) {
     const auto& record = change.record;
     transaction.put(rollout_record_key(rollout, record.host, record.slot),
                     rollout::write_record(record));
     if (!change.assigns) continue;
     fleet::InstanceId instance{record.host, component, record.slot};
-    transaction.put(assignment_key(instance), write_record(record.assignment));
-    books_.assignments[instance] = record.assignment;
-    assigned.emplace_back(std::move(instance), record.assignment);
+    const fleet::Assignment assignment = as_stored(instance, record.assignment);
+    transaction.put(assignment_key(instance), write_record(assignment));
+    books_.assignments[instance] = assignment;
+    assigned.emplace_back(std::move(instance), assignment);
   }
   const std::size_t room = store::kMaxOperations - transaction.operations.size() - 1;
   std::vector<Deed> rest;
@@ -421,17 +414,7 @@ void Rollouts::write_batch(const std::string& rollout, rollout::Batch batch,
   ledger_.write(std::move(transaction), std::move(deeds),
                 [this, alive = std::weak_ptr<char>(alive_),
                  assigned = std::move(assigned)](store::Revision revision) {
-                  if (alive.expired()) return;
-                  // A host hears once of all that one revision changed: its generation.
-                  std::set<std::string> hosts;
-                  for (const auto& [instance, assignment] : assigned) {
-                    stored_[instance] = assignment;
-                    hosts.insert(instance.host);
-                    const Spec* spec = books_.spec(instance.component, assignment.revision);
-                    hosts.merge(proxies_.assigned(instance, assignment,
-                                                  spec == nullptr ? nullptr : &spec->spec));
-                  }
-                  for (const auto& host : hosts) observer_.on_assigned(host, revision);
+                  if (!alive.expired()) take_stored(assigned, revision);
                 });
   while (!rest.empty()) {
     const std::size_t count = std::min<std::size_t>(rest.size(), 100);
@@ -439,6 +422,19 @@ void Rollouts::write_batch(const std::string& rollout, rollout::Batch batch,
     ledger_.write({}, {rest.begin(), end}, nullptr);
     rest.erase(rest.begin(), end);
   }
+}
+
+void Rollouts::take_stored(const Assigned& assigned, store::Revision revision) {
+  // A host hears once of all that one revision changed: its generation.
+  std::set<std::string> hosts;
+  for (const auto& [instance, assignment] : assigned) {
+    stored_[instance] = assignment;
+    hosts.insert(instance.host);
+    hosts.merge(
+        proxies_.assigned(instance, assignment, proxy_spec(instance.component, assignment)));
+  }
+  for (const auto& host : hosts) observer_.on_assigned(host, revision);
+  for (const auto& [instance, assignment] : assigned) end_behind_proxy(instance);
 }
 
 // Which revision is the current one changes with the head, in one transaction.

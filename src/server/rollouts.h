@@ -121,6 +121,15 @@ class Rollouts {
   [[nodiscard]] base::Result<void> check_proxy(const fleet::ComponentSpec& spec) const;
   void write(const std::string& rollout, rollout::Changes changes);
   void write_batch(const std::string& rollout, rollout::Batch batch, std::vector<Deed> deeds);
+  using Assigned = std::vector<std::pair<fleet::InstanceId, fleet::Assignment>>;
+  void take_stored(const Assigned& assigned, store::Revision revision);
+  [[nodiscard]] const fleet::ComponentSpec* proxy_spec(const std::string& component,
+                                                       const fleet::Assignment& assignment) const;
+  [[nodiscard]] fleet::Assignment as_stored(const fleet::InstanceId& instance,
+                                            fleet::Assignment assignment) const;
+  [[nodiscard]] bool is_gone(const std::string& host) const;
+  void end_behind_proxy(const fleet::InstanceId& instance);
+  void set_left(const std::string& host, bool has_left);
   void keep_final(store::Transaction& transaction, const rollout::Rollout& head);
   void after(Active& active);
   void wake(Active& active);

@@ -127,9 +127,18 @@ class TestServer {
                                    .health = fleet::Health::good,
                                    .connections = connections};
       }
+      for (const auto& [component, share] : wanted.shares) {
+        if (proxies_answer) observed.shares[component] = as_told(share);
+      }
       control->received(session,
                         {host, rpc::EnvelopeKind::observed, 0, fleet::write_observed(observed)});
     }
+  }
+  // What the proxy's agent says once all is as it is wanted.
+  static fleet::SeenShare as_told(const fleet::ProxyShare& share) {
+    fleet::SeenShare seen{.result = fleet::OrderResult::done};
+    for (const auto& one : share.canaries) seen.canaries.push_back({one.host, one.order, 0});
+    return seen;
   }
   // Again and again, until the rollout is in one of its last phases; which.
   std::string end_of(const std::string& rollout) {
@@ -205,6 +214,7 @@ class TestServer {
   std::vector<Posted> posts;
   std::optional<base::Error> fatal;
   std::uint64_t connections = 3;  // of every instance, as hosts see it
+  bool proxies_answer = true;
 
  private:
   void open() {

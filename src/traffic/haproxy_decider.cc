@@ -67,7 +67,7 @@ class Decider {
   }
 
   void add(const WantedServer& server) {
-    if (server.duty == ServerDuty::leave) return;
+    if (server.duty == ServerDuty::leave || server.may_be_missing) return;
     if (server.address.empty()) {
       return problem("backend {} has no server {}", wanted_.backend, server.name);
     }

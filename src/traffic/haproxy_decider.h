@@ -27,7 +27,8 @@ struct WantedServer {
   ServerDuty duty = ServerDuty::serve;
   std::string address;  // numeric, with `port`: added where the backend has no such server
   std::uint16_t port = 0;
-  bool is_checked = false;  // … with health checks
+  bool is_checked = false;      // … with health checks
+  bool may_be_missing = false;  // that it is not there is no problem
 
   bool operator==(const WantedServer&) const = default;
 };

@@ -2,11 +2,13 @@
 """What befalls a fleet: programs that are replaced, agents that are away, hung or copied."""
 
 import datetime
+import errno
 import json
 import os
 import pathlib
 import shutil
 import signal
+import subprocess
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -44,6 +46,44 @@ class Installation:
     def is_run_by(self, pid):
         """The file as it is now, and no earlier one."""
         return os.path.samefile(f"/proc/{pid}/exe", self.program)
+
+
+class SmallDisk:
+    """A file system of few bytes below `path`, in a mount namespace that ends with this object."""
+
+    def __init__(self, path, mebibytes):
+        path.mkdir()
+        words = f"mount -t tmpfs -o size={mebibytes}m,mode=700 none {path} && exec sleep 100000"
+        self.holder = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c", words])
+        self.prefix = ["nsenter", f"--mount=/proc/{self.holder.pid}/ns/mnt"]
+        self.path = pathlib.Path(f"/proc/{self.holder.pid}/root{path}")  # as it is seen from here
+        def mounted():
+            assert self.holder.poll() is None, "the file system could not be mounted"
+            return self.path.exists() and self.path.stat().st_dev != path.stat().st_dev
+        wait_until(mounted, "the small file system")
+
+    @staticmethod
+    def why_not():
+        if os.geteuid() != 0:
+            return "a file system is mounted by root alone"
+        tried = subprocess.run(["unshare", "--mount", "--propagation", "private", "mount", "-t", "tmpfs", "none", "/mnt"],
+                               check=False, capture_output=True, text=True)
+        return "" if tried.returncode == 0 else tried.stderr.strip()
+
+    def fill(self):
+        with open(self.path / "of-somebody-else", "wb", buffering=0) as file:
+            try:
+                while file.write(bytes(4096)):
+                    pass
+            except OSError as error:
+                assert error.errno == errno.ENOSPC, error
+
+    def make_room(self):
+        (self.path / "of-somebody-else").unlink()
+
+    def finish(self):
+        self.holder.kill()
+        self.holder.wait()
 
 
 def membership_of(host):

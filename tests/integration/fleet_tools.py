@@ -81,7 +81,7 @@ class Fleet:
         self.segue.environment["SEGUE_PROFILE"] = str(self.path / "server/admin.json")
         self.agents_port, self.people_port = free_port(), free_port()
         self.agents_address = self.advertised = "127.0.0.1"
-        self.server = None
+        self.server, self.server_prefix = None, []  # the latter: words before those of the server
         self.hosts = {}
         self.trees = 0
 
@@ -90,7 +90,7 @@ class Fleet:
     def launch_server(self):
         with open(self.path / "server.log", "a", encoding="utf-8") as log:
             self.server = subprocess.Popen(
-                [str(self.segue.program), "server", "--state", str(self.path / "server"),
+                [*self.server_prefix, str(self.segue.program), "server", "--state", str(self.path / "server"),
                  "--agents", f"{self.agents_address}:{self.agents_port}",
                  "--advertise", self.advertised,
                  "--listen", f"127.0.0.1:{self.people_port}"],

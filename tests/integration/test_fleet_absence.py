@@ -5,7 +5,8 @@ import pytest
 
 from failure_tools import go_on, hang, let_a_week_pass, wait_for_event
 from fleet_tools import WITHIN_S, Fleet
-from support import wait_until
+from people_tools import Receiver
+from support import free_port, wait_until
 
 QUICK, HUNG, AWAY = HOSTS = ("berlin-1", "berlin-2", "oslo-1")
 
@@ -13,9 +14,12 @@ QUICK, HUNG, AWAY = HOSTS = ("berlin-1", "berlin-2", "oslo-1")
 @pytest.fixture(name="fleet")
 def fleet_fixture(build_dir, short_dir):
     fleet = Fleet(build_dir, short_dir)
-    fleet.clients = {}
+    fleet.clients, fleet.receiver = {}, Receiver(free_port())
     try:
         fleet.start_server()
+        fleet.receiver.secret = fleet.done("webhook", "add", "pager", f"http://127.0.0.1:{fleet.receiver.port}/hook",
+                                           "--kind", "host")["secret"]
+        fleet.receiver.start()
         fleet.join(*HOSTS)
         fleet.publish("1", 1)
         fleet.publish("2", 2)
@@ -27,6 +31,7 @@ def fleet_fixture(build_dir, short_dir):
     finally:
         for client in fleet.clients.values():
             client.close()
+        fleet.receiver.stop()
         fleet.finish()
 
 
@@ -42,6 +47,9 @@ def test_who_hangs_and_who_is_away_is_waited_for_and_told_of(fleet):
     rollout = fleet.deploy("2", waves=[1, "rest"], limits={"max_unavailable": "1"})
     for name in (HUNG, AWAY):
         wait_for_event(fleet, "is not heard any more", name)
+    def called():
+        return {body["data"]["object"] for _, body in fleet.receiver.taken if body["type"] == "host.silent"}
+    wait_until(lambda: called() >= {HUNG, AWAY}, "who is told by webhooks", WITHIN_S)
     wait_until(lambda: "to be heard of" in fleet.progress(rollout)["waits_for"], "what it waits for",
                WITHIN_S)
     assert fleet.progress(rollout)["phase"] == "running"

@@ -169,6 +169,42 @@ def test_what_was_killed_finds_its_container_again(fleet, engines):
         assert seen["handoff"]["lost"] == 0, (name, seen)
 
 
+@pytest.mark.parametrize("moment", ["staging", "handing-off"])
+def test_an_engine_that_is_killed_in_the_middle_of_a_rollout_is_found_again(fleet, engines, moment):
+    loads = serve_version_1(fleet)
+    for engine in engines:
+        engine.load(image_of_2(fleet))
+    host = fleet.hosts[HOSTS[0]]
+    if moment == "staging":
+        engines[0].kill()
+    patient = {"retries": 50, "first_retry": "1s", "max_unavailable": "2"}
+    rollout = deploy(fleet, image("2"), strategy="all-at-once", **patient)
+    if moment == "handing-off":
+        wait_until(lambda: observed(fleet)[host.name].get("activity") == "handing-off"
+                   or fleet.progress(rollout)["phase"] in FINAL, "the handoff", WITHIN_S)
+        engines[0].kill()
+    def others_go_on():
+        for load in loads:
+            load.round()
+        other = observed(fleet)[HOSTS[1]]
+        return other.get("revision") == 2 or fleet.progress(rollout)["phase"] in ("undoing", *FINAL)
+    try:
+        wait_until(others_go_on, f"the other host: {observed(fleet)}; {host.log()}", WITHIN_S)
+    finally:
+        engines[0].start()
+    ended = rounds_until_ended(fleet, loads, rollout)
+    assert ended["phase"] == "done" or (moment == "handing-off" and ended["phase"] == "undone"), ended
+    if ended["phase"] == "undone":  # the handoff did not survive it, and what served serves
+        expect_version(fleet, "1", 1)
+        ended = rounds_until_ended(fleet, loads, deploy(fleet, image("2"), **patient))
+        assert ended["phase"] == "done", ended
+        expect_version(fleet, "2", 3)
+    else:
+        expect_version(fleet, "2", 2)
+    for load in loads:
+        load.round()
+
+
 # ---- Shares of the kernel
 
 NEWCOMERS = 400  # to each host

@@ -3,6 +3,7 @@
 
 import collections
 import socket
+import threading
 
 import pytest
 
@@ -277,3 +278,93 @@ def test_a_promotion_moves_all_and_ends_the_canaries_once_nobody_is_sent_there(f
     close(during["1"])
     for client in late:
         client.close()
+
+
+def shows_share(fleet, rollout, result):
+    return lambda: fleet.progress(rollout)["shares"][0]["result"] == result
+
+
+def test_a_share_is_set_and_put_back_whoever_is_killed(fleet):
+    """The agent of the proxy's host, HAProxy and the server; and nobody is sent to a canary that nobody leads."""
+    rollout = deploy(fleet, "2", [{"share": "10%", "bake": "1h"}, {"share": "50%", "bake": "1h"}])
+    fleet.at_step(rollout, 0)
+    weights = fleet.proxy.weights()
+    speaker = fleet.hosts[SPEAKS]
+    fleet.kill_server()
+    speaker.kill()
+    fleet.proxy.kill()
+    fleet.proxy.start()
+    assert fleet.proxy.weights() != weights
+    speaker.start()
+    wait_until(lambda: fleet.proxy.weights() == weights, "what the agent has on its disk", WITHIN_S)
+    fleet.start_server()
+    wait_until(lambda: fleet.heard() == set(HOSTS), "the hosts", WITHIN_S)
+
+    # HAProxy is dead when a share is to be set, and then the agent that is to set it.
+    fleet.proxy.kill()
+    wait_until(shows_share(fleet, rollout, "under-way"), "the server hears of it", WITHIN_S)
+    fleet.done("rollout", "promote", rollout)
+    wait_until(lambda: fleet.progress(rollout)["step"] == 1, "the next step", WITHIN_S)
+    speaker.kill()
+    fleet.proxy.start()
+    speaker.start()
+    fleet.at_step(rollout, 1)
+    half = share_of(fleet, "2")
+    assert abs(half - 0.5) <= TOLERANCE, half
+    during = clients_that_stay(fleet, 40)
+    assert during["1"] and during["2"]
+
+    gone = next(name for name in HOSTS if name != SPEAKS)
+    fleet.done("hosts", "remove", gone, "--force")
+    wait_until(lambda: fleet.proxy.weights()[f"{gone}.canary"] == 0, "nobody new comes to its canary", WITHIN_S)
+    wait_until(shows_share(fleet, rollout, "done"), "the share of the other", WITHIN_S)
+    half = share_of(fleet, "2")
+    assert abs(half - 0.5) <= TOLERANCE, half
+    for version in "12":
+        expect_kept(during[version], version)
+    close(during["1"] + during["2"])
+
+
+def test_a_host_that_leaves_a_component_is_drained_first_and_sent_to_when_it_is_back(fleet):
+    left = next(name for name in HOSTS if name != SPEAKS)
+    failed, over = [], threading.Event()
+
+    def come_again_and_again():
+        while not over.is_set():
+            try:
+                client = Client(fleet.proxy.port)
+                client("PING")
+                client.close()
+            except OSError as error:
+                failed.append(repr(error))
+    newcomers = threading.Thread(target=come_again_and_again)
+    newcomers.start()
+    try:
+        limits = {"max_unavailable": "2"}
+        fewer = {**component(fleet), "hosts": {"names": [SPEAKS]}}
+        assert fleet.ended(fleet.deploy("2", component=fewer, limits=limits))["phase"] == "done"
+        assert is_drained(fleet, left) and not is_drained(fleet, SPEAKS)
+        wait_until(lambda: not fleet.hosts[left].segue.status("kv").get("pid"), "it has ended", WITHIN_S)
+    finally:
+        over.set()
+        newcomers.join()
+    # Those that were connected to it went down with it; nobody came who was not served.
+    assert len(failed) <= 1, failed
+    assert fleet.ended(deploy(fleet, "2"))["phase"] == "done"
+    wait_until(lambda: not is_drained(fleet, left), "it is sent to again", WITHIN_S)
+    client = Client(fleet.hosts[left].port)
+    client("SET", "here", left)
+    client.close()
+    def reached():
+        client = Client(fleet.proxy.port)
+        here = client("GET", "here")
+        client.close()
+        return here == left.encode()
+    wait_until(reached, "clients of the proxy reach it", WITHIN_S)
+
+
+def is_drained(fleet, server):
+    lines = fleet.proxy.ask("show servers state kv").splitlines()
+    names = lines[1][2:].split(" ")
+    rows = [dict(zip(names, line.split(" "))) for line in lines[2:] if line]
+    return next(int(row["srv_admin_state"]) & 8 for row in rows if row["srv_name"] == server) != 0
