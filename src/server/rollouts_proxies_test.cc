@@ -117,7 +117,9 @@ TEST_F(ProxiedRollouts, the_end_of_a_stable_slot_does_not_wait_for_a_proxy_of_wh
   fewer.hosts.names = {"berlin-1"};
   server_.proxies_answer = false;
   const std::string rollout = deploy(fewer, at_once());
+  server_.carry_out();
   server_.run_for(std::chrono::seconds(1));
+  ASSERT_EQ(share().canaries.size(), 1U);
   EXPECT_EQ(wanted("berlin-2").revision, 1U);
   restart(false);
   ASSERT_EQ(server_.end_of(rollout), "done");
@@ -130,7 +132,9 @@ TEST_F(ProxiedRollouts, a_stable_slot_that_is_to_stay_after_all_stays) {
   auto fewer = spec("2");
   fewer.hosts.names = {"berlin-1"};
   const std::string rollout = deploy(fewer, at_once());
+  server_.carry_out();
   server_.run_for(std::chrono::seconds(1));
+  ASSERT_EQ(share().canaries.size(), 1U);
   ASSERT_EQ(server_.ask("POST", "/v1/rollouts/" + rollout + "/undo").status, 200U);
   server_.run_for(std::chrono::seconds(1));
   EXPECT_EQ(wanted("berlin-2").revision, 1U);
