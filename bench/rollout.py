@@ -17,11 +17,12 @@ sys.dont_write_bytecode = True
 from harness.agents_run import AgentsAtServer
 from harness.analysis_run import Analysis
 from harness.canary_run import Canary
+from harness.etcd_run import AgentsOnEtcd
 from harness.groups import Bench, print_conditions
 from harness.process import BenchError
 from harness.share_run import Share
 
-GROUPS = (Share, Canary, Analysis, AgentsAtServer)
+GROUPS = (Share, Canary, Analysis, AgentsAtServer, AgentsOnEtcd)
 
 
 def parse_arguments():

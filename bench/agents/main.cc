@@ -45,6 +45,7 @@ int main(int argc, char** argv) {
   app.add_option("--relays", options.relays, "0: each agent by itself")
       ->check(CLI::Range(0, 1'000));
   app.add_option("--through", options.through, "A real relay, HOST:PORT; without --relays");
+  app.add_flag("--come-back", options.comes_back, "Attach again when the server ends a line");
   CLI11_PARSE(app, argc, argv);
   const auto ran = segue::bench::run(options);
   if (ran) return 0;

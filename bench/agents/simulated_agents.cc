@@ -51,7 +51,7 @@ Result<void> SimulatedAgents::join() {
 Result<void> SimulatedAgents::join_all(std::vector<Agent>& members, const std::string& text) {
   if (members.empty()) return {};
   SEGUE_ASSIGN(const auto token, fleet::parse_join_token(text));
-  server_ = token.address;
+  server_ = token.servers.front();
   std::list<std::unique_ptr<rpc::CredentialsCall>> calls;
   std::list<std::unique_ptr<rpc::CredentialsCall>> ended;
   std::optional<base::Error> error;
@@ -109,14 +109,26 @@ Result<void> SimulatedAgents::open(std::size_t session, const Agent& speaker) {
                    {.attached = [this, session] { attached(session); },
                     .received = [this, session](
                                     const rpc::Envelope& envelope) { received(session, envelope); },
-                    .ended =
-                        [this, name = speaker.identity.name](const base::Error& why) {
-                          say_(fmt::format(R"({{"event": "ended", "who": "{}", "why": "{}"}})",
-                                           name, base::to_string(why.code())));
-                          loop_.stop();
-                        },
+                    .ended = [this, session, name = speaker.identity.name](
+                                 const base::Error& why) { ended(session, name, why); },
                     .room = [this, session] { flush(session); }}));
   return {};
+}
+
+// Not all of them in the same moment.
+void SimulatedAgents::ended(std::size_t session, const std::string& who, const base::Error& why) {
+  if (!options_.comes_back) {
+    say_(fmt::format(R"({{"event": "ended", "who": "{}", "why": "{}"}})", who,
+                     base::to_string(why.code())));
+    return loop_.stop();
+  }
+  sessions_[session].unsent.clear();
+  const base::Duration pause = kMaxPause * (session + 1) / sessions_.size();
+  const auto timer = loop_.call_at(clock_.monotonic_now() + pause, [this, session] {
+    const auto opened = open(session, relays_.empty() ? agents_[session] : relays_[session]);
+    if (!opened) loop_.stop();
+  });
+  if (!timer) loop_.stop();
 }
 
 rpc::Envelope SimulatedAgents::envelope_of(std::size_t agent, EnvelopeKind kind,
@@ -138,7 +150,9 @@ void SimulatedAgents::attached(std::size_t session) {
                                                   .program_version = "bench",
                                                   .boot_id = "bench",
                                                   .incarnation = std::to_string(agent)})));
-    send(session, envelope_of(agent, EnvelopeKind::observed, fleet::write_observed({})));
+    const std::string& observed = agents_[agent].observed;
+    send(session, envelope_of(agent, EnvelopeKind::observed,
+                              observed.empty() ? fleet::write_observed({}) : observed));
   }
 }
 
@@ -160,7 +174,7 @@ void SimulatedAgents::received(std::size_t session, const rpc::Envelope& envelop
   }
   if (desired->generation > agent.generation) {
     agent.generation = desired->generation;
-    arrived(agent);
+    arrived(agent, desired->stopped);
   }
   fleet::ObservedHost observed{.generation = agent.generation};
   bool is_new = false;
@@ -174,10 +188,11 @@ void SimulatedAgents::received(std::size_t session, const rpc::Envelope& envelop
                                .connections = 10};
   }
   if (!is_new) return;
-  send(session, envelope_of(index, EnvelopeKind::observed, fleet::write_observed(observed)));
+  agent.observed = fleet::write_observed(observed);
+  send(session, envelope_of(index, EnvelopeKind::observed, agent.observed));
 }
 
-void SimulatedAgents::arrived(const Agent& agent) {
+void SimulatedAgents::arrived(const Agent& agent, bool stopped) {
   auto& arrivals = arrivals_ns_[agent.generation];
   arrivals.push_back(nanoseconds_of(clock_.monotonic_now()));
   if (arrivals_ns_.size() > kMaxGenerations) arrivals_ns_.erase(arrivals_ns_.begin());
@@ -186,8 +201,8 @@ void SimulatedAgents::arrived(const Agent& agent) {
     return arrivals[static_cast<std::size_t>(share * static_cast<double>(arrivals.size() - 1))];
   };
   say_(fmt::format(
-      R"({{"event": "told", "generation": {}, "first_ns": {}, "median_ns": {}, "p99_ns": {}, "last_ns": {}}})",
-      agent.generation, at(0), at(0.5), at(0.99), at(1)));
+      R"({{"event": "told", "generation": {}, "first_ns": {}, "median_ns": {}, "p99_ns": {}, "last_ns": {}, "stopped": {}}})",
+      agent.generation, at(0), at(0.5), at(0.99), at(1), stopped));
   arrivals_ns_.erase(agent.generation);
 }
 

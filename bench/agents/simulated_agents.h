@@ -25,7 +25,8 @@ struct AgentOptions {
   std::string relay_token;
   std::size_t agents = 100;
   std::size_t relays = 0;
-  std::string through;  // a real relay's HOST:PORT; empty: none
+  std::string through;      // a real relay's HOST:PORT; empty: none
+  bool comes_back = false;  // when the server ends a line, instead of ending
 };
 
 // All of them have one key, so that it costs nothing to make; each has a certificate of its own.
@@ -33,6 +34,8 @@ class SimulatedAgents {
  public:
   static constexpr base::Duration kHeartbeat = std::chrono::seconds(5);  // as agents
   static constexpr base::Duration kTick = std::chrono::milliseconds(50);
+  static constexpr base::Duration kMaxPause =
+      std::chrono::seconds(1);  // before who comes back does
   static constexpr std::size_t kJoinsAtOnce = 16;
   static constexpr std::size_t kMaxGenerations = 64;  // whose arrivals are counted at a time
 
@@ -51,6 +54,7 @@ class SimulatedAgents {
     std::size_t session = 0;
     std::uint64_t generation = 0;
     std::map<fleet::SlotKey, std::string> orders;  // that it has carried out
+    std::string observed;                          // as it was told last
   };
   struct Session {
     std::unique_ptr<rpc::FleetClient> client;
@@ -61,8 +65,9 @@ class SimulatedAgents {
   base::Result<void> join_all(std::vector<Agent>& members, const std::string& token);
   base::Result<void> open(std::size_t session, const Agent& speaker);
   void attached(std::size_t session);
+  void ended(std::size_t session, const std::string& who, const base::Error& why);
   void received(std::size_t session, const rpc::Envelope& envelope);
-  void arrived(const Agent& agent);
+  void arrived(const Agent& agent, bool stopped);
   void send(std::size_t session, rpc::Envelope envelope);
   void flush(std::size_t session);
   void tick();

@@ -57,9 +57,9 @@ class Relay(Measured):
 
 
 class Server(Measured):
-    """`segue server` of the release build, with a store on disk."""
+    """`segue server` of the release build, with a store on disk unless another is named."""
 
-    def __init__(self, workplace):
+    def __init__(self, workplace, *more):
         self._directory = workplace.directory
         self.state = self._directory / "server"
         self._environment = dict(os.environ, SEGUE_PROFILE=str(self.state / "admin.json"),
@@ -68,7 +68,7 @@ class Server(Measured):
         raise_descriptor_limit()
         super().__init__(workplace.start(
             [find_program("segue"), "server", "--state", str(self.state), "--advertise", "127.0.0.1",
-             "--agents", f"127.0.0.1:{free_port()}", "--listen", f"127.0.0.1:{free_port()}"],
+             "--agents", f"127.0.0.1:{free_port()}", "--listen", f"127.0.0.1:{free_port()}", *more],
             env=self._environment))
         wait_until(lambda: "leads fleet" in workplace.output(), START_TIMEOUT_S,
                    f"the server: {workplace.output_tail()}")
@@ -101,11 +101,12 @@ class Server(Measured):
 class Agents:
     """bench_agents, and what it says."""
 
-    def __init__(self, server, count, relays, through):
+    def __init__(self, server, count, relays=0, through=None, *more):
         words = [find_program("bench_agents"), "--agents", str(count), "--relays", str(relays),
                  "--token", server.token(count)]
         if through:
             words += ["--through", through.address]
+        words += more
         if relays:
             words += ["--relay-token", server.token(relays, relay=True)]
         self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -118,8 +119,8 @@ class Agents:
             self._said.put(json.loads(line))
         self._said.put({"event": "end", "why": self._process.stderr.read()})
 
-    def hear(self, event, timeout_s, after_ns=0):
-        """The next one of that name, all of which is later than `after_ns`."""
+    def hear(self, event, timeout_s, after_ns=0, **wanted):
+        """The next one of that name, all of which is later than `after_ns`, and that is as wanted."""
         deadline = time.monotonic() + timeout_s
         while True:
             try:
@@ -128,7 +129,8 @@ class Agents:
                 raise BenchError(f"'{event}': not within {timeout_s} s") from None
             if said["event"] in ("end", "ended", "refused"):
                 raise BenchError(f"the agents end: {said}")
-            if said["event"] == event and said.get("first_ns", after_ns) >= after_ns:
+            is_late = said.get("first_ns", after_ns) >= after_ns
+            if said["event"] == event and is_late and wanted.items() <= said.items():
                 return said
 
     def close(self):

@@ -10,7 +10,8 @@ UNITS = {"lost": "connections", "cut": "connections", "new_failed": "connections
          "writes_lost": "writes", "writes_acknowledged": "writes", "unanswered": "requests",
          "overruns": "requests", "files": "files", "tries": "tries", "error": "share",
          "measured": "share", "lost_share": "share", "errors": "requests", "answers": "requests",
-         "handoff_connections": "connections"}
+         "handoff_connections": "connections", "lost_commands": "commands",
+         "repeated_commands": "commands"}
 
 
 def unit_of(metric):

@@ -169,7 +169,7 @@ Result<void> describe(const AgentOptions& options, const std::string& directory,
     server = membership::routes_of(*membership).front().address;
   } else {
     SEGUE_ASSIGN(const auto token, fleet::parse_join_token(options.join));
-    server = options.relays.empty() ? token.address : options.relays.front();
+    server = options.relays.empty() ? token.servers.front() : options.relays.front();
   }
   print(fmt::format("{} would {} {}", host, membership ? "obey" : "join the fleet of", server),
         nlohmann::json{{"host", host}, {"server", server}, {"joined", membership.has_value()}}

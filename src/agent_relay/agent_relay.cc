@@ -96,6 +96,11 @@ void AgentRelay::pass_on() {
 }
 
 void AgentRelay::from_server(rpc::Envelope envelope) {
+  if (envelope.kind == EnvelopeKind::servers) {
+    servers_ = std::move(envelope);
+    for (const Line line : lines_.all()) tell_servers(line);
+    return;
+  }
   const bool is_refused = envelope.kind == EnvelopeKind::refused;
   if (envelope.line == 0) {
     if (is_refused) log_.warning("relay.refused", {{"why", envelope.document}});
@@ -110,6 +115,15 @@ void AgentRelay::from_server(rpc::Envelope envelope) {
   agents_->send(line, std::move(envelope));
 }
 
+// Those that may leave the relay out need to know; they check that it is the server's word.
+void AgentRelay::tell_servers(Line line) {
+  if (servers_.kind != EnvelopeKind::servers) return;
+  agents_->send(line, {.host = lines_.host_of(line),
+                       .kind = servers_.kind,
+                       .document = servers_.document,
+                       .signature = servers_.signature});
+}
+
 // ---- Agents
 
 Result<void> AgentRelay::attached(rpc::SessionId session, const pki::Certificate& who) {
@@ -117,9 +131,11 @@ Result<void> AgentRelay::attached(rpc::SessionId session, const pki::Certificate
 }
 
 void AgentRelay::received(rpc::SessionId session, rpc::Envelope envelope) {
+  const bool is_hello = envelope.kind == EnvelopeKind::hello;
   if (const auto taken = lines_.received(session, std::move(envelope)); !taken) {
     return agents_->close(session, taken.error());
   }
+  if (is_hello) tell_servers(session);
   pass_on();
 }
 

@@ -54,6 +54,7 @@ class AgentRelay final : public rpc::FleetHandler {
   [[nodiscard]] std::string path(const char* name) const;
   void server_attached();
   void from_server(rpc::Envelope envelope);
+  void tell_servers(Line line);
   void beat();
   void pass_on();
   void ask_server(const std::function<base::Result<Call>(rpc::TakeCredentials)>& begin,
@@ -65,6 +66,7 @@ class AgentRelay final : public rpc::FleetHandler {
   const Settings settings_;
   Lines lines_;
   membership::ServerLine line_;
+  rpc::Envelope servers_;  // as the server has said it, with its signature; no kind: not so far
   std::list<Call> calls_;
   Call ended_call_;  // until its callback has returned
   std::unique_ptr<rpc::FleetServer> agents_;

@@ -88,10 +88,7 @@ void Lines::closed(Line line) {
 std::vector<Line> Lines::server_attached() {
   server_lost();
   has_server_ = true;
-  std::vector<Line> all;
-  all.reserve(lines_.size());
-  for (const auto& [line, agent] : lines_) all.push_back(line);
-  return all;
+  return all();
 }
 
 void Lines::server_lost() {
@@ -119,6 +116,13 @@ std::vector<Line> Lines::heard() {
   for (auto& [line, agent] : lines_) {
     if (std::exchange(agent.heard, false)) all.push_back(line);
   }
+  return all;
+}
+
+std::vector<Line> Lines::all() const {
+  std::vector<Line> all;
+  all.reserve(lines_.size());
+  for (const auto& [line, agent] : lines_) all.push_back(line);
   return all;
 }
 

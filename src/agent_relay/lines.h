@@ -44,6 +44,7 @@ class Lines {
   // Who was heard since the last call.
   std::vector<Line> heard();
 
+  [[nodiscard]] std::vector<Line> all() const;
   // Whether it is `host` that is at the other end.
   [[nodiscard]] bool is(Line line, const std::string& host) const;
   [[nodiscard]] const std::string& host_of(Line line) const { return lines_.at(line).host; }

@@ -4,6 +4,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cstdlib>
 
@@ -59,25 +60,34 @@ Result<ServerClient> ServerClient::open(const FleetOptions& options) {
   }
   const Json json = Json::parse(*text, nullptr, false);
   ServerClient server;
-  for (const auto& [name, place] : {std::pair{"url", &server.url_},
-                                    {"token", &server.token_},
-                                    {"authority", &server.authority_}}) {
+  std::string url;
+  for (const auto& [name, place] :
+       {std::pair{"url", &url}, {"token", &server.token_}, {"authority", &server.authority_}}) {
     const auto found = json.is_object() ? json.find(name) : json.end();
     if (found == json.end() || !found->is_string()) {
       return fail(ErrorCode::invalid_argument, "{} is no profile: '{}' is missing", path, name);
     }
     *place = found->get<std::string>();
   }
+  const Json urls = json.value("urls", Json::array());
+  if (!urls.is_array() || !std::ranges::all_of(urls, &Json::is_string)) {
+    return fail(ErrorCode::invalid_argument, "{} is no profile: 'urls' is no list of texts", path);
+  }
+  server.urls_ = urls.get<std::vector<std::string>>();
+  if (server.urls_.empty()) server.urls_.push_back(url);
   return server;
 }
 
 Result<Json> ServerClient::ask(const std::string& method, const std::string& path,
                                const Json& body) const {
   SEGUE_ASSIGN(const auto answer, fetch::call_api({.method = method,
-                                                   .url = url_ + path,
+                                                   .servers = urls_,
+                                                   .path = path,
                                                    .bearer = token_,
                                                    .authority_pem = authority_,
                                                    .body = body.is_null() ? "" : body.dump()}));
+  const auto place = std::ranges::find(urls_, answer.server);
+  std::rotate(urls_.begin(), place, urls_.end());
   Json json = Json::parse(answer.body, nullptr, false);
   if (answer.status / 100 == 2 && json.is_object()) return json;
   const std::string text =
@@ -87,7 +97,8 @@ Result<Json> ServerClient::ask(const std::string& method, const std::string& pat
 
 Result<void> ServerClient::follow(const std::string& path,
                                   const std::function<bool(std::string_view bytes)>& sink) const {
-  return fetch::follow_api({.url = url_ + path,
+  return fetch::follow_api({.servers = urls_,
+                            .path = path,
                             .bearer = token_,
                             .authority_pem = authority_,
                             .limit = base::Duration(0)},
@@ -95,7 +106,11 @@ Result<void> ServerClient::follow(const std::string& path,
 }
 
 std::string ServerClient::profile_of(const std::string& token) const {
-  return Json{{"segue_profile", 1}, {"url", url_}, {"token", token}, {"authority", authority_}}
+  return Json{{"segue_profile", 1},
+              {"url", urls_.front()},
+              {"urls", urls_},
+              {"token", token},
+              {"authority", authority_}}
              .dump(2) +
          "\n";
 }

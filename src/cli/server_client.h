@@ -17,7 +17,8 @@ namespace segue::cli {
 class ServerClient {
  public:
   // By the profile that is named, that of $SEGUE_PROFILE, or that of a server on this host: a file
-  // {"segue_profile": 1, "url": …, "token": …, "authority": PEM}.
+  // {"segue_profile": 1, "url": …, "urls": […], "token": …, "authority": PEM}, `urls` being those
+  // of several servers, of which one leads.
   static base::Result<ServerClient> open(const FleetOptions& options);
 
   // The answer's object. Its own error otherwise; unavailable: nothing answered, and what is not a
@@ -28,11 +29,12 @@ class ServerClient {
   [[nodiscard]] base::Result<void> follow(
       const std::string& path, const std::function<bool(std::string_view bytes)>& sink) const;
 
-  // The profile of somebody else at the same server.
+  // The profile of somebody else at the same servers.
   [[nodiscard]] std::string profile_of(const std::string& token) const;
 
  private:
-  std::string url_;
+  // https://HOST:PORT; first the one that has answered last.
+  mutable std::vector<std::string> urls_;
   std::string token_;
   std::string authority_;
 };

@@ -4,6 +4,8 @@
 #include <curl/curl.h>
 
 #include <memory>
+#include <tuple>
+#include <utility>
 
 namespace segue::fetch {
 namespace {
@@ -12,7 +14,9 @@ using base::ErrorCode;
 using base::fail;
 using base::Result;
 
+// With TLS. Of several servers one may hang, which is no reason to wait for it first.
 constexpr long kConnectMs = 10'000;
+constexpr long kFirstConnectMs = 3'000;
 
 struct FreeCurl {
   void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
@@ -27,21 +31,26 @@ std::size_t take(char* bytes, std::size_t size, std::size_t count, void* sink) {
   return (*static_cast<const Sink*>(sink))({bytes, size * count}) ? size * count : 0;
 }
 
-// The status of the answer, whose body went to `sink`.
-Result<long> perform(const ApiCall& call, const Sink& sink) {
+struct Ended {
+  Result<long> status;       // of the answer, whose body went to the sink
+  bool was_reached = false;  // false: nothing was asked
+};
+
+Ended perform(const ApiCall& call, const std::string& server, long connect_ms, const Sink& sink) {
   const std::unique_ptr<CURL, FreeCurl> handle(curl_easy_init());
-  if (!handle) return fail(ErrorCode::internal, "libcurl cannot begin");
+  if (!handle) return {fail(ErrorCode::internal, "libcurl cannot begin"), true};
+  const std::string url = server + call.path;
   const std::string authorization = "Authorization: Bearer " + call.bearer;
   const std::unique_ptr<curl_slist, FreeList> fields(curl_slist_append(
       curl_slist_append(nullptr, authorization.c_str()), "Content-Type: application/json"));
   CURL* curl = handle.get();
-  curl_easy_setopt(curl, CURLOPT_URL, call.url.c_str());
+  curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
   curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call.method.c_str());
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, fields.get());
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
-  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, kConnectMs);
+  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
   // Whoever follows a stream notices that the server's host is gone.
   curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
   curl_easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, 15L);
@@ -61,11 +70,30 @@ Result<long> perform(const ApiCall& call, const Sink& sink) {
   const CURLcode code = curl_easy_perform(curl);
   long status = 0;
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+  curl_off_t connected_us = 0;  // to it, with TLS
+  curl_easy_getinfo(curl, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
   const bool ended_by_sink = code == CURLE_WRITE_ERROR && status != 0;
-  if (code == CURLE_OK || ended_by_sink) return status;
-  return fail(
-      code == CURLE_OPERATION_TIMEDOUT ? ErrorCode::deadline_exceeded : ErrorCode::unavailable,
-      "no answer from {}: {}", call.url, curl_easy_strerror(code));
+  if (code == CURLE_OK || ended_by_sink) return {status, true};
+  const bool is_late = code == CURLE_OPERATION_TIMEDOUT && connected_us != 0;
+  return {fail(is_late ? ErrorCode::deadline_exceeded : ErrorCode::unavailable,
+               "no answer from {}: {}", url, curl_easy_strerror(code)),
+          connected_us != 0};
+}
+
+// By the first server that is reached; which.
+Result<std::pair<long, std::string>> perform(const ApiCall& call, const Sink& sink) {
+  Result<std::pair<long, std::string>> last =
+      fail(ErrorCode::invalid_argument, "no server is named");
+  for (const long connect_ms : {kFirstConnectMs, kConnectMs}) {
+    if (call.servers.size() == 1 && connect_ms == kFirstConnectMs) continue;
+    for (const auto& server : call.servers) {
+      const Ended ended = perform(call, server, connect_ms, sink);
+      if (ended.status) return std::pair(*ended.status, server);
+      last = fail(ended.status.error());
+      if (ended.was_reached) return last;
+    }
+  }
+  return last;
 }
 
 }  // namespace
@@ -73,20 +101,21 @@ Result<long> perform(const ApiCall& call, const Sink& sink) {
 Result<ApiAnswer> call_api(const ApiCall& call) {
   ApiAnswer answer;
   bool too_long = false;
-  SEGUE_ASSIGN(answer.status, perform(call, [&](std::string_view bytes) {
+  SEGUE_ASSIGN(std::tie(answer.status, answer.server), perform(call, [&](std::string_view bytes) {
                  too_long = answer.body.size() + bytes.size() > kMaxApiAnswerBytes;
                  if (!too_long) answer.body += bytes;
                  return !too_long;
                }));
   if (!too_long) return answer;
-  return fail(ErrorCode::resource_exhausted, "the answer of {} is longer than {} bytes", call.url,
-              kMaxApiAnswerBytes);
+  return fail(ErrorCode::resource_exhausted, "the answer of {} is longer than {} bytes",
+              answer.server + call.path, kMaxApiAnswerBytes);
 }
 
 Result<void> follow_api(const ApiCall& call, const Sink& sink) {
-  SEGUE_ASSIGN(const long status, perform(call, sink));
-  if (status == 200) return {};
-  return fail(ErrorCode::unavailable, "{} answers with {}", call.url, status);
+  SEGUE_ASSIGN(const auto answered, perform(call, sink));
+  if (answered.first == 200) return {};
+  return fail(ErrorCode::unavailable, "{} answers with {}", answered.second + call.path,
+              answered.first);
 }
 
 }  // namespace segue::fetch

@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "base/time.h"
@@ -14,7 +15,8 @@ namespace segue::fetch {
 
 struct ApiCall {
   std::string method = "GET";
-  std::string url;
+  std::vector<std::string> servers;  // https://HOST:PORT; the first one that is reached is asked
+  std::string path;
   std::string bearer;         // the token
   std::string authority_pem;  // who signed the server's certificate, and nobody else
   std::string body;           // JSON; empty: none
@@ -25,11 +27,13 @@ struct ApiCall {
 struct ApiAnswer {
   long status = 0;
   std::string body;
+  std::string server;  // that has given it
 };
 
 inline constexpr std::size_t kMaxApiAnswerBytes = std::size_t{64} << 20;
 
-// unavailable: no answer; whether it was done is not known where the method is not GET.
+// unavailable: no answer; whether it was done is not known where the method is not GET. No other
+// server is asked then.
 base::Result<ApiAnswer> call_api(const ApiCall& call);
 
 // Gives the answer's body as it comes; false from the sink ends it, which is no error.

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fleet/join_token.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
+
+#include "fleet/servers.h"
 
 namespace segue::fleet {
 namespace {
@@ -14,17 +18,33 @@ using base::Result;
 constexpr std::string_view kFormat = "segue-join-1";
 constexpr std::size_t kPinDigits = 64;
 constexpr std::size_t kMaxDigits = 128;
-constexpr std::size_t kMaxAddressBytes = 300;
 
 bool is_hex(std::string_view text) {
   return !text.empty() && text.size() <= kMaxDigits &&
          text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
+// HOST:PORT,HOST:PORT,…
+Result<std::vector<std::string>> read_addresses(std::string_view text) {
+  std::vector<std::string> addresses;
+  for (bool more = true; more;) {
+    const auto comma = text.find(',');
+    more = comma != std::string_view::npos;
+    addresses.emplace_back(text.substr(0, comma));
+    if (more) text.remove_prefix(comma + 1);
+    if (!is_server_address(addresses.back()) || addresses.size() > kMaxServers) {
+      return fail(ErrorCode::invalid_argument, "the token's server is no HOST:PORT: '{}'",
+                  addresses.back().substr(0, kMaxServerAddressBytes));
+    }
+  }
+  return addresses;
+}
+
 }  // namespace
 
 std::string to_string(const JoinToken& token) {
-  return fmt::format("{}.{}.{}.{}@{}", kFormat, token.id, token.secret, token.pin, token.address);
+  return fmt::format("{}.{}.{}.{}@{}", kFormat, token.id, token.secret, token.pin,
+                     fmt::join(token.servers, ","));
 }
 
 Result<JoinToken> parse_join_token(std::string_view text) {
@@ -45,17 +65,12 @@ Result<JoinToken> parse_join_token(std::string_view text) {
     return fail(ErrorCode::invalid_argument, "a token of another kind: it begins with '{}'",
                 parts[0].substr(0, 20));
   }
-  JoinToken token{std::string(parts[1]), std::string(parts[2]), std::string(parts[3]),
-                  std::string(text.substr(at + 1))};
+  JoinToken token{std::string(parts[1]), std::string(parts[2]), std::string(parts[3]), {}};
   if (!is_hex(token.id) || !is_hex(token.secret) || !is_hex(token.pin) ||
       token.pin.size() != kPinDigits) {
     return fail(ErrorCode::invalid_argument, "the token is damaged: copy it again, whole");
   }
-  if (token.address.empty() || token.address.size() > kMaxAddressBytes ||
-      token.address.find(':') == std::string::npos) {
-    return fail(ErrorCode::invalid_argument, "the token's server is no HOST:PORT: '{}'",
-                token.address.substr(0, kMaxAddressBytes));
-  }
+  SEGUE_ASSIGN(token.servers, read_addresses(text.substr(at + 1)));
   return token;
 }
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What lets a host join a fleet: segue-join-1.ID.SECRET.PIN@HOST:PORT
+// … with a comma between them for each of several servers.
 #pragma once
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 
@@ -12,8 +14,8 @@ namespace segue::fleet {
 struct JoinToken {
   std::string id;  // lower-case hexadecimal digits, as are the next two
   std::string secret;
-  std::string pin;      // SHA-256 of the authority's certificate: the server has to be of the fleet
-  std::string address;  // of the server, HOST:PORT
+  std::string pin;  // SHA-256 of the authority's certificate: the server has to be of the fleet
+  std::vector<std::string> servers;  // HOST:PORT; tried one after the other
 
   bool operator==(const JoinToken&) const = default;
 };

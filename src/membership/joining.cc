@@ -42,7 +42,7 @@ Result<Membership> join_fleet(os::EpollLoop& loop, const os::Clock& clock,
                         .host = wish.host,
                         .site = wish.site,
                         .labels = wish.labels,
-                        .servers = {token.address},
+                        .servers = token.servers,
                         .relays = wish.relays,
                         .direct = wish.direct};
   std::vector<rpc::ServerAddress> routes = routes_of(membership);

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "os/files.h"
@@ -129,6 +130,13 @@ std::vector<rpc::ServerAddress> routes_of(const Membership& membership) {
     routes.push_back({server, membership.authorities_pem, "", pki::Role::server});
   }
   return routes;
+}
+
+std::vector<std::string> servers_from(std::vector<std::string> told,
+                                      const std::string& reached_at) {
+  const bool is_told = std::ranges::find(told, reached_at) != told.end();
+  if (!reached_at.empty() && !is_told) told.push_back(reached_at);
+  return told;
 }
 
 base::RealTime renewal_of(const pki::Certificate& certificate) {

@@ -31,6 +31,9 @@ struct Membership {
 
 // Where the fleet is reached, tried one after the other; never empty.
 std::vector<rpc::ServerAddress> routes_of(const Membership& membership);
+// The servers that there are, as their leader says. The one that has said it stays, under the
+// address by which it was reached, unless that is empty: it is known to do.
+std::vector<std::string> servers_from(std::vector<std::string> told, const std::string& reached_at);
 
 class MembershipFiles {
  public:

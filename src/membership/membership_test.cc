@@ -57,6 +57,13 @@ TEST_F(MembershipTest, is_read_as_it_was_kept) {
   EXPECT_THAT(files_.read().value()->relays, ElementsAre("a:1", "b:2"));
 }
 
+TEST(ServersFrom, the_leader_says_and_its_address_that_does_stays) {
+  EXPECT_THAT(servers_from({"a:1", "b:1"}, "b:1"), ElementsAre("a:1", "b:1"));
+  EXPECT_THAT(servers_from({"a:1", "b:1"}, "forwarded:7"),
+              ElementsAre("a:1", "b:1", "forwarded:7"));
+  EXPECT_THAT(servers_from({"a:1"}, ""), ElementsAre("a:1"));
+}
+
 TEST_F(MembershipTest, its_site_is_what_the_server_says_if_it_does) {
   const Membership host{.host = "h-1", .site = "default", .servers = {"s:1"}};
   auto given = credentials_for({pki::Role::host, "h-1"});

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "fleet/servers.h"
 #include "os/random.h"
 #include "pki/request.h"
 
@@ -71,19 +72,48 @@ void ServerLine::attached() {
 }
 
 // A relay brings what a host is to be and to tell, and has no say in it.
-void ServerLine::received(rpc::Envelope envelope) {
+Result<void> ServerLine::check_order(rpc::Envelope& envelope) const {
   const bool is_order = envelope.kind == rpc::EnvelopeKind::desired ||
-                        envelope.kind == rpc::EnvelopeKind::logs_wanted;
-  if (is_order && route().role == pki::Role::relay) {
-    envelope.host = membership_.host;  // whoever else it is for is not signed for this one
-    const auto checked = pki::check_signed(membership_.authorities_pem, rpc::signed_text(envelope),
-                                           envelope.signature);
-    if (!checked) {
-      return log_.warning("agent.not-believed",
-                          {{"relay", route().address}, {"why", checked.error().message()}});
-    }
+                        envelope.kind == rpc::EnvelopeKind::logs_wanted ||
+                        envelope.kind == rpc::EnvelopeKind::servers;
+  if (!is_order || route().role != pki::Role::relay) return {};
+  envelope.host = membership_.host;  // whoever else it is for is not signed for this one
+  return pki::check_signed(membership_.authorities_pem, rpc::signed_text(envelope),
+                           envelope.signature);
+}
+
+void ServerLine::received(rpc::Envelope envelope) {
+  if (const auto checked = check_order(envelope); !checked) {
+    return log_.warning("agent.not-believed",
+                        {{"relay", route().address}, {"why", checked.error().message()}});
   }
+  if (envelope.kind == rpc::EnvelopeKind::servers) take_servers(envelope.document);
   handler_.received(std::move(envelope));
+}
+
+void ServerLine::take_servers(const std::string& document) {
+  const auto told = fleet::read_servers(document);
+  if (!told) {
+    return log_.warning("agent.servers-refused", {{"why", told.error().to_string()}});
+  }
+  const rpc::ServerAddress here = route();  // a copy, as the routes change
+  auto servers = servers_from(*told, here.role == pki::Role::server ? here.address : "");
+  if (servers == membership_.servers) return;
+  Membership next = membership_;
+  next.servers = std::move(servers);
+  if (const auto kept = files_.keep_routes(next); !kept) {
+    return log_.warning("agent.servers-not-kept", {{"why", kept.error().to_string()}});
+  }
+  membership_ = std::move(next);
+  log_.info("agent.servers", {{"count", membership_.servers.size()}});
+  find_routes(here.address);
+}
+
+// The one in use stays that.
+void ServerLine::find_routes(const std::string& here) {
+  routes_ = routes_of(membership_);
+  const auto same = std::ranges::find(routes_, here, &rpc::ServerAddress::address);
+  route_ = same == routes_.end() ? 0 : static_cast<std::size_t>(same - routes_.begin());
 }
 
 void ServerLine::lose() {
@@ -99,8 +129,9 @@ void ServerLine::ended(const base::Error& why) {
   }
   route_ = (route_ + 1) % routes_.size();
   base::Duration pause = kFirstPause;
-  for (std::uint32_t i = 0; i < failures_ && pause < kMaxPause; ++i) pause *= 2;
-  ++failures_;
+  const bool is_round_over = ++failures_ % routes_.size() == 0;
+  const std::size_t doublings = is_round_over ? failures_ / routes_.size() - 1 : 0;
+  for (std::size_t i = 0; i < doublings && pause < kMaxPause; ++i) pause *= 2;
   call_in(spread(std::min<base::Duration>(pause, kMaxPause)), connect_timer_,
           [this] { connect(); });
 }
@@ -151,10 +182,10 @@ void ServerLine::renewed(const Result<rpc::Credentials>& credentials) {
   log_.info("agent.renewed", {{"serial", membership_.certificate.serial}});
   plan_renewal();
   if (handler_.renewed) handler_.renewed();
-  // With the new certificate, as the old one counts until the server has seen this one; and where
-  // it is to be reached first.
-  routes_ = routes_of(membership_);
-  route_ = 0;
+  // With the new certificate, as the old one counts until the server has seen this one; and through
+  // the first relay, where there are some.
+  find_routes(std::string(route().address));
+  if (routes_.front().role == pki::Role::relay) route_ = 0;
   if (client_ == nullptr) return;
   lose();
   cancel(connect_timer_);

@@ -16,12 +16,13 @@
 namespace segue::membership {
 
 // The line to the server, through a relay perhaps: made anew whenever it breaks, and the
-// certificate renewed in time. Nothing that its owner does waits for it.
+// certificate renewed in time. Of several servers the one that leads takes it; where they are it
+// learns from that one, and keeps it. Nothing that its owner does waits for it.
 class ServerLine {
  public:
   static constexpr base::Duration kHeartbeat = std::chrono::seconds(5);
-  static constexpr base::Duration kFirstPause = std::chrono::seconds(1);
-  static constexpr base::Duration kMaxPause = std::chrono::seconds(30);
+  static constexpr base::Duration kFirstPause = std::chrono::seconds(1);  // doubles, whenever …
+  static constexpr base::Duration kMaxPause = std::chrono::seconds(30);   // … each was tried once
   static constexpr base::Duration kRenewRetry = std::chrono::minutes(1);
 
   struct Handler {
@@ -52,6 +53,9 @@ class ServerLine {
   void attached();
   void ended(const base::Error& why);
   void received(rpc::Envelope envelope);
+  [[nodiscard]] base::Result<void> check_order(rpc::Envelope& envelope) const;
+  void take_servers(const std::string& document);
+  void find_routes(const std::string& here);
   void beat();
   void lose();
   void plan_renewal();

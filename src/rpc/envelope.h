@@ -22,6 +22,7 @@ enum class EnvelopeKind : std::uint32_t {
   refused = 17,    // … why it is not believed; `document` is a text for a person
   logs_wanted = 18,
   again_wanted = 19,  // … say hello, and what is observed
+  servers = 20,       // to an agent or a relay: where the fleet's servers are (fleet/servers.h)
 };
 
 struct Envelope {
@@ -34,13 +35,14 @@ struct Envelope {
   std::uint64_t line = 0;       // the relay's connection that it is from or for
   std::string certificate_pem;  // with hello: shown by the host at the other end of that
   std::vector<std::uint64_t> lines;
-  std::string signature;  // of the authority, over signed_text()
+  std::string signature;  // of the authority, over signed_text(); of `servers` always
 
   bool operator==(const Envelope&) const = default;
 };
 
 // Begins as nothing else that the authority signs.
 inline std::string signed_text(const Envelope& envelope) {
+  if (envelope.kind == EnvelopeKind::servers) return "segue servers\n" + envelope.document;
   const char* kind =
       envelope.kind == EnvelopeKind::logs_wanted ? "segue logs wanted\n" : "segue desired\n";
   return kind + envelope.host + "\n" + envelope.document;

@@ -19,7 +19,8 @@ namespace segue::server {
 // One request at a time, on the loop's thread.
 class Api {
  public:
-  // `join_address` is where agents reach this server: HOST:PORT, for tokens. Control outlives it.
+  // `join_address` is where agents reach this server: HOST:PORT, for tokens; there are those of
+  // Control::servers(), too. Control outlives it.
   Api(Control& control, const os::Clock& clock, std::string join_address);
 
   void handle(HttpRequest request, HttpListener::GiveAnswer give);

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "fleet/servers.h"
 #include "server/api.h"
 #include "server/api_answers.h"
 #include "server/api_bodies.h"
@@ -45,12 +46,16 @@ void Api::tokens(Call call) {
 void Api::make_token(Call call) {
   const auto body = read_token_body(call.request.body);
   if (!body) return call.give(answer_of(body.error()));
+  std::vector<std::string> servers{join_address_};
+  for (const auto& server : control_.servers()) {
+    if (server != join_address_ && servers.size() < fleet::kMaxServers) servers.push_back(server);
+  }
   control_.enrolment().make_token({.site = body->site,
                                    .is_relay = body->is_relay,
                                    .uses = body->uses,
                                    .lifetime = body->lifetime,
                                    .by = call.person.name},
-                                  join_address_,
+                                  std::move(servers),
                                   [give = call.give](const Result<std::string>& token) {
                                     give(secret_answer(token, "token"));
                                   });

@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "fleet/servers.h"
 #include "os/random.h"
 
 namespace segue::server {
@@ -308,6 +309,10 @@ void Control::take_hello(rpc::SessionId session, const rpc::Envelope& envelope) 
     return refuse(way, envelope.host, replaced.error());
   }
   close_way(*replaced, envelope.host, {ErrorCode::aborted, "the agent has attached again"});
+  if (envelope.line == 0) {
+    known_sessions_.at(session).said_hello = true;
+    send_servers(session);
+  }
   send_desired(envelope.host);
 }
 
@@ -404,6 +409,31 @@ Result<void> Control::want_logs(const std::string& host, std::uint64_t number,
                                       .number = number,
                                       .document = std::move(document),
                                       .line = attachment->way.line});
+}
+
+void Control::set_servers(std::vector<std::string> addresses) {
+  if (addresses == servers_) return;
+  rpc::Envelope told{.kind = rpc::EnvelopeKind::servers,
+                     .document = fleet::write_servers(addresses)};
+  auto signature = authority_.sign(rpc::signed_text(told));
+  if (!signature) {
+    parts_.log.warning("fleet.not-signed", {{"why", signature.error().to_string()}});
+    return;
+  }
+  told.signature = *std::move(signature);
+  servers_ = std::move(addresses);
+  servers_told_ = std::move(told);
+  for (const auto& [id, session] : known_sessions_) {
+    if (session.said_hello) send_servers(id);
+  }
+}
+
+// Of hosts behind a relay that one tells them.
+void Control::send_servers(rpc::SessionId session) {
+  if (sessions_ == nullptr || servers_.empty()) return;
+  rpc::Envelope envelope = servers_told_;
+  envelope.host = known_sessions_.at(session).who.name;
+  sessions_->send(session, std::move(envelope));
 }
 
 fleet::DesiredHost Control::desired(const std::string& host) const {

@@ -55,6 +55,10 @@ class Control final : public rpc::FleetHandler {
   void guard_with(store::Compare guard) { ledger_.guard_with(std::move(guard)); }
   // Whom to send through; before anybody attaches.
   void send_through(rpc::FleetServer& sessions) { sessions_ = &sessions; }
+  // Where agents find the servers of the fleet, this one and those that stand by: HOST:PORT. They,
+  // and relays, are told.
+  void set_servers(std::vector<std::string> addresses);
+  [[nodiscard]] const std::vector<std::string>& servers() const { return servers_; }
   // Goes on with what is not over.
   void begin();
 
@@ -97,6 +101,7 @@ class Control final : public rpc::FleetHandler {
  private:
   struct Session {
     pki::Identity who;
+    bool said_hello = false;  // for itself
     // Of a relay:
     std::unordered_map<std::uint64_t, std::string> lines;  // to which hosts
     std::deque<std::string> due;                           // hosts that are to get what is wanted
@@ -111,6 +116,7 @@ class Control final : public rpc::FleetHandler {
   base::Result<void> send_order(const Way& way, rpc::Envelope envelope);
   base::Result<void> want_logs(const std::string& host, std::uint64_t number, std::string document);
   void send_due(rpc::SessionId session);
+  void send_servers(rpc::SessionId session);
   [[nodiscard]] bool may_speak(const Session& session, const rpc::Envelope& envelope) const;
   base::Result<void> introduce(Session& session, const rpc::Envelope& envelope);
   void close_way(const Way& way, const std::string& host, const base::Error& why);
@@ -140,6 +146,8 @@ class Control final : public rpc::FleetHandler {
   Requests requests_;
   LogDesk logs_;
   rpc::FleetServer* sessions_ = nullptr;
+  std::vector<std::string> servers_;
+  rpc::Envelope servers_told_;  // … as they are told of them; no kind: there are none
   std::map<rpc::SessionId, Session> known_sessions_;
   std::map<std::string, base::MonotonicTime> refusals_;  // told of at
   std::map<std::string, store::Revision> generations_;   // by host

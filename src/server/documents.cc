@@ -54,6 +54,15 @@ struct Layout<server::ComponentRecord> {
 };
 
 template <>
+struct Layout<server::ServerRecord> {
+  static void visit(auto& archive, auto& record) {
+    archive("name", record.name);
+    archive("agents", record.agents);
+    archive("people", record.people);
+  }
+};
+
+template <>
 struct Layout<server::AuditHead> {
   static void visit(auto& archive, auto& record) {
     archive("number", record.number);
@@ -92,6 +101,10 @@ struct Named<ComponentRecord> {
   static constexpr const char* kKey = "segue_component_record";
 };
 template <>
+struct Named<ServerRecord> {
+  static constexpr const char* kKey = "segue_server";
+};
+template <>
 struct Named<AuditHead> {
   static constexpr const char* kKey = "segue_audit_head";
 };
@@ -125,6 +138,9 @@ std::string write_record(const TokenRecord& record) {
 std::string write_record(const ComponentRecord& record) {
   return write(record);
 }
+std::string write_record(const ServerRecord& record) {
+  return write(record);
+}
 std::string write_record(const AuditHead& record) {
   return write(record);
 }
@@ -141,9 +157,13 @@ template Result<FleetRecord> read_record(std::string_view bytes);
 template Result<HostRecord> read_record(std::string_view bytes);
 template Result<TokenRecord> read_record(std::string_view bytes);
 template Result<ComponentRecord> read_record(std::string_view bytes);
+template Result<ServerRecord> read_record(std::string_view bytes);
 template Result<AuditHead> read_record(std::string_view bytes);
 template Result<fleet::Assignment> read_record(std::string_view bytes);
 
+std::string server_key(const std::string& name) {
+  return fmt::format("{}{}", kServers, name);
+}
 std::string host_key(const std::string& host) {
   return fmt::format("{}{}", kHosts, host);
 }

@@ -61,6 +61,15 @@ struct ComponentRecord {
   bool operator==(const ComponentRecord&) const = default;
 };
 
+// One of several that share the store, whether it leads or not.
+struct ServerRecord {
+  std::string name;
+  std::string agents;  // HOST:PORT, where they attach
+  std::string people;  // https://HOST:PORT
+
+  bool operator==(const ServerRecord&) const = default;
+};
+
 struct AuditHead {
   std::uint64_t number = 0;
   std::string digest;
@@ -70,6 +79,7 @@ struct AuditHead {
 
 std::string write_record(const FleetRecord& record);
 std::string write_record(const AuditHead& record);
+std::string write_record(const ServerRecord& record);
 std::string write_record(const HostRecord& record);
 std::string write_record(const TokenRecord& record);
 std::string write_record(const ComponentRecord& record);
@@ -80,6 +90,8 @@ base::Result<Record> read_record(std::string_view bytes);
 
 // ---- Keys
 inline constexpr std::string_view kFleetKey = "fleet";
+inline constexpr std::string_view kAuthorityKey = "authority";  // its certificate, as PEM
+inline constexpr std::string_view kServers = "servers/";        // NAME
 inline constexpr std::string_view kHosts = "hosts/";
 inline constexpr std::string_view kTokens = "tokens/";
 inline constexpr std::string_view kComponents = "components/";
@@ -91,6 +103,7 @@ inline constexpr std::string_view kGates = "gates/";  // ROLLOUT: what its gates
 inline constexpr std::string_view kAudit = "audit/";
 inline constexpr std::string_view kAuditHead = "audit_head";
 
+std::string server_key(const std::string& name);
 std::string host_key(const std::string& host);
 std::string token_key(const std::string& id);
 std::string component_key(const std::string& component);

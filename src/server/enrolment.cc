@@ -48,7 +48,7 @@ Enrolment::Enrolment(Books& books, Ledger& ledger, const os::Clock& clock, pki::
       lifetime_(lifetime),
       on_joined_(std::move(on_joined)) {}
 
-void Enrolment::make_token(const NewToken& wanted, const std::string& address,
+void Enrolment::make_token(const NewToken& wanted, std::vector<std::string> servers,
                            std::function<void(Result<std::string>)> take) {
   if (wanted.uses == 0 || wanted.uses > kMaxUses || wanted.lifetime <= base::Duration(0) ||
       wanted.lifetime > kMaxTokenLifetime) {
@@ -72,7 +72,7 @@ void Enrolment::make_token(const NewToken& wanted, const std::string& address,
   const auto pin = pki::pin_of(authority_.certificate());
   if (!pin) return take(fail(pin.error()));
   const fleet::JoinToken token{os::random_hex(kIdDigits), os::random_hex(kSecretDigits), *pin,
-                               address};
+                               std::move(servers)};
   const TokenRecord record{.id = token.id,
                            .secret_digest = secret_digest(token.secret),
                            .site = wanted.site,

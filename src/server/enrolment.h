@@ -36,8 +36,8 @@ class Enrolment {
   Enrolment(Books& books, Ledger& ledger, const os::Clock& clock, pki::Authority authority,
             base::Duration lifetime, std::function<void(const HostRecord&)> on_joined);
 
-  // The token's text, once it is written down; nobody can be told it again.
-  void make_token(const NewToken& wanted, const std::string& address,
+  // The token's text, once it is written down; nobody can be told it again. `servers`: HOST:PORT.
+  void make_token(const NewToken& wanted, std::vector<std::string> servers,
                   std::function<void(base::Result<std::string>)> take);
   base::Result<void> revoke_token(const std::string& id, const std::string& by);
 

@@ -85,7 +85,7 @@ TEST_F(EnrolmentTest, a_token_of_a_site_lets_in_no_host_of_another) {
 TEST_F(EnrolmentTest, the_secret_of_a_token_is_stored_nowhere) {
   const auto parsed = fleet::parse_join_token(token());
   ASSERT_TRUE(parsed);
-  EXPECT_EQ(parsed->address, "segue.example:7443");
+  EXPECT_EQ(parsed->servers, std::vector<std::string>{"segue.example:7443"});
   for (const auto& entry : server_.database->list({}).entries) {
     EXPECT_THAT(entry.value, Not(HasSubstr(parsed->secret))) << entry.key;
   }

@@ -8,6 +8,9 @@
 #include <boost/asio/ssl/context.hpp>
 #include <mutex>
 #include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "os/loop_mailbox.h"
 #include "server/http_session.h"
@@ -42,7 +45,7 @@ struct HttpListener::State {
   void accept() {
     acceptor.async_accept([this](boost::system::error_code error, tcp::socket socket) {
       if (error == asio::error::operation_aborted) return;
-      if (!error && sessions < kMaxConnections) begin(std::move(socket));
+      if (!error && sessions.size() < kMaxConnections) begin(std::move(socket));
       accept();
     });
   }
@@ -53,8 +56,8 @@ struct HttpListener::State {
       const std::lock_guard lock(mutex);
       context = tls;
     }
-    ++sessions;
-    std::make_shared<HttpSession>(
+    const std::uint64_t number = ++last_session;
+    const auto session = std::make_shared<HttpSession>(
         std::move(socket), std::move(context),
         [this](HttpRequest request, GiveAnswer give) {
           const bool posted =
@@ -64,8 +67,18 @@ struct HttpListener::State {
           if (!posted) give({.status = 503});
         },
         [poster = mailbox->poster()](std::function<void()> call) { poster.post(std::move(call)); },
-        [this] { --sessions; })
-        ->begin();
+        [this, number] { sessions.erase(number); });
+    sessions.emplace(number, session);
+    session->begin();
+  }
+
+  // When the thread has ended.
+  void forget_all() {
+    std::vector<std::shared_ptr<HttpSession>> all;
+    for (const auto& [number, held] : std::exchange(sessions, {})) {
+      if (auto session = held.lock()) all.push_back(std::move(session));
+    }
+    for (const auto& session : all) session->forget();
   }
 
   const Settings settings;
@@ -73,9 +86,11 @@ struct HttpListener::State {
   std::unique_ptr<os::LoopMailbox> mailbox;
   std::mutex mutex;
   std::shared_ptr<ssl::context> tls;  // guarded by mutex
+  // The thread's; outlive what it runs.
+  std::unordered_map<std::uint64_t, std::weak_ptr<HttpSession>> sessions;
+  std::uint64_t last_session = 0;
   asio::io_context io{1};
   tcp::acceptor acceptor{io};
-  std::size_t sessions = 0;  // the thread's
   std::thread thread;
 };
 
@@ -110,6 +125,7 @@ HttpListener::~HttpListener() {
   state_->mailbox.reset();
   state_->io.stop();
   state_->thread.join();
+  state_->forget_all();
 }
 
 std::uint16_t HttpListener::port() const {

@@ -83,6 +83,10 @@ class HttpListenerTest : public testing::Test {
     listener_ = HttpListener::open(
                     loop_, {"127.0.0.1", 0, directory_.path("c.pem"), directory_.path("k.pem")},
                     [this](const HttpRequest& /*request*/, const HttpListener::GiveAnswer& give) {
+                      if (keeps_) {
+                        kept_ = give;
+                        return;
+                      }
                       give({.type = "text/event-stream",
                             .follow = [this](const std::shared_ptr<EventSink>& sink) {
                               sinks_.push_back(sink);
@@ -110,6 +114,8 @@ class HttpListenerTest : public testing::Test {
   os::EpollLoop loop_ = os::EpollLoop::create(clock_).value();
   os::TempDirectory directory_;
   std::vector<std::shared_ptr<EventSink>> sinks_;
+  bool keeps_ = false;  // what answers
+  HttpListener::GiveAnswer kept_;
   std::unique_ptr<HttpListener> listener_;
 };
 
@@ -141,6 +147,20 @@ TEST_F(HttpListenerTest, who_does_not_read_costs_no_more_than_the_bound_and_hold
   EXPECT_EQ(slow_bytes, taken);
   listener_.reset();
   reading.join();
+}
+
+TEST_F(HttpListenerTest, who_answers_after_its_end_answers_nobody) {
+  keeps_ = true;
+  std::unique_ptr<Reader> reader;
+  std::thread connecting([&] { reader = std::make_unique<Reader>(listener_->port()); });
+  run_until([&] { return static_cast<bool>(kept_); });
+  connecting.join();
+  listener_.reset();
+  std::atomic<std::size_t> bytes = 0;
+  reader->read(bytes);  // to the end of the connection
+  EXPECT_EQ(bytes, 0U);
+  kept_({.status = 200, .body = "late"});
+  kept_ = nullptr;
 }
 
 TEST(EventLog, forgets_who_has_gone_when_another_one_comes) {

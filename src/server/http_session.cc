@@ -167,13 +167,17 @@ void HttpSession::take_request() {
   if (authorization.starts_with(kBearer)) request.bearer = authorization.substr(kBearer.size());
   request.body = std::move(parser_->get().body());
   beast::get_lowest_layer(stream_).expires_never();  // the handler has its own limits
-  handle_(std::move(request),
-          [self = shared_from_this(), executor = stream_.get_executor()](HttpAnswer given) {
-            boost::asio::post(executor, [self, given = std::move(given)]() mutable {
-              if (given.follow) return self->stream(std::move(given));
-              self->answer(std::move(given));
-            });
-          });
+  waiting_ = shared_from_this();
+  handle_(std::move(request), [weak = weak_from_this(),
+                               executor = stream_.get_executor()](HttpAnswer given) {
+    auto self = weak.lock();
+    if (!self) return;
+    boost::asio::post(executor, [self = std::move(self), given = std::move(given)]() mutable {
+      self->waiting_.reset();
+      if (given.follow) return self->stream(std::move(given));
+      self->answer(std::move(given));
+    });
+  });
 }
 
 void HttpSession::answer(HttpAnswer given) {

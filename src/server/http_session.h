@@ -30,6 +30,8 @@ class HttpSession final : public std::enable_shared_from_this<HttpSession> {
   HttpSession& operator=(const HttpSession&) = delete;
 
   void begin();
+  // Nobody answers any more; once the thread has ended, and before what it ran on does.
+  void forget() { waiting_.reset(); }
 
  private:
   class Sink;
@@ -54,6 +56,9 @@ class HttpSession final : public std::enable_shared_from_this<HttpSession> {
   unsigned version_ = 11;
   bool keep_alive_ = false;
   bool is_head_ = false;
+
+  // Itself, while it waits for an answer: whoever is to give that may outlive the thread.
+  std::shared_ptr<HttpSession> waiting_;
 
   std::shared_ptr<Sink> sink_;
   std::deque<std::string> unsent_;  // of an answer that goes on; the first is being written

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "crypto/keys.h"
+#include "fleet/servers.h"
 #include "os/files.h"
 #include "os/temp_directory.h"
 #include "pki/request.h"
@@ -99,7 +100,7 @@ class RelayTest : public testing::Test {
   std::string token(const std::string& site, bool is_relay) {
     std::string text;
     control_->enrolment().make_token({.site = site, .is_relay = is_relay, .by = "test"},
-                                     "127.0.0.1:1",
+                                     {"127.0.0.1:1"},
                                      [&](const Result<std::string>& made) { text = made.value(); });
     run_until([&] { return !text.empty(); }, "a token");
     return text;
@@ -191,6 +192,29 @@ TEST_F(RelayTest, a_host_that_its_relay_introduces_is_heard_and_gets_what_is_wan
   relay.client->send({.host = "berlin-1", .kind = EnvelopeKind::gone, .line = 4});
   run_until([&] { return attachment(host).way.session == 0; }, "that it has gone");
   EXPECT_FALSE(attachment(host).silent);  // its lease goes on
+}
+
+TEST_F(RelayTest, who_says_hello_is_told_where_the_servers_are_and_again_when_that_changes) {
+  control_->set_servers({"a.example:7443", "b.example:7443"});
+  const Member host = join(pki::Role::host, "berlin-1", "berlin");
+  for (const Member& member : {host, relay_}) {
+    Attached& session = attach(member);
+    session.client->send({.host = member.identity.name,
+                          .kind = EnvelopeKind::hello,
+                          .document = fleet::write_hello({})});
+    run_until([&] { return session.find(EnvelopeKind::servers, 0) != nullptr; }, "the servers");
+    const Envelope told = *session.find(EnvelopeKind::servers, 0);
+    EXPECT_EQ(fleet::read_servers(told.document).value(), control_->servers());
+    EXPECT_TRUE(
+        pki::check_signed(authority_.certificate(), rpc::signed_text(told), told.signature));
+    // A relay passes it on as it is, to any host.
+    Envelope passed_on{.host = "oslo-1", .kind = told.kind, .document = told.document};
+    EXPECT_TRUE(
+        pki::check_signed(authority_.certificate(), rpc::signed_text(passed_on), told.signature));
+    session.got.clear();
+    control_->set_servers({"a.example:7443", member.identity.name + ":7443"});
+    run_until([&] { return session.find(EnvelopeKind::servers, 0) != nullptr; }, "the new ones");
+  }
 }
 
 TEST_F(RelayTest, a_host_of_another_site_is_refused) {
@@ -340,7 +364,7 @@ TEST_F(RelayTest, a_token_for_hosts_makes_no_relay_and_the_other_way_round) {
   both.identity.role = pki::Role::relay;
   EXPECT_FALSE(ask_to_join(both, token("berlin", true)));
   std::optional<Result<std::string>> made;
-  control_->enrolment().make_token({.is_relay = true, .by = "test"}, "127.0.0.1:1",
+  control_->enrolment().make_token({.is_relay = true, .by = "test"}, {"127.0.0.1:1"},
                                    [&](Result<std::string> text) { made = std::move(text); });
   ASSERT_TRUE(made);
   EXPECT_THAT(made->error().message(), HasSubstr("has to name the site"));
