@@ -121,7 +121,8 @@ void Term::campaign() {
 // ---- Its end
 
 void Term::end(base::Error why) {
-  if (std::exchange(error_, std::move(why))) return;
+  if (error_) return;
+  error_ = std::move(why);
   give_back();
 }
 
@@ -196,9 +197,15 @@ Result<void> Term::listen() {
   SEGUE_ASSIGN(http_, HttpListener::open(
                           loop_, {people_.address, people_.port, files_.certificate, files_.key},
                           [this](HttpRequest request, HttpListener::GiveAnswer give) {
-                            api_->handle(std::move(request), std::move(give));
+                            answer(std::move(request), std::move(give));
                           }));
   return {};
+}
+
+// What it knows may be old once another can have been elected.
+void Term::answer(HttpRequest request, HttpListener::GiveAnswer give) {
+  if (election_->guard()) return api_->handle(std::move(request), std::move(give));
+  give({.status = 503, .body = R"({"error":"this server leads no more: ask again"})"});
 }
 
 void Term::post(WebhookPost wanted, Webhooks::OnStatus on_status) {

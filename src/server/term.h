@@ -58,6 +58,7 @@ class Term {
   void lead(const store::Compare& guard);
   base::Result<void> serve(const store::Compare& guard, Books books);
   base::Result<void> listen();
+  void answer(HttpRequest request, HttpListener::GiveAnswer give);
   void post(WebhookPost wanted, Webhooks::OnStatus on_status);
   base::Result<void> judge_gates();
   void welcome();

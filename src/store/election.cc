@@ -223,8 +223,9 @@ void Election::resign(Store::OnDone on_done) {
 }
 
 std::optional<Compare> Election::guard() const {
-  if (state_->token == 0) return std::nullopt;
-  return state_->guard();
+  const State& state = *state_;
+  if (state.token == 0 || state.scheduler.now() >= state.lease_ends) return std::nullopt;
+  return state.guard();
 }
 
 }  // namespace segue::store

@@ -53,7 +53,8 @@ class Election {
   // error: when the lease has ended.
   void resign(Store::OnDone on_done);
 
-  // While it leads, as far as it knows.
+  // While it leads, as far as it knows: not once its lease may have ended, whoever has been told of
+  // that so far.
   [[nodiscard]] std::optional<Compare> guard() const;
 
  private:
