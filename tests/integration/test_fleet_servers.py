@@ -45,7 +45,8 @@ class Server:
                 stderr=log, stdout=log, stdin=subprocess.DEVNULL, env=self.fleet.segue.environment)
 
     def log(self):
-        return (self.fleet.path / f"{self.name}.log").read_text(errors="replace")
+        file = self.fleet.path / f"{self.name}.log"
+        return file.read_text(errors="replace") if file.exists() else ""
 
     def says(self, text, times=1):
         def said():
@@ -146,7 +147,10 @@ class ServersFleet(Fleet):
             attempts = self.hosts[name].segue("history", "kv").last["history"]
             outcomes = [one["outcome"] for one in attempts if one["kind"] == "upgrade"]
             assert outcomes == ["done"] * (self.rollouts - 1), attempts
-        for one in self.done("ps")["instances"]:
+        def seen():
+            instances = self.done("ps")["instances"]
+            return instances if all("seen" in one for one in instances) else None
+        for one in wait_until(seen, "what both hosts report to who leads now", WITHIN_S):
             assert one["seen"]["handoff"]["lost"] == 0, one
         assert self.done("audit", "verify")["whole"]
         assert self.done("audit", "verify", "--store", self.etcd.store)["whole"]
