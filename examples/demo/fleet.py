@@ -153,7 +153,7 @@ class Demo:
 
     def follow(self, rollouts, new):
         """To their ends; what share of new connections reached the new version at each of their shares."""
-        self.watchers = [subprocess.Popen([str(self.segue.program), "rollout", "watch", rollout], stdout=2,
+        self.watchers = [subprocess.Popen([str(self.segue.program), "rollout", "watch", "--log", rollout], stdout=2,
                                           stdin=subprocess.DEVNULL, env=self.segue.environment)
                          for rollout in rollouts.values()]
 

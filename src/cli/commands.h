@@ -50,7 +50,8 @@ control::ExitCode check_file(const Context& context);      // check
 control::ExitCode import_compose(const Context& context);  // import
 control::ExitCode relay(const Context& context, const control::RunRelay& run);
 control::ExitCode deploy(const Context& context);
-control::ExitCode ask_fleet(const Context& context);  // rollout …, hosts, ps, drain, token
+control::ExitCode ask_fleet(const Context& context);     // rollout …, hosts, ps, drain, token
+control::ExitCode show_rollout(const Context& context);  // rollout show, rollout watch
 control::ExitCode share(const Context& context);
 control::ExitCode share_by_proxy(const Context& context);                       // … of HAProxy
 control::ExitCode build(const Context& context, const control::RunBuild& run);  // build …

@@ -29,8 +29,11 @@ void add_rollout_commands(CLI::App& program, Arguments& arguments, const AddComm
               options);
   add_rollout(*add(Command::rollout_show, "show", "How far one is, and what it waits for", rollout),
               options);
-  add_rollout(*add(Command::rollout_watch, "watch", "The same, until it is over", rollout),
-              options);
+  CLI::App* watch =
+      add(Command::rollout_watch, "watch", "The same, live until it is over", rollout);
+  add_rollout(*watch, options);
+  watch->add_flag("--log", options.log,
+                  "A line for each change, also where stdout is a terminal, instead of a tree");
   const auto add_change = [&](Command command, const char* name, const char* text) {
     CLI::App* app = add(command, name, text, rollout);
     add_rollout(*app, options);

@@ -2,7 +2,6 @@
 // deploy, rollout …, hosts, ps, drain, token: asks the server of the fleet.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <poll.h>
 
 #include <algorithm>
 #include <array>
@@ -21,9 +20,6 @@ namespace {
 using base::ErrorCode;
 using base::Result;
 using control::ExitCode;
-
-constexpr int kWatchPauseMs = 1'000;
-constexpr int kMaxUnheard = 60;  // times that the server did not answer, one after the other
 
 std::string role_text(const Json& host) {
   if (host.value("relay", false)) return "relay ";
@@ -74,86 +70,6 @@ std::vector<std::string> rollout_lines(const Json& answer) {
         text_of(rollout, "title"), text_of(rollout, "author"), text_of(rollout, "text")));
   }
   return lines;
-}
-
-std::string share_line(const Json& share) {
-  const std::uint64_t canary = share.value("canary", std::uint64_t{0});
-  const std::uint64_t all = canary + share.value("stable", std::uint64_t{0});
-  const std::uint64_t open = share.value("canary_open", std::uint64_t{0});
-  return fmt::format("  proxy {}: {} {}, moved {} of {} new, {} of {} open at the canary{}{}",
-                     text_of(share, "proxy_host"),
-                     traffic::share_text(share.value("share_ppm", 0U)), text_of(share, "result"),
-                     traffic::measured_text(canary, all), all, open,
-                     open + share.value("stable_open", std::uint64_t{0}),
-                     text_of(share, "text").empty() ? "" : ": ", text_of(share, "text"));
-}
-
-std::vector<std::string> progress_lines(const Json& progress) {
-  std::vector<std::string> lines;
-  lines.push_back(fmt::format("{}: {}{}", text_of(progress, "title"), text_of(progress, "phase"),
-                              progress.value("paused", false) ? ", paused" : ""));
-  const std::string phase = text_of(progress, "phase");
-  const bool is_back = phase == "undoing" || phase == "undone" || phase == "failed";
-  for (const auto& step : progress.value("steps", Json::array())) {
-    lines.push_back(fmt::format("  {:<10} {:<24} {}/{} {}, {} moving, {} failed, {} silent",
-                                text_of(step, "state"), text_of(step, "name"),
-                                step.value("moved", 0), step.value("instances", 0),
-                                is_back ? "back" : "moved", step.value("moving", 0),
-                                step.value("failed", 0), step.value("silent", 0)));
-  }
-  for (const auto& gate : progress.value("gates", Json::array())) {
-    lines.push_back(fmt::format("  gate {}: {} {}", text_of(gate, "name"), text_of(gate, "verdict"),
-                                text_of(gate, "text")));
-  }
-  for (const auto& share : progress.value("shares", Json::array())) {
-    lines.push_back(share_line(share));
-  }
-  for (const auto& instance : progress.value("noteworthy", Json::array())) {
-    lines.push_back(fmt::format("  {:<20} {:<7} {:<10} {}", text_of(instance, "host"),
-                                text_of(instance, "slot"), text_of(instance, "standing"),
-                                text_of(instance, "text")));
-  }
-  for (const char* name : {"why", "waits_for", "next"}) {
-    if (const std::string text = text_of(progress, name); !text.empty()) {
-      lines.push_back(fmt::format("  {}: {}", name, text));
-    }
-  }
-  return lines;
-}
-
-ExitCode exit_of(const std::string& phase) {
-  if (phase == "undone" || phase == "superseded") return ExitCode::undone;
-  return phase == "failed" ? ExitCode::failed : ExitCode::done;
-}
-
-bool is_over(const std::string& phase) {
-  return phase == "done" || phase == "undone" || phase == "failed" || phase == "superseded";
-}
-
-// Until it is over; what has changed is printed anew.
-ExitCode watch(Output& output, const ServerClient& server, const std::string& rollout) {
-  std::vector<std::string> shown;
-  int unheard = 0;
-  while (true) {
-    const auto progress = server.ask("GET", "/v1/rollouts/" + rollout);
-    if (!progress) {
-      const bool may_pass = progress.error().code() == ErrorCode::unavailable;
-      if (!may_pass || ++unheard > kMaxUnheard) return output.fail(progress.error());
-    } else {
-      unheard = 0;
-      const auto lines = progress_lines(*progress);
-      if (lines != shown) {
-        if (output.json()) output.print_json(*progress);
-        for (const auto& line : lines) output.print(line);
-        shown = lines;
-      }
-      const std::string phase = text_of(*progress, "phase");
-      if (is_over(phase)) {
-        return output.finish(exit_of(phase), fmt::format("{} is {}", rollout, phase));
-      }
-    }
-    (void)::poll(nullptr, 0, kWatchPauseMs);
-  }
 }
 
 ExitCode change_rollout(Output& output, const ServerClient& server, const FleetOptions& options,
@@ -324,11 +240,6 @@ ExitCode ask_fleet(const Context& context) {
       return remove_host(output, *server, options);
     case Command::rollout_list:
       return show_answer(output, server->ask("GET", "/v1/rollouts"), &rollout_lines);
-    case Command::rollout_show:
-      return show_answer(output, server->ask("GET", "/v1/rollouts/" + options.rollout),
-                         &progress_lines);
-    case Command::rollout_watch:
-      return watch(output, *server, options.rollout);
     case Command::drain: {
       const auto done = server->ask("POST", fmt::format("/v1/hosts/{}/drain", options.host),
                                     {{"on", !options.off}});

@@ -17,6 +17,7 @@ struct FleetOptions {
   std::string why;
   bool all = false;
   bool follow = false;
+  bool log = false;  // rollout watch: lines, on a terminal, too
   std::string host;
   bool off = false;
   bool canary = false;        // logs: of that slot alone

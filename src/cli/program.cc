@@ -106,14 +106,15 @@ ExitCode dispatch(const Context& context, const Services& services) {
     case Command::drain:
     case Command::token_create:
     case Command::rollout_list:
-    case Command::rollout_show:
-    case Command::rollout_watch:
     case Command::rollout_pause:
     case Command::rollout_resume:
     case Command::rollout_promote:
     case Command::rollout_undo:
     case Command::rollout_approve:
       return ask_fleet(context);
+    case Command::rollout_show:
+    case Command::rollout_watch:
+      return show_rollout(context);
     case Command::logs:
       return show_logs(context);
     case Command::person_list:

@@ -78,14 +78,15 @@ Result<ServerClient> ServerClient::open(const FleetOptions& options) {
   return server;
 }
 
-Result<Json> ServerClient::ask(const std::string& method, const std::string& path,
-                               const Json& body) const {
+Result<Json> ServerClient::ask(const std::string& method, const std::string& path, const Json& body,
+                               std::function<bool()> is_over) const {
   SEGUE_ASSIGN(const auto answer, fetch::call_api({.method = method,
                                                    .servers = urls_,
                                                    .path = path,
                                                    .bearer = token_,
                                                    .authority_pem = authority_,
-                                                   .body = body.is_null() ? "" : body.dump()}));
+                                                   .body = body.is_null() ? "" : body.dump(),
+                                                   .is_over = std::move(is_over)}));
   const auto place = std::ranges::find(urls_, answer.server);
   std::rotate(urls_.begin(), place, urls_.end());
   Json json = Json::parse(answer.body, nullptr, false);

@@ -22,9 +22,10 @@ class ServerClient {
   static base::Result<ServerClient> open(const FleetOptions& options);
 
   // The answer's object. Its own error otherwise; unavailable: nothing answered, and what is not a
-  // GET may have been done.
+  // GET may have been done. `is_over` ends it within a second, as if nothing had answered.
   [[nodiscard]] base::Result<Json> ask(const std::string& method, const std::string& path,
-                                       const Json& body = nullptr) const;
+                                       const Json& body = nullptr,
+                                       std::function<bool()> is_over = nullptr) const;
   // Bytes of an answer that goes on, as they come; false ends it.
   [[nodiscard]] base::Result<void> follow(
       const std::string& path, const std::function<bool(std::string_view bytes)>& sink) const;

@@ -31,9 +31,14 @@ std::size_t take(char* bytes, std::size_t size, std::size_t count, void* sink) {
   return (*static_cast<const Sink*>(sink))({bytes, size * count}) ? size * count : 0;
 }
 
+int look_whether_over(void* is_over, curl_off_t /*down_all*/, curl_off_t /*down*/,
+                      curl_off_t /*up_all*/, curl_off_t /*up*/) {
+  return (*static_cast<const std::function<bool()>*>(is_over))() ? 1 : 0;
+}
+
 struct Ended {
   Result<long> status;       // of the answer, whose body went to the sink
-  bool was_reached = false;  // false: nothing was asked
+  bool was_reached = false;  // false: nothing was asked, and the next one may be
 };
 
 Ended perform(const ApiCall& call, const std::string& server, long connect_ms, const Sink& sink) {
@@ -67,6 +72,11 @@ Ended perform(const ApiCall& call, const std::string& server, long connect_ms, c
   }
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &take);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, const_cast<Sink*>(&sink));
+  if (call.is_over) {
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, &look_whether_over);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, const_cast<std::function<bool()>*>(&call.is_over));
+  }
   const CURLcode code = curl_easy_perform(curl);
   long status = 0;
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
@@ -77,7 +87,7 @@ Ended perform(const ApiCall& call, const std::string& server, long connect_ms, c
   const bool is_late = code == CURLE_OPERATION_TIMEDOUT && connected_us != 0;
   return {fail(is_late ? ErrorCode::deadline_exceeded : ErrorCode::unavailable,
                "no answer from {}: {}", url, curl_easy_strerror(code)),
-          connected_us != 0};
+          connected_us != 0 || code == CURLE_ABORTED_BY_CALLBACK};
 }
 
 // By the first server that is reached; which.

@@ -21,7 +21,8 @@ struct ApiCall {
   std::string authority_pem;  // who signed the server's certificate, and nobody else
   std::string body;           // JSON; empty: none
   base::Duration limit =
-      std::chrono::seconds(60);  // 0: it goes on until the sink or the server ends it
+      std::chrono::seconds(60);   // 0: it goes on until the sink or the server ends it
+  std::function<bool()> is_over;  // asked once a second or oftener: true ends it, as `unavailable`
 };
 
 struct ApiAnswer {

@@ -64,8 +64,8 @@ class Engine {
 
   [[nodiscard]] const Rollout& head() const { return head_; }
   [[nodiscard]] const std::vector<InstanceRecord>& records() const { return records_; }
-  // For people; costs O(instances of the step).
-  [[nodiscard]] Progress progress(Now now) const;
+  // For people, with so many instances at most; costs O(all instances).
+  [[nodiscard]] Progress progress(Now now, std::size_t instances = 0) const;
   // `count` instances of a step from `first` on, by host.
   [[nodiscard]] std::vector<InstanceProgress> instances(std::uint32_t step, std::size_t first,
                                                         std::size_t count) const;
@@ -96,7 +96,9 @@ class Engine {
     fleet::Health health = fleet::Health::unknown;
     fleet::OrderResult result = fleet::OrderResult::none;  // of the current order
     fleet::Revision revision = fleet::kNoRevision;
+    fleet::Activity activity = fleet::Activity::idle;
     std::uint64_t connections = 0;
+    std::optional<fleet::HandoffFigures> handoff;  // of the current order
     bool may_be_sent_to = false;
     std::string text;  // of the current order, or of its health
     Standing standing = Standing::untouched;
@@ -214,6 +216,10 @@ class Engine {
   [[nodiscard]] std::string what_comes_next() const;
   [[nodiscard]] std::optional<std::uint64_t> remaining_ms() const;
   [[nodiscard]] InstanceProgress instance_progress(Index index) const;
+  [[nodiscard]] std::string standing_text(Index index) const;
+  [[nodiscard]] bool is_noteworthy(Index index) const;
+  [[nodiscard]] TrafficProgress traffic() const;
+  [[nodiscard]] std::vector<Index> nearest_instances(std::size_t count) const;
   [[nodiscard]] StepProgress step_progress(std::uint32_t step) const;
   [[nodiscard]] StepProgress what_became_of(std::uint32_t step, StepProgress progress) const;
 

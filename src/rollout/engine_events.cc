@@ -48,9 +48,11 @@ Result<void> Engine::on(const Observed& event) {
   live.revision = seen.revision;
   if (live.connections != seen.connections) live.end_refused = false;
   live.connections = seen.connections;
+  live.activity = seen.activity;
   live.may_be_sent_to = event.may_be_sent_to;
   if (record.orders > 0 && seen.order == record.assignment.order) {
     live.result = seen.result;
+    live.handoff = seen.handoff;
     live.text = shortened(seen.text);
     outcome(*index, seen.result, live.text);
   }

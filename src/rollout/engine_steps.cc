@@ -407,6 +407,7 @@ void Engine::order(Index index, fleet::Revision revision, std::uint32_t share_pp
   Live& live = live_[index];
   live.retry_due = false;
   live.result = fleet::OrderResult::none;
+  live.handoff.reset();
   live.text.clear();
   live.ordered_at = now_.monotonic;
   touch(index, true);

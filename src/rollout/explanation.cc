@@ -2,6 +2,7 @@
 // What a person is told: what it waits for, on which host, since when, and what comes next.
 #include <algorithm>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "rollout/engine.h"
@@ -169,48 +170,96 @@ std::optional<std::uint64_t> Engine::remaining_ms() const {
 InstanceProgress Engine::instance_progress(Index index) const {
   const InstanceRecord& record = records_[index];
   const Live& live = live_[index];
-  InstanceProgress progress{.host = record.host,
-                            .slot = record.slot,
-                            .standing = "",
-                            .revision = live.revision,
-                            .connections = live.connections,
-                            .since_ms = live.since_ms,
-                            .text = record.text.empty() ? live.text : record.text};
-  switch (live.standing) {
+  return {.host = record.host,
+          .slot = record.slot,
+          .step = record.step,
+          .standing = standing_text(index),
+          .revision = live.revision,
+          .activity = live.activity,
+          .health = live.health,
+          .connections = live.connections,
+          .handoff = live.handoff,
+          .since_ms = live.since_ms,
+          .text = record.text.empty() ? live.text : record.text};
+}
+
+std::string Engine::standing_text(Index index) const {
+  const InstanceRecord& record = records_[index];
+  switch (live_[index].standing) {
     case Standing::skipped:
-      progress.standing = record.left ? "left" : "drained";
-      break;
+      return record.left ? "left" : "drained";
     case Standing::silent:
     case Standing::silent_open:
-      progress.standing = "silent";
-      break;
+      return "silent";
     case Standing::untouched:
-      progress.standing = "waiting";
-      break;
+      return "waiting";
     case Standing::untouched_bad:
-      progress.standing = "waiting, not well";
-      break;
+      return "waiting, not well";
     case Standing::ordered:
-      progress.standing = "moving";
-      break;
+      return "moving";
     case Standing::retrying:
-      progress.standing = "retrying";
-      break;
+      return "retrying";
     case Standing::checking:
-      progress.standing = "checking";
-      break;
+      return "checking";
     case Standing::good:
-      progress.standing = "good";
-      break;
+      return record.ended ? "ended" : "good";
     case Standing::bad:
-      progress.standing = "bad";
-      break;
+      return "bad";
     case Standing::failed:
     case Standing::failed_bad:
-      progress.standing = "failed";
-      break;
+      return "failed";
   }
-  return progress;
+  return "";
+}
+
+bool Engine::is_noteworthy(Index index) const {
+  const Standing standing = live_[index].standing;
+  const bool is_over = is_final(head_.phase) && records_[index].settled != Settled::failed;
+  return !is_over && standing != Standing::good && standing != Standing::untouched &&
+         standing != Standing::skipped;
+}
+
+TrafficProgress Engine::traffic() const {
+  TrafficProgress sum;
+  for (Index i = 0; i < records_.size(); ++i) {
+    const Live& live = live_[i];
+    (records_[i].slot == fleet::Slot::stable ? sum.stable : sum.canary) += live.connections;
+    if (!live.handoff) continue;
+    ++sum.handoffs;
+    sum.moved += live.handoff->connections;
+    sum.lost += live.handoff->lost;
+    sum.worst_blackout_us = std::max(sum.worst_blackout_us, live.handoff->blackout_us);
+  }
+  return sum;
+}
+
+// Those that are noteworthy, of the present step and then of those around it; then the others.
+std::vector<Engine::Index> Engine::nearest_instances(std::size_t count) const {
+  std::vector<Index> chosen;
+  const std::size_t steps = by_step_.size();
+  std::vector<std::uint32_t> order{head_.step};
+  if (!canaries_.empty()) order.push_back(records_[canaries_.front()].step);
+  for (std::size_t away = 1; away < steps; ++away) {
+    if (head_.step + away < steps) order.push_back(static_cast<std::uint32_t>(head_.step + away));
+    if (away <= head_.step) order.push_back(static_cast<std::uint32_t>(head_.step - away));
+  }
+  std::vector<bool> is_chosen(records_.size());
+  for (const bool noteworthy : {true, false}) {
+    for (const std::uint32_t step : order) {
+      for (const Index index : by_step_[step]) {
+        if (chosen.size() == count) break;
+        if (is_chosen[index] || (noteworthy && !is_noteworthy(index))) continue;
+        is_chosen[index] = true;
+        chosen.push_back(index);
+      }
+    }
+  }
+  const auto place = [this](Index index) {
+    const InstanceRecord& record = records_[index];
+    return std::tie(record.step, record.host, record.slot);
+  };
+  std::sort(chosen.begin(), chosen.end(), [&](Index a, Index b) { return place(a) < place(b); });
+  return chosen;
 }
 
 StepProgress Engine::step_progress(std::uint32_t step) const {
@@ -277,7 +326,7 @@ StepProgress Engine::what_became_of(std::uint32_t step, StepProgress progress) c
   return progress;
 }
 
-Progress Engine::progress(Now now) const {
+Progress Engine::progress(Now now, std::size_t instances) const {
   Progress progress{.id = head_.id,
                     .component = head_.component,
                     .title = head_.title,
@@ -309,14 +358,12 @@ Progress Engine::progress(Now now) const {
     }
   }
   for (const Index index : by_step_[head_.step]) {
-    const Standing standing = live_[index].standing;
-    const bool is_over = is_final(head_.phase) && records_[index].settled != Settled::failed;
-    if (is_over || standing == Standing::good || standing == Standing::untouched ||
-        standing == Standing::skipped) {
-      continue;
-    }
     if (progress.noteworthy.size() == Progress::kMaxNoteworthy) break;
-    progress.noteworthy.push_back(instance_progress(index));
+    if (is_noteworthy(index)) progress.noteworthy.push_back(instance_progress(index));
+  }
+  progress.traffic = traffic();
+  for (const Index index : nearest_instances(std::min(instances, Progress::kMaxInstances))) {
+    progress.instances.push_back(instance_progress(index));
   }
   return progress;
 }

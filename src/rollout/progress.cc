@@ -12,12 +12,21 @@ void append(JsonWriter& json, const InstanceProgress& instance) {
   json.begin_object()
       .field("host", instance.host)
       .field("slot", to_string(instance.slot))
+      .field("step", instance.step)
       .field("standing", instance.standing)
       .field("revision", instance.revision)
-      .field("connections", instance.connections)
-      .field("since_ms", instance.since_ms)
-      .field("text", instance.text)
-      .end();
+      .field("activity", to_string(instance.activity))
+      .field("health", to_string(instance.health))
+      .field("connections", instance.connections);
+  if (instance.handoff) {
+    json.key("handoff")
+        .begin_object()
+        .field("connections", instance.handoff->connections)
+        .field("lost", instance.handoff->lost)
+        .field("blackout_us", instance.handoff->blackout_us)
+        .end();
+  }
+  json.field("since_ms", instance.since_ms).field("text", instance.text).end();
 }
 
 void append(JsonWriter& json, const StepProgress& step) {
@@ -46,6 +55,17 @@ void append(JsonWriter& json, const ShareProgress& share) {
       .field("stable_open", share.seen.stable_open)
       .field("canary_open", share.seen.canary_open)
       .field("restarts", share.seen.restarts)
+      .end();
+}
+
+void append(JsonWriter& json, const TrafficProgress& traffic) {
+  json.begin_object()
+      .field("stable", traffic.stable)
+      .field("canary", traffic.canary)
+      .field("handoffs", traffic.handoffs)
+      .field("moved", traffic.moved)
+      .field("lost", traffic.lost)
+      .field("worst_blackout_us", traffic.worst_blackout_us)
       .end();
 }
 
@@ -93,8 +113,12 @@ std::string write_progress(const Progress& progress) {
   }
   json.end().key("shares").begin_array();
   for (const auto& share : progress.shares) append(json, share);
-  json.end().key("noteworthy");
+  json.end().key("traffic");
+  append(json, progress.traffic);
+  json.key("noteworthy");
   append(json, progress.noteworthy);
+  json.key("instances");
+  append(json, progress.instances);
   json.end();
   return std::move(json).take() + "\n";
 }

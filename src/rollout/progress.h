@@ -16,11 +16,25 @@ namespace segue::rollout {
 struct InstanceProgress {
   std::string host;
   fleet::Slot slot = fleet::Slot::stable;
+  std::uint32_t step = 0;
   std::string standing;  // one word: waiting, moving, retrying, checking, good, bad, …
-  fleet::Revision revision = fleet::kNoRevision;  // that serves, as last seen
+  fleet::Revision revision = fleet::kNoRevision;     // that serves, as last seen
+  fleet::Activity activity = fleet::Activity::idle;  // of its host, as last seen
+  fleet::Health health = fleet::Health::unknown;
   std::uint64_t connections = 0;
+  std::optional<fleet::HandoffFigures> handoff;  // of its last order
   std::uint64_t since_ms = 0;
   std::string text;
+};
+
+// Of all instances, as their agents told.
+struct TrafficProgress {
+  std::uint64_t stable = 0;    // connections, in the slots of that name
+  std::uint64_t canary = 0;    // …
+  std::uint64_t handoffs = 0;  // of this rollout, of each instance the last
+  std::uint64_t moved = 0;     // connections, by them
+  std::uint64_t lost = 0;
+  std::uint64_t worst_blackout_us = 0;
 };
 
 struct StepProgress {
@@ -68,10 +82,14 @@ struct Progress {
   std::vector<StepProgress> steps;
   std::vector<GateProgress> gates;
   std::vector<ShareProgress> shares;  // of proxies, those that do not stand first; at most 20
+  TrafficProgress traffic;
   std::vector<InstanceProgress> noteworthy;  // of this step: not well, or under way; at most 20
+  // As many as were asked for, those nearest to what goes on first chosen; by step and host.
+  std::vector<InstanceProgress> instances;
 
   static constexpr std::size_t kMaxShares = 20;
   static constexpr std::size_t kMaxNoteworthy = 20;
+  static constexpr std::size_t kMaxInstances = 1'000;
 };
 
 // {"segue_progress": 1, …}, one line.

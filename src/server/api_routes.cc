@@ -201,7 +201,9 @@ void Api::rollouts(Call call) {
 }
 
 void Api::rollout(Call call) {
-  const auto progress = control_.rollouts().progress(call.rest[0]);
+  const auto instances = number_asked(call.request, "instances");
+  if (!instances) return call.give(answer_of(instances.error()));
+  const auto progress = control_.rollouts().progress(call.rest[0], *instances);
   if (!progress) {
     return call.give(
         answer_of({ErrorCode::not_found, fmt::format("there is no rollout '{}'", call.rest[0])}));

@@ -345,17 +345,22 @@ void Rollouts::give(Active& active, const rollout::Event& event) {
 }
 
 // An engine that was just made has heard nothing so far.
+std::vector<rollout::Observed> Rollouts::observations(const rollout::Engine& engine) const {
+  const rollout::Rollout& head = engine.head();
+  std::vector<rollout::Observed> told;
+  for (const auto& record : engine.records()) {
+    const fleet::ObservedHost* host = observer_.observed(record.host);
+    if (host == nullptr) continue;
+    const auto seen = host->instances.find({head.component, record.slot});
+    if (seen == host->instances.end()) continue;
+    told.push_back(observed(head, {record.host, head.component, record.slot}, seen->second));
+  }
+  return told;
+}
+
 void Rollouts::give_observations(Active& active) {
-  const std::string& component = active.engine.head().component;
-  const std::vector<rollout::InstanceRecord> records = active.engine.records();
-  for (const auto& record : records) {
-    const fleet::ObservedHost* observed = observer_.observed(record.host);
-    if (observed == nullptr) continue;
-    const auto seen = observed->instances.find({component, record.slot});
-    if (seen == observed->instances.end()) continue;
-    auto changes = active.engine.handle(
-        this->observed(active.engine.head(), {record.host, component, record.slot}, seen->second),
-        now());
+  for (const auto& one : observations(active.engine)) {
+    auto changes = active.engine.handle(one, now());
     if (changes) write(active.engine.head().id, *std::move(changes));
   }
 }
@@ -574,10 +579,11 @@ const rollout::Engine* Rollouts::engine(const std::string& rollout) const {
   return found == active_.end() ? nullptr : &found->second->engine;
 }
 
-std::optional<rollout::Progress> Rollouts::progress(const std::string& rollout) const {
+std::optional<rollout::Progress> Rollouts::progress(const std::string& rollout,
+                                                    std::size_t instances) const {
   std::optional<rollout::Progress> progress;
   if (const rollout::Engine* running = engine(rollout)) {
-    progress = running->progress(now());
+    progress = running->progress(now(), instances);
     progress->shares = proxies_.progress(progress->component, observer_.observed);
     return progress;
   }
@@ -585,7 +591,9 @@ std::optional<rollout::Progress> Rollouts::progress(const std::string& rollout) 
   if (stored == books_.rollouts.end()) return std::nullopt;
   rollout::Engine over(stored->second.head, stored->second.records);
   (void)over.resume(facts_for(stored->second.head), now());
-  return over.progress(now());
+  // What it would do about them is nobody's concern any more.
+  for (const auto& one : observations(over)) (void)over.handle(one, now());
+  return over.progress(now(), instances);
 }
 
 }  // namespace segue::server

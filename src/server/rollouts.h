@@ -88,7 +88,8 @@ class Rollouts {
   };
   [[nodiscard]] std::vector<WantedGate> wanted_gates() const;
   // Of those that are not over, and of those that are.
-  [[nodiscard]] std::optional<rollout::Progress> progress(const std::string& rollout) const;
+  [[nodiscard]] std::optional<rollout::Progress> progress(const std::string& rollout,
+                                                          std::size_t instances = 0) const;
   [[nodiscard]] const rollout::Engine* engine(const std::string& rollout) const;
   // As stored: what agents may be told.
   [[nodiscard]] const std::map<fleet::InstanceId, fleet::Assignment>& stored() const {
@@ -111,6 +112,7 @@ class Rollouts {
   void let_go(const std::string& component);
   void take_over(const std::string& rollout, const std::string& by, const std::string& newer);
   void give(Active& active, const rollout::Event& event);
+  [[nodiscard]] std::vector<rollout::Observed> observations(const rollout::Engine& engine) const;
   void give_observations(Active& active);
   [[nodiscard]] rollout::Observed observed(const rollout::Rollout& head,
                                            const fleet::InstanceId& instance,

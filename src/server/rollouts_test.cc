@@ -267,6 +267,26 @@ TEST_F(RolloutsTest, the_same_again_reaches_the_hosts_that_lack_it) {
       "");
 }
 
+TEST_F(RolloutsTest, tells_of_as_many_instances_as_it_is_asked_for_also_when_it_is_over) {
+  const std::string rollout = server_.deploy("2");
+  const std::string path = "/v1/rollouts/" + rollout;
+  server_.run_for(std::chrono::seconds(1));
+  auto progress = server_.ask("GET", path + "?instances=1").json;
+  ASSERT_EQ(progress.at("instances").size(), 1U);
+  EXPECT_EQ(progress.at("instances").at(0).at("standing"), "moving");
+  EXPECT_EQ(progress.at("instances").at(0).at("activity"), "idle");
+  EXPECT_EQ(progress.at("traffic").at("stable"), 6);
+  EXPECT_TRUE(server_.ask("GET", path).json.at("instances").empty());
+  EXPECT_EQ(server_.ask("GET", path + "?instances=x").status, 400U);
+  ASSERT_EQ(server_.end_of(rollout), "done");
+  server_.run_for(std::chrono::seconds(1));
+  progress = server_.ask("GET", path + "?instances=1000000").json;
+  ASSERT_EQ(progress.at("instances").size(), 2U);
+  EXPECT_EQ(progress.at("instances").at(1).at("host"), "berlin-2");
+  EXPECT_EQ(progress.at("instances").at(1).at("standing"), "good");
+  EXPECT_EQ(progress.at("instances").at(1).at("revision"), 2);
+}
+
 TEST_F(RolloutsTest, refuses_what_cannot_be) {
   EXPECT_EQ(tell("none-1", "pause"), 404U);
   EXPECT_EQ(tell("hub-1", "dance"), 404U);
