@@ -28,6 +28,7 @@ class Gathering {
     if (comparison.is_paired) drop_all();
     const auto& canary = comparison.canary.clusters;
     const auto& baseline = comparison.baseline.clusters;
+    if (is_latency_ && !(canary.empty() && baseline.empty())) know_edges(comparison.edges_us);
     for (std::size_t place = 0; place < std::max(canary.size(), baseline.size()); ++place) {
       const Cluster* of_canary = place < canary.size() ? &canary[place] : nullptr;
       const Cluster* of_baseline = place < baseline.size() ? &baseline[place] : nullptr;
@@ -80,6 +81,15 @@ class Gathering {
     state_.pending.assign(queue.begin(), queue.end());
   }
 
+  // What was counted between other edges says where the quantile is, and is not compared.
+  void know_edges(const std::vector<std::uint64_t>& edges_us) {
+    if (state_.edges_us == edges_us) return;
+    state_.edges_us = edges_us;
+    state_.edges.reset();
+    state_.next_edges_at = 0;
+    drop_all();
+  }
+
   // At doubling numbers of requests, so that an edge is of use for a while, and settles.
   void update_edges() {
     const std::uint64_t seen = state_.baseline_latency.total();
@@ -90,13 +100,27 @@ class Gathering {
     if (seen < state_.next_edges_at) return;
     while (state_.next_edges_at <= seen) state_.next_edges_at *= 2;
     const Bucket baseline = state_.baseline_latency.quantile(rule_.quantile);
+    if (!state_.edges_us.empty()) return set_edges(known_edges(baseline));
     const auto edge_us = static_cast<double>(lower_edge_us(baseline));
-    const Edges edges = {
+    set_edges(Edges{
         .baseline = baseline,
         .worse = bucket_from(edge_us * (1 + rule_.tolerance)),
         // Down to an edge: less is allowed than the margin says, never more.
         .acceptable = bucket_of(static_cast<std::uint64_t>(edge_us * (1 + rule_.margin))),
-    };
+    });
+  }
+
+  [[nodiscard]] std::optional<Edges> known_edges(Bucket baseline) const {
+    const Resolution resolution = resolution_of(rule_, state_.edges_us, baseline);
+    if (resolution.baseline_us == 0) return std::nullopt;
+    const auto bucket = [](std::uint64_t us) { return bucket_from(static_cast<double>(us)); };
+    return Edges{.baseline = bucket(resolution.baseline_us),
+                 .worse = resolution.worse_us == 0 ? static_cast<Bucket>(kBuckets - 1)
+                                                   : bucket(resolution.worse_us),
+                 .acceptable = bucket(resolution.acceptable_us)};
+  }
+
+  void set_edges(const std::optional<Edges>& edges) {
     if (state_.edges == edges) return;
     state_.edges = edges;
     drop_all();
@@ -209,6 +233,23 @@ void gather(const Rule& rule, State& state, const Comparison& comparison) {
     return;
   }
   Gathering(rule, state).run(comparison);
+}
+
+Resolution resolution_of(const ComparisonRule& rule, const std::vector<std::uint64_t>& edges_us,
+                         Bucket baseline) {
+  Resolution resolution;
+  for (const std::uint64_t edge_us : edges_us) {
+    if (resolution.baseline_us == 0) {
+      if (bucket_from(static_cast<double>(edge_us)) < baseline) continue;
+      resolution.baseline_us = resolution.acceptable_us = edge_us;
+    } else if (resolution.finer_us == 0) {
+      resolution.finer_us = edge_us;
+    }
+    const double ratio = static_cast<double>(edge_us) / static_cast<double>(resolution.baseline_us);
+    if (resolution.worse_us == 0 && ratio >= 1 + rule.tolerance) resolution.worse_us = edge_us;
+    if (ratio <= 1 + rule.margin) resolution.acceptable_us = edge_us;
+  }
+  return resolution;
 }
 
 std::uint64_t quantile_us(const Histogram& histogram, double quantile) {

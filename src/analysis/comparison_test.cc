@@ -305,6 +305,93 @@ TEST(Comparison, latency_per_connection_before_and_after_a_handoff_is_one_paired
   EXPECT_NE(watch_latencies(1, true, 50).outcome, Outcome::bad);
 }
 
+// As histograms with these edges tell of them.
+std::vector<Cluster> known_between(const std::vector<std::uint64_t>& edges_us,
+                                   std::vector<Cluster> clusters) {
+  for (Cluster& cluster : clusters) {
+    Histogram histogram;
+    for (const BucketCount& count : cluster.latencies) {
+      Bucket known = 0;
+      for (const std::uint64_t edge_us : edges_us) {
+        const Bucket edge = bucket_from(static_cast<double>(edge_us));
+        if (count.bucket >= edge) known = edge;
+      }
+      histogram.add(known, count.requests);
+    }
+    cluster.latencies = histogram.counts();
+  }
+  return clusters;
+}
+
+Verdict watch_between(const std::vector<std::uint64_t>& edges_us, Rule rule, double slowness,
+                      int looks, unsigned seed = 3) {
+  State state = begin(rule, milliseconds(0));
+  std::mt19937 draw(seed);
+  milliseconds now{0};
+  for (int look = 0; look < looks; ++look) {
+    now += kSecond;
+    Observation observation = arms(now, known_between(edges_us, latencies(draw, 40, slowness)),
+                                   known_between(edges_us, latencies(draw, 40, 1)));
+    std::get<Comparison>(observation.content).edges_us = edges_us;
+    state = seen(rule, std::move(state), observation);
+    if (look % 16 == 0) {
+      EXPECT_EQ(read_state(write_state(state)).value_or(State{}), state);
+    }
+    if (decide(rule, state, now) != Outcome::wait) break;
+  }
+  return judge(rule, state, now);
+}
+
+TEST(Comparison, latencies_known_by_few_edges_are_compared_at_these) {
+  Rule rule = rule_of(Kind::latency, "latency", "");
+  rule.comparison.margin = 1.5;
+  // Its p99 is some 32 ms.
+  const std::vector<std::uint64_t> edges_us{10'000, 25'000, 33'000, 66'000};
+  const Verdict bad = watch_between(edges_us, rule, 4, 100);
+  EXPECT_EQ(bad.outcome, Outcome::bad);
+  EXPECT_THAT(bad.explanation, HasSubstr("latency p99 beyond 66 ms in the canary against 25 ms to "
+                                         "33 ms in the baseline"));
+  EXPECT_THAT(bad.explanation, HasSubstr("with buckets that end at 33 ms and 66 ms, 'worse' begins "
+                                         "at 66 ms (100.0% slower; tolerance 5.0%)"));
+  EXPECT_EQ(watch_between(edges_us, rule, 1, 400).outcome, Outcome::good);
+  for (unsigned seed = 0; seed < 8; ++seed) {
+    EXPECT_NE(watch_between(edges_us, rule, 1.04, 30, seed).outcome, Outcome::bad)
+        << "within the tolerance, whatever edge it crosses";
+  }
+}
+
+TEST(Comparison, where_no_edge_lies_within_the_margin_nothing_is_shown_and_it_says_so) {
+  Rule rule = rule_of(Kind::latency, "latency", "");
+  const std::vector<std::uint64_t> edges_us{10'000, 25'000, 50'000, 100'000};
+  const Verdict same = watch_between(edges_us, rule, 1, 200);
+  EXPECT_EQ(same.outcome, Outcome::wait);
+  EXPECT_THAT(same.explanation,
+              HasSubstr("a margin of 20.0% can hardly be shown, one of 100.0% can"));
+  rule.comparison.pass = Pass::unrefuted;
+  EXPECT_EQ(watch_between(edges_us, rule, 1, 200).outcome, Outcome::good);
+  const Verdict beyond = watch_between({1'000, 5'000}, rule, 1, 50);
+  EXPECT_THAT(beyond.explanation, HasSubstr("the last bucket ends at 5 ms, and the baseline is "
+                                            "beyond it: nothing can be compared"));
+}
+
+TEST(Comparison, other_edges_begin_anew) {
+  const Rule rule = rule_of(Kind::latency, "latency", "");
+  State state = begin(rule, milliseconds(0));
+  std::mt19937 draw(3);
+  const auto look = [&](const std::vector<std::uint64_t>& edges_us) {
+    Observation observation =
+        arms(state.last_at + kSecond, known_between(edges_us, latencies(draw, 300, 1)),
+             known_between(edges_us, latencies(draw, 300, 1)));
+    std::get<Comparison>(observation.content).edges_us = edges_us;
+    state = seen(rule, std::move(state), observation);
+  };
+  look({25'000, 50'000});
+  EXPECT_EQ(state.comparison.edges->baseline, bucket_from(50'000));
+  look({25'000, 40'000});
+  EXPECT_EQ(state.comparison.edges_us, (std::vector<std::uint64_t>{25'000, 40'000}));
+  EXPECT_EQ(state.comparison.edges->baseline, bucket_from(40'000));
+}
+
 TEST(Comparison, the_late_watch_finds_what_begins_to_fail_after_hours) {
   Rule rule = error_rate();
   rule.late_watch = hours(2);

@@ -128,6 +128,51 @@ void threshold_figures(const Rule& rule, const State& state, std::vector<Figure>
 
 // The comparisons
 
+// Between the edges that latencies are known by, or as well as buckets are.
+std::string quantile_text(const Rule& rule, const ComparisonState& gathered,
+                          const Histogram& latency) {
+  const Bucket bucket = latency.quantile(rule.comparison.quantile);
+  if (gathered.edges_us.empty()) return spoken_us(lower_edge_us(bucket));
+  std::uint64_t below = 0;
+  for (const std::uint64_t edge_us : gathered.edges_us) {
+    if (bucket_from(static_cast<double>(edge_us)) >= bucket) {
+      return fmt::format("{} to {}", spoken_us(below), spoken_us(edge_us));
+    }
+    below = edge_us;
+  }
+  return fmt::format("beyond {}", spoken_us(below));
+}
+
+std::string resolution_text(const Rule& rule, const ComparisonState& gathered) {
+  const ComparisonRule& comparison = rule.comparison;
+  const Bucket bucket = gathered.baseline_latency.quantile(comparison.quantile);
+  if (gathered.edges_us.empty() || gathered.baseline_latency.total() == 0) return "";
+  const Resolution resolution = resolution_of(comparison, gathered.edges_us, bucket);
+  if (resolution.baseline_us == 0) {
+    return fmt::format(
+        "; the last bucket ends at {}, and the baseline is beyond it: nothing can be compared",
+        spoken_us(gathered.edges_us.back()));
+  }
+  const auto slower = [&](std::uint64_t edge_us) {
+    return percent(static_cast<double>(edge_us) / static_cast<double>(resolution.baseline_us) - 1);
+  };
+  std::string text =
+      fmt::format("; with buckets that end at {}", spoken_us(resolution.baseline_us));
+  if (resolution.finer_us != 0) text += fmt::format(" and {}", spoken_us(resolution.finer_us));
+  text += resolution.worse_us == 0
+              ? fmt::format(", the last, nothing can be found to be {} slower",
+                            percent(comparison.tolerance))
+              : fmt::format(", 'worse' begins at {} ({} slower; tolerance {})",
+                            spoken_us(resolution.worse_us), slower(resolution.worse_us),
+                            percent(comparison.tolerance));
+  if (resolution.acceptable_us == resolution.baseline_us && comparison.pass == Pass::shown) {
+    text += fmt::format(" and a margin of {} can hardly be shown", percent(comparison.margin));
+    if (resolution.finer_us != 0)
+      text += fmt::format(", one of {} can", slower(resolution.finer_us));
+  }
+  return text;
+}
+
 std::string seen(const Rule& rule, const State& state) {
   const ComparisonState& gathered = state.comparison;
   const std::string volume = fmt::format(
@@ -138,11 +183,11 @@ std::string seen(const Rule& rule, const State& state) {
                        rule.name, percent(rate(gathered.canary)), percent(rate(gathered.baseline)),
                        volume);
   }
-  const double quantile = rule.comparison.quantile;
-  return fmt::format("{} p{} {} in the canary against {} in the baseline of the same age {}",
-                     rule.name, plain(100 * quantile),
-                     spoken_us(quantile_us(gathered.canary_latency, quantile)),
-                     spoken_us(quantile_us(gathered.baseline_latency, quantile)), volume);
+  return fmt::format("{} p{} {} in the canary against {} in the baseline of the same age {}{}",
+                     rule.name, plain(100 * rule.comparison.quantile),
+                     quantile_text(rule, gathered, gathered.canary_latency),
+                     quantile_text(rule, gathered, gathered.baseline_latency), volume,
+                     resolution_text(rule, gathered));
 }
 
 std::string margin_text(const Rule& rule) {

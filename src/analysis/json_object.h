@@ -22,6 +22,7 @@ class JsonObject {
   static base::Result<JsonObject> of(Json json, std::string what);
 
   base::Result<JsonObject> object(const char* name);
+  [[nodiscard]] bool has(const char* name) const { return rest_.contains(name); }
   // Null where the member is null.
   base::Result<Json> take(const char* name);
   base::Result<std::string> text(const char* name, std::size_t max_bytes);

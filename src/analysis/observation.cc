@@ -54,6 +54,24 @@ Result<void> check_arm(const Arm& arm, Kind kind) {
 
 }  // namespace
 
+Result<void> check_edges(const std::vector<std::uint64_t>& edges_us) {
+  if (edges_us.size() > kMaxLatencyEdges) {
+    return fail(ErrorCode::invalid_argument, "latencies lie between {} edges, {} are possible",
+                edges_us.size(), kMaxLatencyEdges);
+  }
+  Bucket last = 0;
+  for (const std::uint64_t edge_us : edges_us) {
+    const Bucket bucket = bucket_from(static_cast<double>(edge_us));
+    if (bucket <= last || bucket + 1U == kBuckets) {
+      return fail(ErrorCode::invalid_argument,
+                  "edges of latencies ascend, each in a bucket of its own, and {} us does not",
+                  edge_us);
+    }
+    last = bucket;
+  }
+  return {};
+}
+
 Result<void> check(const Observation& observation, Kind kind) {
   if (observation.at < -kLatestTime || observation.at > kLatestTime) {
     return fail(ErrorCode::invalid_argument, "a time of {} ms is not one", observation.at.count());
@@ -73,6 +91,7 @@ Result<void> check(const Observation& observation, Kind kind) {
   const auto& comparison = std::get<Comparison>(observation.content);
   SEGUE_TRY(check_arm(comparison.canary, kind));
   SEGUE_TRY(check_arm(comparison.baseline, kind));
+  SEGUE_TRY(check_edges(comparison.edges_us));
   if (comparison.is_paired &&
       comparison.canary.clusters.size() != comparison.baseline.clusters.size()) {
     return fail(ErrorCode::invalid_argument, "{} clusters cannot be paired with {}",

@@ -18,6 +18,7 @@ namespace segue::analysis {
 
 inline constexpr std::size_t kMaxClustersPerArm = 4096;
 inline constexpr std::uint64_t kMaxRequestsPerCluster = std::uint64_t{1} << 40;
+inline constexpr std::size_t kMaxLatencyEdges = 100;
 
 struct Cluster {
   std::uint64_t requests = 0;          // 0: it says nothing
@@ -36,6 +37,10 @@ struct Comparison {
   // The clusters at one place of both lists belong together: one connection after and before a
   // handoff. Then both lists are of one length.
   bool is_paired = false;
+  // Of Kind::latency where a latency is only known to lie between two of these (or below the first,
+  // or beyond the last), ascending, no two in one bucket: it counts in the bucket_from() of the one
+  // below it, and in bucket 0. Empty: latencies are known as well as buckets are.
+  std::vector<std::uint64_t> edges_us;
 };
 
 struct Value {
@@ -51,5 +56,7 @@ struct Observation {
 // That a rule of this kind can take it. invalid_argument: NaN, infinite, negative, too large, parts
 // that do not add up, or the content of another kind.
 base::Result<void> check(const Observation& observation, Kind kind);
+// … and of Comparison::edges_us alone.
+base::Result<void> check_edges(const std::vector<std::uint64_t>& edges_us);
 
 }  // namespace segue::analysis

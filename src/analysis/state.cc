@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "analysis/json_object.h"
+#include "analysis/observation.h"
 
 namespace segue::analysis {
 namespace {
@@ -128,27 +129,43 @@ Json json_of(const ComparisonState& state) {
              {"worse", state.edges->worse},
              {"acceptable", state.edges->acceptable}};
   }
-  return {{"canary", json_of(state.canary)},
-          {"baseline", json_of(state.baseline)},
-          {"pairs", state.pairs},
-          {"left_out", state.left_out},
-          {"not_comparable", state.not_comparable},
-          {"is_last_comparable", state.is_last_comparable},
-          {"canary_age_ms", in_ms(state.canary_age)},
-          {"baseline_age_ms", in_ms(state.baseline_age)},
-          {"weight", state.weight},
-          {"events", state.events},
-          {"squares", state.squares},
-          {"worse", state.worse.log_wealth},
-          {"max_log_worse", state.max_log_worse},
-          {"acceptable", state.acceptable.log_wealth},
-          {"max_log_acceptable", state.max_log_acceptable},
-          {"is_pending_canary", state.is_pending_canary},
-          {"pending", std::move(pending)},
-          {"canary_latency", json_of(state.canary_latency)},
-          {"baseline_latency", json_of(state.baseline_latency)},
-          {"edges", std::move(edges)},
-          {"next_edges_at", state.next_edges_at}};
+  Json json = {{"canary", json_of(state.canary)},
+               {"baseline", json_of(state.baseline)},
+               {"pairs", state.pairs},
+               {"left_out", state.left_out},
+               {"not_comparable", state.not_comparable},
+               {"is_last_comparable", state.is_last_comparable},
+               {"canary_age_ms", in_ms(state.canary_age)},
+               {"baseline_age_ms", in_ms(state.baseline_age)},
+               {"weight", state.weight},
+               {"events", state.events},
+               {"squares", state.squares},
+               {"worse", state.worse.log_wealth},
+               {"max_log_worse", state.max_log_worse},
+               {"acceptable", state.acceptable.log_wealth},
+               {"max_log_acceptable", state.max_log_acceptable},
+               {"is_pending_canary", state.is_pending_canary},
+               {"pending", std::move(pending)},
+               {"canary_latency", json_of(state.canary_latency)},
+               {"baseline_latency", json_of(state.baseline_latency)},
+               {"edges", std::move(edges)},
+               {"next_edges_at", state.next_edges_at}};
+  if (!state.edges_us.empty()) json["edges_us"] = state.edges_us;
+  return json;
+}
+
+Result<void> take_edges_us(JsonObject& object, ComparisonState& state) {
+  if (!object.has("edges_us")) return {};
+  SEGUE_ASSIGN(const Json list, object.take("edges_us"));
+  const auto damaged = [] {
+    return fail(ErrorCode::data_loss, "'edges_us' are not up to {} latencies", kMaxLatencyEdges);
+  };
+  if (!list.is_array() || list.size() > kMaxLatencyEdges) return damaged();
+  for (const Json& edge : list) {
+    if (!edge.is_number_unsigned()) return damaged();
+    state.edges_us.push_back(edge.get<std::uint64_t>());
+  }
+  return check_edges(state.edges_us) ? Result<void>() : damaged();
 }
 
 Result<void> take_pending(JsonObject& object, ComparisonState& state) {
@@ -212,6 +229,7 @@ Result<ComparisonState> comparison_of(JsonObject object) {
   SEGUE_ASSIGN(state.baseline_latency,
                histogram_of(object, "baseline_latency", state.baseline.requests));
   SEGUE_TRY(take_edges(object, state));
+  SEGUE_TRY(take_edges_us(object, state));
   SEGUE_ASSIGN(state.next_edges_at, object.count("next_edges_at", kMaxCount * 2));
   SEGUE_TRY(object.end());
   return state;

@@ -82,6 +82,7 @@ struct ComparisonState {
 
   Histogram canary_latency;
   Histogram baseline_latency;
+  std::vector<std::uint64_t> edges_us;  // of the last comparison
   std::optional<Edges> edges;
   std::uint64_t next_edges_at = 0;  // requests of the baseline
 

@@ -148,6 +148,16 @@ Result<std::uint32_t> parse_percent_ppm(std::string_view text) {
   return fail(ErrorCode::invalid_argument, "'{}' is not a percentage, as 10% or 0.5%", shown(text));
 }
 
+Result<std::uint32_t> parse_growth_ppm(std::string_view text) {
+  const auto number = text.ends_with('%') ? parse_decimal(text.substr(0, text.size() - 1), 4)
+                                          : std::optional<std::uint64_t>();
+  if (number && *number <= std::uint64_t{10'000} * kPpmOfPercent) {
+    return static_cast<std::uint32_t>(*number);
+  }
+  return fail(ErrorCode::invalid_argument, "'{}' is not a percentage up to 10000%, as 20% or 150%",
+              shown(text));
+}
+
 std::string percent_text(std::uint32_t ppm) {
   return decimal_text(ppm, kPpmOfPercent, 4) + "%";
 }

@@ -22,6 +22,8 @@ std::string size_text(std::uint64_t bytes);  // in the largest unit that is exac
 
 // "10%", "0.5%": 0 to 100, four digits behind the point; in millionths of the whole.
 base::Result<std::uint32_t> parse_percent_ppm(std::string_view text);
+// Likewise up to 10000%: how much more something may be.
+base::Result<std::uint32_t> parse_growth_ppm(std::string_view text);
 std::string percent_text(std::uint32_t ppm);
 
 // "1.5": up to a million, three digits behind the point.

@@ -33,6 +33,10 @@ TEST(Quantities, in_percent_have_up_to_four_digits_behind_the_point) {
   EXPECT_EQ(parse_percent_ppm("0.5%"), 5'000U);
   EXPECT_EQ(parse_percent_ppm("0.0001%"), 1U);
   EXPECT_EQ(parse_percent_ppm("100%"), 1'000'000U);
+  EXPECT_EQ(parse_growth_ppm("150%"), 1'500'000U);
+  EXPECT_EQ(parse_growth_ppm("10000%"), 100'000'000U);
+  EXPECT_FALSE(parse_growth_ppm("10001%"));
+  EXPECT_FALSE(parse_growth_ppm("1.5"));
   for (const char* text : {"", "%", "10", "101%", "100.0001%", "0.00001%", "1.%", ".5%", "-1%"}) {
     EXPECT_FALSE(parse_percent_ppm(text)) << text;
   }

@@ -14,10 +14,11 @@ using base::fail;
 using base::Result;
 using std::chrono::milliseconds;
 
-constexpr Words<GateKind, 4> kKinds = {{{GateKind::handoff, "handoff"},
+constexpr Words<GateKind, 5> kKinds = {{{GateKind::handoff, "handoff"},
                                         {GateKind::health, "health"},
                                         {GateKind::query, "query"},
-                                        {GateKind::compare, "compare"}}};
+                                        {GateKind::compare, "compare"},
+                                        {GateKind::latency, "latency"}}};
 constexpr Words<GateSide, 2> kSides = {{{GateSide::above, "above"}, {GateSide::below, "below"}}};
 constexpr Words<GatePass, 2> kPasses = {
     {{GatePass::shown, "shown"}, {GatePass::unrefuted, "unrefuted"}}};
@@ -54,7 +55,7 @@ Result<void> check_time(std::string_view field, milliseconds time, milliseconds 
   return wrong(field, "a time of {} ms to a day is needed", least.count());
 }
 
-Result<void> check_comparison(const Gate& gate) {
+Result<void> check_rates(const Gate& gate) {
   SEGUE_TRY(check_query("canary.requests", gate.canary.requests));
   SEGUE_TRY(check_query("canary.failures", gate.canary.failures));
   SEGUE_TRY(check_query("baseline.requests", gate.baseline.requests));
@@ -63,13 +64,26 @@ Result<void> check_comparison(const Gate& gate) {
   SEGUE_TRY(check_between("margin", gate.margin_ppm, 0, kWhole));
   SEGUE_TRY(check_between("absolute_tolerance", gate.absolute_tolerance_ppm, 0, kWhole / 2));
   SEGUE_TRY(check_between("absolute_margin", gate.absolute_margin_ppm, 0, kWhole / 2));
+  if (gate.absolute_margin_ppm < gate.absolute_tolerance_ppm) {
+    return wrong("absolute_margin", "it has to be no less than the absolute tolerance");
+  }
+  return {};
+}
+
+Result<void> check_latencies(const Gate& gate) {
+  SEGUE_TRY(check_query("canary.buckets", gate.canary.buckets));
+  SEGUE_TRY(check_query("baseline.buckets", gate.baseline.buckets));
+  SEGUE_TRY(check_between("quantile", gate.quantile_ppm, kWhole / 100, kWhole - 1));
+  SEGUE_TRY(check_between("tolerance", gate.tolerance_ppm, 0, Gate::kMaxSlowerPpm));
+  return check_between("margin", gate.margin_ppm, 0, Gate::kMaxSlowerPpm);
+}
+
+Result<void> check_comparison(const Gate& gate) {
+  SEGUE_TRY(gate.kind == GateKind::compare ? check_rates(gate) : check_latencies(gate));
   SEGUE_TRY(check_between("alpha", gate.alpha_ppm, 1, kWhole / 2 - 1));
   SEGUE_TRY(check_between("good_alpha", gate.good_alpha_ppm, 1, kWhole / 2 - 1));
   if (gate.margin_ppm < gate.tolerance_ppm) {
     return wrong("margin", "it has to be no less than the tolerance");
-  }
-  if (gate.absolute_margin_ppm < gate.absolute_tolerance_ppm) {
-    return wrong("absolute_margin", "it has to be no less than the absolute tolerance");
   }
   if (gate.pass == GatePass::shown && gate.margin_ppm == 0 && gate.absolute_margin_ppm == 0) {
     return wrong("margin", "without one nothing can be shown; 'pass: unrefuted' needs none");
@@ -125,7 +139,12 @@ Gate usual_gate(GateKind kind) {
   Gate gate;
   gate.kind = kind;
   if (kind == GateKind::handoff || kind == GateKind::health) gate.every = std::chrono::seconds(5);
-  if (kind == GateKind::compare) gate.every = std::chrono::seconds(60);
+  if (kind == GateKind::compare || kind == GateKind::latency) gate.every = std::chrono::seconds(60);
+  if (kind == GateKind::latency) {
+    gate.tolerance_ppm = 50'000;
+    gate.margin_ppm = 200'000;
+    gate.absolute_margin_ppm = 0;
+  }
   return gate;
 }
 
@@ -135,7 +154,7 @@ Result<void> check(const Gate& gate) {
   }
   SEGUE_TRY(check_time("every", gate.every, Gate::kMinEvery));
   if (gate.kind == GateKind::handoff) return {};
-  if (gate.kind == GateKind::compare) {
+  if (gate.kind == GateKind::compare || gate.kind == GateKind::latency) {
     SEGUE_TRY(check_prometheus(gate.prometheus));
     return check_comparison(gate);
   }

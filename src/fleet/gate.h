@@ -19,6 +19,7 @@ enum class GateKind {
   health,   // of what was moved, as the agents see it
   query,    // a number that Prometheus has, against a limit
   compare,  // failures per request, the canary against a baseline, as Prometheus has them
+  latency,  // a quantile of latency likewise, of histograms
 };
 std::string_view to_string(GateKind kind);
 std::optional<GateKind> gate_kind_of(std::string_view word);
@@ -31,10 +32,11 @@ enum class GatePass { shown, unrefuted };
 std::string_view to_string(GatePass pass);
 std::optional<GatePass> gate_pass_of(std::string_view word);
 
-// Two queries in PromQL with the same labels: each set of them is one cluster.
+// Queries in PromQL: each set of labels is one cluster.
 struct GateArm {
-  std::string requests;
-  std::string failures;
+  std::string requests;  // of compare
+  std::string failures;  // of compare, with the same labels
+  std::string buckets;   // of latency: cumulative, by label `le`, in seconds
 
   bool operator==(const GateArm&) const = default;
 };
@@ -42,17 +44,19 @@ struct GateArm {
 struct Gate {
   static constexpr std::size_t kMaxQueryBytes = 2'000;
   static constexpr std::chrono::milliseconds kMinEvery = std::chrono::seconds(1);
+  static constexpr std::uint32_t kUsualQuantilePpm = 990'000;
+  static constexpr std::uint32_t kMaxSlowerPpm = 100'000'000;  // a hundred times as slow
 
   std::string name;
   GateKind kind = GateKind::query;
-  // Between two looks; of compare no shorter than the range that its queries look at.
+  // Between two looks; of compare and latency no shorter than the range that its queries look at.
   std::chrono::milliseconds every = std::chrono::seconds(15);
 
   // ---- of handoff
   std::uint64_t lost = 0;         // connections; more is bad
   std::uint64_t blackout_us = 0;  // more is bad; 0: it is not looked at
 
-  // ---- of query and compare: http:// or https://
+  // ---- of query, compare and latency: http:// or https://
   std::string prometheus;
 
   // ---- of query, and how often of health
@@ -62,9 +66,10 @@ struct Gate {
   std::uint32_t bad_in_row = 3;
   std::uint32_t good_in_row = 3;
 
-  // ---- of compare (analysis/rule.h); shares in millionths
+  // ---- of compare and latency (analysis/rule.h); shares in millionths
   GateArm canary;
   GateArm baseline;
+  std::uint32_t quantile_ppm = kUsualQuantilePpm;  // of latency
   std::uint32_t tolerance_ppm = 100'000;
   std::uint32_t margin_ppm = 500'000;
   std::uint32_t absolute_tolerance_ppm = 0;

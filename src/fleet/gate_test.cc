@@ -21,8 +21,8 @@ Gate whole(GateKind kind) {
   gate.prometheus = "http://127.0.0.1:9090";
   gate.query = "max(memory_bytes)";
   gate.limit = 0.1;
-  gate.canary = {"sum by (host) (a)", "sum by (host) (b)"};
-  gate.baseline = {"sum by (host) (c)", "sum by (host) (d)"};
+  gate.canary = {"sum by (host) (a)", "sum by (host) (b)", "sum by (host, le) (e)"};
+  gate.baseline = {"sum by (host) (c)", "sum by (host) (d)", "sum by (host, le) (f)"};
   return gate;
 }
 
@@ -34,8 +34,8 @@ std::string problem_of(GateKind kind, const std::function<void(Gate&)>& change) 
 }
 
 TEST(Gate, of_each_kind_is_usable_once_it_says_where_to_look) {
-  for (const auto kind :
-       {GateKind::handoff, GateKind::health, GateKind::query, GateKind::compare}) {
+  for (const auto kind : {GateKind::handoff, GateKind::health, GateKind::query, GateKind::compare,
+                          GateKind::latency}) {
     EXPECT_EQ(problem_of(kind, [](Gate&) {}), "") << to_string(kind);
     EXPECT_EQ(gate_kind_of(to_string(kind)), kind);
   }
@@ -61,6 +61,13 @@ TEST(Gate, names_what_is_wrong) {
               StartsWith("margin: "));
   EXPECT_THAT(problem_of(GateKind::compare, [](Gate& gate) { gate.minimum_requests = 0; }),
               StartsWith("minimum_requests: "));
+  EXPECT_THAT(problem_of(GateKind::latency, [](Gate& gate) { gate.canary.buckets.clear(); }),
+              StartsWith("canary.buckets: "));
+  EXPECT_THAT(problem_of(GateKind::latency, [](Gate& gate) { gate.quantile_ppm = 1'000'000; }),
+              StartsWith("quantile: "));
+  EXPECT_THAT(
+      problem_of(GateKind::latency, [](Gate& gate) { gate.margin_ppm = Gate::kMaxSlowerPpm + 1; }),
+      StartsWith("margin: "));
 }
 
 TEST(Gate, asks_for_the_versions_that_are_compared) {
@@ -81,8 +88,8 @@ TEST(Gate, is_kept_with_its_strategy_and_missing_from_older_ones) {
   const std::string without = write_strategy(strategy);
   EXPECT_EQ(without.find("gate_definitions"), std::string::npos);
   EXPECT_EQ(read_strategy(without).value(), strategy);
-  for (const auto kind :
-       {GateKind::handoff, GateKind::health, GateKind::query, GateKind::compare}) {
+  for (const auto kind : {GateKind::handoff, GateKind::health, GateKind::query, GateKind::compare,
+                          GateKind::latency}) {
     Gate gate = whole(kind);
     gate.name = std::string(to_string(kind));
     strategy.gates.push_back(gate);

@@ -67,11 +67,10 @@ class LayoutWriter {
     if (!values.empty()) (*this)(name, values, max);
   }
 
-  // … a number that is 0, or an empty text, is not.
+  // … and any other member that they once did not have is not written where it is as usual.
   template <class T>
-    requires std::unsigned_integral<T> || std::same_as<T, std::string>
-  void if_any(const char* name, const T& value) {
-    if (value != T{}) (*this)(name, value);
+  void unless(const T& usual, const char* name, const T& value) {
+    if (value != usual) (*this)(name, value);
   }
 
   // Of a member that means nothing any more, as readers of before want it.
@@ -159,9 +158,8 @@ class LayoutReader {
   }
 
   template <class T>
-    requires std::unsigned_integral<T> || std::same_as<T, std::string>
-  void if_any(const char* name, T& value) {
-    value = T{};
+  void unless(const T& usual, const char* name, T& value) {
+    value = usual;
     if (!error_ && rest_.contains(name)) (*this)(name, value);
   }
 

@@ -64,6 +64,7 @@ struct Layout<GateArm> {
   static void visit(auto& archive, auto& arm) {
     archive("requests", arm.requests);
     archive("failures", arm.failures);
+    archive.unless(std::string(), "buckets", arm.buckets);
   }
 };
 
@@ -83,6 +84,7 @@ struct Layout<Gate> {
     archive("good_in_row", gate.good_in_row);
     archive("canary", gate.canary);
     archive("baseline", gate.baseline);
+    archive.unless(Gate::kUsualQuantilePpm, "quantile_ppm", gate.quantile_ppm);
     archive("tolerance_ppm", gate.tolerance_ppm);
     archive("margin_ppm", gate.margin_ppm);
     archive("absolute_tolerance_ppm", gate.absolute_tolerance_ppm);
@@ -127,8 +129,8 @@ struct Layout<Assignment> {
     archive("order", assignment.order);
     archive("share_ppm", assignment.share_ppm);
     archive("share_salt", assignment.share_salt);
-    archive.if_any("proxied", assignment.proxied);
-    archive.if_any("ends", assignment.ends);
+    archive.unless(kNoRevision, "proxied", assignment.proxied);
+    archive.unless(std::string(), "ends", assignment.ends);
   }
 };
 

@@ -38,4 +38,11 @@ base::Result<Answer> query(fetch::HttpClient& http, const Source& source, const 
 base::Result<std::vector<analysis::Cluster>> rate_clusters(const Answer& requests,
                                                            const Answer& failures);
 
+// Both arms of Kind::latency from the cumulative buckets of classic histograms, in seconds: a
+// cluster for each set of labels but for `le`, in the edges that all of them have. A cluster with a
+// number that is none is left out, as is one without requests. failed_precondition: warnings, no
+// `le`, no bucket without a bound, no edge in common, or more clusters or edges than an observation
+// takes.
+base::Result<analysis::Comparison> latency_comparison(const Answer& canary, const Answer& baseline);
+
 }  // namespace segue::prometheus

@@ -118,7 +118,9 @@ void GateKeeper::look(const Key& key, Watched& one, const rollout::Rollout& head
   const fleet::GateVersions versions{
       .version = version_of(parts_.books, head.component, head.target),
       .baseline_version = version_of(parts_.books, head.component, head.base)};
-  if (gate.kind == fleet::GateKind::compare && head.base == fleet::kNoRevision) {
+  const bool compares =
+      gate.kind == fleet::GateKind::compare || gate.kind == fleet::GateKind::latency;
+  if (compares && head.base == fleet::kNoRevision) {
     return take(key, {.contents = {},
                       .trouble = "nothing ran before, so there is nothing to compare it with: "
                                  "promote the step"});
@@ -182,7 +184,7 @@ void GateKeeper::forget_what_is_over(const std::set<Key>& wanted) {
   }
 }
 
-// Those that this rollout has moved; a canary slot that was only started tells of no handoff.
+// Those that this rollout has moved; a canary slot is started, or handed back or on later.
 MovedFigures GateKeeper::figures_of(const rollout::Engine& engine) const {
   MovedFigures figures;
   const rollout::Rollout& head = engine.head();
@@ -198,7 +200,17 @@ MovedFigures GateKeeper::figures_of(const rollout::Engine& engine) const {
     ++(health == fleet::Health::good  ? figures.healthy
        : health == fleet::Health::bad ? figures.unhealthy
                                       : figures.unknown);
-    if (seen == nullptr || !seen->handoff || !seen->order.starts_with(head.id + ".")) continue;
+    const bool tells = seen != nullptr && seen->order.starts_with(head.id + ".");
+    if (!tells || !seen->handoff) {
+      const bool is_start = record.slot == fleet::Slot::canary ||
+                            record.back == fleet::kNoRevision || record.back == record.to;
+      if (!tells || !is_start) {
+        if (figures.untold++ == 0) figures.first_untold = record.host;
+      } else {
+        ++figures.started;
+      }
+      continue;
+    }
     ++figures.handoffs;
     figures.lost += seen->handoff->lost;
     figures.worst_blackout_us = std::max(figures.worst_blackout_us, seen->handoff->blackout_us);

@@ -37,9 +37,12 @@ Rule threshold_of(const Gate& gate, std::string name, double limit, analysis::Si
 }
 
 Rule comparison_of(const Gate& gate) {
-  Rule rule = analysis::rule_of(Kind::rate, gate.name, gate.canary.requests);
+  const bool is_latency = gate.kind == GateKind::latency;
+  Rule rule = analysis::rule_of(is_latency ? Kind::latency : Kind::rate, gate.name,
+                                is_latency ? gate.canary.buckets : gate.canary.requests);
   rule.clusters = "clusters";
-  rule.comparison = {.tolerance = gate.tolerance_ppm / kWhole,
+  rule.comparison = {.quantile = gate.quantile_ppm / kWhole,
+                     .tolerance = gate.tolerance_ppm / kWhole,
                      .margin = gate.margin_ppm / kWhole,
                      .absolute_tolerance = gate.absolute_tolerance_ppm / kWhole,
                      .absolute_margin = gate.absolute_margin_ppm / kWhole,
@@ -93,6 +96,7 @@ std::vector<Rule> rules_of(const Gate& gate, const GateTimes& times) {
                        gate.bad_in_row, gate.good_in_row));
       break;
     case GateKind::compare:
+    case GateKind::latency:
       rules.push_back(comparison_of(gate));
       break;
   }
@@ -105,19 +109,40 @@ std::vector<Rule> rules_of(const Gate& gate, const GateTimes& times) {
 
 // ---- Looks
 
-GateLook look_at(const Gate& gate, const MovedFigures& moved) {
+namespace {
+
+// A figure counts when all have told; what is bad already does at once. Where nothing ran before
+// nothing can be lost, which the sentence says.
+GateLook look_at_handoffs(const Gate& gate, const MovedFigures& moved) {
   GateLook look;
-  if (gate.kind == GateKind::handoff) {
-    const auto value = [&](std::uint64_t figure) {
-      analysis::Value seen;
-      if (moved.handoffs > 0) seen.value = static_cast<double>(figure);
-      look.contents.emplace_back(seen);
-    };
-    value(moved.lost);
-    if (gate.blackout_us != 0) value(moved.worst_blackout_us);
-    if (moved.handoffs == 0) look.trouble = "no handoff of this rollout was told of so far";
-    return look;
+  const bool is_whole = moved.untold == 0 && moved.handoffs + moved.started > 0;
+  const auto value = [&](std::uint64_t figure, std::uint64_t limit) {
+    analysis::Value seen;
+    if (is_whole || figure > limit) seen.value = static_cast<double>(figure);
+    look.contents.emplace_back(seen);
+  };
+  value(moved.lost, gate.lost);
+  if (gate.blackout_us != 0) value(moved.worst_blackout_us, gate.blackout_us);
+  if (moved.untold > 0) {
+    look.trouble = fmt::format(
+        "of {} instances that have moved {} told nothing of a handoff, first {}: its agent may "
+        "have been started anew in the middle; promote the step, or undo the rollout",
+        moved.handoffs + moved.started + moved.untold, moved.untold, moved.first_untold);
+  } else if (!is_whole) {
+    look.trouble = "nothing of this rollout has moved so far";
+  } else if (moved.handoffs == 0) {
+    look.note =
+        fmt::format("no handoff was needed: on {} {} nothing ran before, or what was wanted did",
+                    moved.started, moved.started == 1 ? "instance" : "instances");
   }
+  return look;
+}
+
+}  // namespace
+
+GateLook look_at(const Gate& gate, const MovedFigures& moved) {
+  if (gate.kind == GateKind::handoff) return look_at_handoffs(gate, moved);
+  GateLook look;
   const std::uint64_t known = moved.healthy + moved.unhealthy;
   analysis::Value seen;
   if (known > 0 && moved.unknown == 0) {
@@ -142,6 +167,10 @@ std::vector<std::string> queries_of(const Gate& gate, const fleet::GateVersions&
       add(arm->failures);
     }
   }
+  if (gate.kind == GateKind::latency) {
+    add(gate.canary.buckets);
+    add(gate.baseline.buckets);
+  }
   return queries;
 }
 
@@ -158,6 +187,16 @@ GateLook look_at(const Gate& gate, const MetricAnswers& answers) {
       }
     }
     look.contents.emplace_back(seen);
+    return look;
+  }
+  if (gate.kind == GateKind::latency) {
+    if (!look.trouble.empty()) return look;
+    auto comparison = prometheus::latency_comparison(*answers.at(0), *answers.at(1));
+    if (comparison) {
+      look.contents.emplace_back(*std::move(comparison));
+    } else {
+      look.trouble = comparison.error().message();
+    }
     return look;
   }
   analysis::Comparison comparison;
@@ -214,6 +253,7 @@ void GateWatch::take(const GateLook& look, milliseconds now) {
   now = later(now);
   last_look_ = now;
   trouble_ = look.trouble;
+  note_ = look.note;
   for (std::size_t i = 0; i < std::min(look.contents.size(), rules_.size()); ++i) {
     analysis::Observation observation{.at = now, .content = {}};
     if (const auto* value = std::get_if<analysis::Value>(&look.contents[i])) {
@@ -251,6 +291,7 @@ rollout::GateState GateWatch::judge(milliseconds now) const {
     state.verdict = rollout::Verdict::good;
   }
   if (is_good && stage_ == GateStage::moving) text += "; it counts once all have moved";
+  if (!note_.empty()) text += "; " + note_;
   if (!trouble_.empty()) text += "; last time: " + trouble_;
   state.text = std::move(text);
   return state;

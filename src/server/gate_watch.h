@@ -35,11 +35,15 @@ std::vector<analysis::Rule> rules_of(const fleet::Gate& gate, const GateTimes& t
 struct GateLook {
   std::vector<std::variant<analysis::Value, analysis::Comparison>> contents;
   std::string trouble;  // why something could not be seen
+  std::string note;     // what else belongs to the verdict
 };
 
 // Of all instances that a rollout has moved.
 struct MovedFigures {
   std::uint64_t handoffs = 0;  // that their agents told of
+  std::uint64_t started = 0;   // where nothing ran, or what was wanted did: nothing to hand over
+  std::uint64_t untold = 0;    // where something had, and the agent tells of no handoff
+  std::string first_untold;    // its host
   std::uint64_t lost = 0;      // connections, in all
   std::uint64_t worst_blackout_us = 0;
   std::uint64_t healthy = 0;
@@ -48,7 +52,8 @@ struct MovedFigures {
 };
 GateLook look_at(const fleet::Gate& gate, const MovedFigures& moved);
 
-// The queries of a gate of kind query or compare, in the order that their answers are taken in.
+// The queries of a gate of kind query, compare or latency, in the order that their answers are
+// taken in.
 std::vector<std::string> queries_of(const fleet::Gate& gate, const fleet::GateVersions& versions);
 using MetricAnswers = std::vector<base::Result<prometheus::Answer>>;
 GateLook look_at(const fleet::Gate& gate, const MetricAnswers& answers);
@@ -89,6 +94,7 @@ class GateWatch {
   milliseconds begun_;
   milliseconds last_look_{};
   std::string trouble_;
+  std::string note_;
 };
 
 }  // namespace segue::server

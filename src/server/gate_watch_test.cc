@@ -17,6 +17,7 @@ using std::chrono::seconds;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::SizeIs;
 
 constexpr GateTimes kTimes{.gate_limit = std::chrono::hours(24), .late_watch = minutes(10)};
@@ -28,8 +29,8 @@ Gate gate_of(GateKind kind) {
   gate.prometheus = "http://127.0.0.1:9090";
   gate.query = "max(memory{version=\"{{version}}\"})";
   gate.limit = 10;
-  gate.canary = {"a{{version}}", "b{{version}}"};
-  gate.baseline = {"c{{baseline_version}}", "d{{baseline_version}}"};
+  gate.canary = {"a{{version}}", "b{{version}}", "e{{version}}"};
+  gate.baseline = {"c{{baseline_version}}", "d{{baseline_version}}", "f{{baseline_version}}"};
   return gate;
 }
 
@@ -68,8 +69,8 @@ class Watching {
 };
 
 TEST(GateWatch, every_gate_that_may_be_written_has_rules_that_can_be_judged) {
-  for (const auto kind :
-       {GateKind::handoff, GateKind::health, GateKind::query, GateKind::compare}) {
+  for (const auto kind : {GateKind::handoff, GateKind::health, GateKind::query, GateKind::compare,
+                          GateKind::latency}) {
     Gate gate = gate_of(kind);
     gate.blackout_us = 1;
     for (const std::uint32_t share_ppm : {0U, 1'000'000U}) {
@@ -86,8 +87,8 @@ TEST(GateWatch, every_gate_that_may_be_written_has_rules_that_can_be_judged) {
 }
 
 TEST(GateWatch, what_was_not_seen_never_passes) {
-  for (const auto kind :
-       {GateKind::handoff, GateKind::health, GateKind::query, GateKind::compare}) {
+  for (const auto kind : {GateKind::handoff, GateKind::health, GateKind::query, GateKind::compare,
+                          GateKind::latency}) {
     Watching gate(gate_of(kind));
     gate.settle();
     gate.now += std::chrono::hours(23);
@@ -143,7 +144,35 @@ TEST(GateWatch, a_lost_connection_or_a_long_blackout_is_bad_at_once) {
   EXPECT_EQ(verdict_of({.handoffs = 3, .lost = 0, .worst_blackout_us = 10'000}), Verdict::good);
   EXPECT_EQ(verdict_of({.handoffs = 3, .lost = 1}), Verdict::bad);
   EXPECT_EQ(verdict_of({.handoffs = 3, .worst_blackout_us = 10'001}), Verdict::bad);
-  EXPECT_EQ(verdict_of({.handoffs = 0}), Verdict::wait) << "a start is no handoff";
+  EXPECT_EQ(verdict_of({.handoffs = 0}), Verdict::wait) << "nothing has moved";
+}
+
+TEST(GateWatch, where_nothing_ran_before_no_handoff_can_be_bad_and_it_says_so) {
+  Watching gate(gate_of(GateKind::handoff));
+  gate.settle();
+  gate.see(look_at(gate.watch.gate(), MovedFigures{.started = 2}));
+  EXPECT_EQ(gate.verdict(), Verdict::good);
+  EXPECT_THAT(gate.text(), HasSubstr("no handoff was needed: on 2 instances nothing ran before"));
+  gate.see(look_at(gate.watch.gate(), MovedFigures{.handoffs = 1, .started = 1}));
+  EXPECT_THAT(gate.text(), Not(HasSubstr("no handoff was needed")));
+}
+
+TEST(GateWatch, who_tells_nothing_of_a_handoff_is_named_and_waited_for_until_it_is_overdue) {
+  Watching gate(gate_of(GateKind::handoff));
+  gate.settle();
+  const MovedFigures moved{.handoffs = 1, .started = 1, .untold = 1, .first_untold = "berlin-2"};
+  gate.see(look_at(gate.watch.gate(), moved));
+  EXPECT_EQ(gate.verdict(), Verdict::wait);
+  EXPECT_THAT(gate.text(), HasSubstr("of 3 instances that have moved 1 told nothing of a handoff, "
+                                     "first berlin-2"));
+  EXPECT_THAT(gate.text(), Not(HasSubstr("somebody has to decide")));
+  gate.now += kTimes.gate_limit;
+  gate.see(look_at(gate.watch.gate(), moved));
+  EXPECT_EQ(gate.verdict(), Verdict::wait);
+  EXPECT_THAT(gate.text(), HasSubstr("somebody has to decide"));
+  const MovedFigures lost{.handoffs = 1, .lost = 1, .untold = 1};
+  gate.see(look_at(gate.watch.gate(), lost));
+  EXPECT_EQ(gate.verdict(), Verdict::bad) << "what is bad already waits for nobody";
 }
 
 TEST(GateWatch, health_counts_when_that_of_all_is_known) {
@@ -187,6 +216,55 @@ TEST(GateWatch, a_canary_is_compared_with_the_baseline_by_hosts_and_looks) {
   half.see(look_at(half.watch.gate(),
                    MetricAnswers{hosts(20, 100), hosts(20, 0), hosts(20, 100), base::fail(late)}));
   EXPECT_THAT(half.text(), HasSubstr("nothing was observed so far; last time: too slow"));
+}
+
+// Of so many hosts, each with 100 requests: so many above 100 ms and 250 ms, up to 500 ms.
+base::Result<prometheus::Answer> histograms(int count, int above_100_ms, int above_250_ms) {
+  std::string text;
+  for (int host = 0; host < count; ++host) {
+    for (const auto& [bound, requests] : {std::pair{"0.1", 100 - above_100_ms},
+                                          {"0.25", 100 - above_250_ms},
+                                          {"0.5", 100},
+                                          {"+Inf", 100}}) {
+      text += fmt::format(R"({}{{"metric":{{"host":"{}","le":"{}"}},"value":[1,"{}"]}})",
+                          text.empty() ? "" : ",", host, bound, requests);
+    }
+  }
+  return prometheus::parse_answer(
+      R"({"status":"success","data":{"resultType":"vector","result":[)" + text + "]}}");
+}
+
+TEST(GateWatch, latencies_are_compared_as_well_as_the_buckets_of_their_histograms_allow) {
+  Gate definition = gate_of(GateKind::latency);
+  definition.quantile_ppm = 900'000;
+  definition.margin_ppm = 1'500'000;
+  const auto look = [&](int canary_above_100, int canary_above_250) {
+    return look_at(definition, MetricAnswers{histograms(20, canary_above_100, canary_above_250),
+                                             histograms(20, 5, 1)});
+  };
+  Watching same(definition);
+  same.settle();
+  for (int i = 0; i < 200; ++i) same.see(look(5, 1));
+  EXPECT_EQ(same.verdict(), Verdict::good) << same.text();
+  EXPECT_THAT(same.text(), HasSubstr("errors p90 0 us to 100 ms in the canary against 0 us to 100 "
+                                     "ms in the baseline"));
+  EXPECT_THAT(same.text(), HasSubstr("with buckets that end at 100 ms and 250 ms, 'worse' begins "
+                                     "at 250 ms (150.0% slower; tolerance 5.0%)"));
+
+  Watching slower(definition);
+  for (int i = 0; i < 20; ++i) slower.see(look(40, 30));
+  EXPECT_EQ(slower.verdict(), Verdict::bad) << slower.text();
+  EXPECT_THAT(slower.text(), HasSubstr("250 ms to 500 ms in the canary against"));
+
+  // Slower by what no bucket can tell from what is allowed.
+  Watching blurred(definition);
+  blurred.settle();
+  for (int i = 0; i < 20; ++i) blurred.see(look(40, 5));
+  EXPECT_NE(blurred.verdict(), Verdict::bad) << blurred.text();
+
+  Watching half(definition);
+  half.see(look_at(definition, MetricAnswers{histograms(1, 0, 0), hosts(1, 1)}));
+  EXPECT_THAT(half.text(), HasSubstr("last time: a sample has no label 'le'"));
 }
 
 TEST(GateWatch, goes_on_after_the_last_step_with_data_of_its_own) {

@@ -47,9 +47,17 @@ Key percent_key(const char* name, std::uint32_t& share_ppm, Findings& findings) 
           }};
 }
 
-Key arm_key(const char* name, fleet::GateArm& arm, Findings& findings) {
-  return {name, [&arm, &findings](const Layers& layers) {
-            read_section(layers, gate_arm_keys(arm, findings), findings);
+Key growth_key(const char* name, std::uint32_t& ppm, Findings& findings) {
+  return {name, [&ppm, &findings](const Layers& layers) {
+            const auto read =
+                config::read_parsed(layers.back(), findings, config::parse_growth_ppm);
+            if (read) ppm = *read;
+          }};
+}
+
+Key arm_key(const char* name, GateKind kind, fleet::GateArm& arm, Findings& findings) {
+  return {name, [kind, &arm, &findings](const Layers& layers) {
+            read_section(layers, gate_arm_keys(kind, arm, findings), findings);
           }};
 }
 
@@ -58,14 +66,23 @@ void append(Keys& keys, Keys more) {
               std::make_move_iterator(more.end()));
 }
 
-Keys compare_keys(Gate& gate, Findings& findings) {
-  return {value_key("prometheus", gate.prometheus, findings),
-          arm_key("canary", gate.canary, findings),
-          arm_key("baseline", gate.baseline, findings),
-          percent_key("tolerance", gate.tolerance_ppm, findings),
+// Of what sets one gate of compare or latency apart from the other.
+Keys measure_keys(GateKind kind, Gate& gate, Findings& findings) {
+  if (kind == GateKind::latency) {
+    return {percent_key("quantile", gate.quantile_ppm, findings),
+            growth_key("tolerance", gate.tolerance_ppm, findings),
+            growth_key("margin", gate.margin_ppm, findings)};
+  }
+  return {percent_key("tolerance", gate.tolerance_ppm, findings),
           percent_key("margin", gate.margin_ppm, findings),
           percent_key("absolute_tolerance", gate.absolute_tolerance_ppm, findings),
-          percent_key("absolute_margin", gate.absolute_margin_ppm, findings),
+          percent_key("absolute_margin", gate.absolute_margin_ppm, findings)};
+}
+
+Keys comparison_keys(GateKind kind, Gate& gate, Findings& findings) {
+  return {value_key("prometheus", gate.prometheus, findings),
+          arm_key("canary", kind, gate.canary, findings),
+          arm_key("baseline", kind, gate.baseline, findings),
           percent_key("alpha", gate.alpha_ppm, findings),
           percent_key("good_alpha", gate.good_alpha_ppm, findings),
           value_key("pass", gate.pass, findings),
@@ -96,7 +113,8 @@ void read_gate(const std::string& name, const Layers& layers, std::vector<Gate>&
     kind = its;
   }
   if (!kind) {
-    return findings.add(layers.back(), "'kind' is missing: one of handoff, health, query, compare");
+    return findings.add(layers.back(),
+                        "'kind' is missing: one of handoff, health, query, compare, latency");
   }
   Gate gate = fleet::usual_gate(*kind);
   gate.name = name;
@@ -111,7 +129,8 @@ void read_gate(const std::string& name, const Layers& layers, std::vector<Gate>&
 
 }  // namespace
 
-Keys gate_arm_keys(fleet::GateArm& arm, Findings& findings) {
+Keys gate_arm_keys(GateKind kind, fleet::GateArm& arm, Findings& findings) {
+  if (kind == GateKind::latency) return {value_key("buckets", arm.buckets, findings)};
   return {value_key("requests", arm.requests, findings),
           value_key("failures", arm.failures, findings)};
 }
@@ -138,7 +157,9 @@ Keys gate_keys(GateKind kind, Gate& gate, Findings& findings) {
                     value_key("good", gate.good_in_row, findings)});
       break;
     case GateKind::compare:
-      append(keys, compare_keys(gate, findings));
+    case GateKind::latency:
+      append(keys, comparison_keys(kind, gate, findings));
+      append(keys, measure_keys(kind, gate, findings));
       break;
   }
   return keys;

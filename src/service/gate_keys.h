@@ -14,6 +14,6 @@ void read_gates(const config::Layers& layers, std::vector<fleet::Gate>& gates,
 
 // The tables of keys, for whoever lists them.
 config::Keys gate_keys(fleet::GateKind kind, fleet::Gate& gate, config::Findings& findings);
-config::Keys gate_arm_keys(fleet::GateArm& arm, config::Findings& findings);
+config::Keys gate_arm_keys(fleet::GateKind kind, fleet::GateArm& arm, config::Findings& findings);
 
 }  // namespace segue::service

@@ -28,7 +28,7 @@ TEST(GateKeys, say_what_each_gate_looks_at) {
   const auto reading = read_service("s.yaml", kWholeFile);
   ASSERT_TRUE(reading.service);
   const auto& gates = reading.service->components[0].strategy.gates;
-  ASSERT_THAT(gates, SizeIs(5));
+  ASSERT_THAT(gates, SizeIs(6));
   EXPECT_EQ(gates[0].kind, fleet::GateKind::handoff);
   EXPECT_EQ(gates[0].lost, 1U);
   EXPECT_EQ(gates[0].blackout_us, 10'000U);
@@ -41,12 +41,18 @@ TEST(GateKeys, say_what_each_gate_looks_at) {
   EXPECT_EQ(gates[4].pass, fleet::GatePass::unrefuted);
   EXPECT_THAT(gates[4].baseline.failures, HasSubstr("{{baseline_version}}"));
   EXPECT_EQ(gates[4].warm_up, 3min);
+  EXPECT_EQ(gates[5].kind, fleet::GateKind::latency);
+  EXPECT_EQ(gates[5].quantile_ppm, 999'000U);
+  EXPECT_EQ(gates[5].margin_ppm, 1'500'000U);
+  EXPECT_EQ(gates[5].tolerance_ppm, 50'000U);
+  EXPECT_THAT(gates[5].baseline.buckets, HasSubstr("(host, le)"));
+  EXPECT_TRUE(gates[5].canary.requests.empty());
 }
 
 TEST(GateKeys, refuse_what_is_wrong_with_its_line_and_what_to_write) {
   EXPECT_THAT(problems_of("      a: {kind: handof}\n"),
               ElementsAre("s.yaml:6: components.hub.gates.a.kind: 'handof' is none of handoff, "
-                          "health, query, compare"));
+                          "health, query, compare, latency"));
   EXPECT_THAT(problems_of("      a: {lost: 1}\n"),
               ElementsAre(HasSubstr("s.yaml:6: components.hub.gates.a: 'kind' is missing")));
   EXPECT_THAT(problems_of("      a: {kind: handoff, blackot: 1ms}\n"),
@@ -64,6 +70,18 @@ TEST(GateKeys, refuse_what_is_wrong_with_its_line_and_what_to_write) {
       ElementsAre(HasSubstr("s.yaml:10: components.hub.gates.a.query: '{{verson' is neither")));
   EXPECT_THAT(problems_of("      a: {kind: compare, prometheus: \"http://p\"}\n"),
               ElementsAre(HasSubstr("a.canary.requests: a query in PromQL")));
+  EXPECT_THAT(problems_of("      a: {kind: latency, prometheus: \"http://p\"}\n"),
+              ElementsAre(HasSubstr("a.canary.buckets: a query in PromQL")));
+  const std::string arms = "prometheus: \"http://p\", canary: {buckets: x}, baseline: {buckets: x}";
+  EXPECT_THAT(problems_of("      a: {kind: latency, quantile: 100%, " + arms + "}\n"),
+              ElementsAre(HasSubstr("a.quantile: 1000000 is not")));
+  EXPECT_THAT(problems_of("      a: {kind: latency, margin: 1%, " + arms + "}\n"),
+              ElementsAre(HasSubstr("a.margin: it has to be no less than the tolerance")));
+  EXPECT_THAT(problems_of("      a: {kind: latency, absolute_margin: 1%, " + arms + "}\n"),
+              ElementsAre(HasSubstr("a.absolute_margin: there is no such key")));
+  EXPECT_THAT(
+      problems_of("      a: {kind: compare, prometheus: \"http://p\", canary: {buckets: x}}\n"),
+      ElementsAre(HasSubstr("a.canary.buckets: there is no such key")));
 }
 
 TEST(GateKeys, have_to_exist_where_a_rollout_names_them) {

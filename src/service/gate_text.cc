@@ -37,6 +37,7 @@ class Writer {
         number("good", &Gate::good_in_row);
         break;
       case GateKind::compare:
+      case GateKind::latency:
         compare();
         break;
     }
@@ -47,10 +48,12 @@ class Writer {
   void compare() {
     arm("canary", gate_.canary);
     arm("baseline", gate_.baseline);
+    const bool is_latency = gate_.kind == GateKind::latency;
+    if (is_latency) share("quantile", &Gate::quantile_ppm);
     share("tolerance", &Gate::tolerance_ppm);
     share("margin", &Gate::margin_ppm);
-    share("absolute_tolerance", &Gate::absolute_tolerance_ppm);
-    share("absolute_margin", &Gate::absolute_margin_ppm);
+    if (!is_latency) share("absolute_tolerance", &Gate::absolute_tolerance_ppm);
+    if (!is_latency) share("absolute_margin", &Gate::absolute_margin_ppm);
     share("alpha", &Gate::alpha_ppm);
     share("good_alpha", &Gate::good_alpha_ppm);
     if (shows(&Gate::pass)) yaml_.line("pass", to_string(gate_.pass));
@@ -81,6 +84,7 @@ class Writer {
     yaml_.begin(key);
     yaml_.text("requests", its.requests);
     yaml_.text("failures", its.failures);
+    yaml_.text("buckets", its.buckets);
     yaml_.end();
   }
 

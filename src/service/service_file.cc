@@ -198,13 +198,15 @@ std::vector<std::string> service_file_keys() {
          option_readers(section.section, component.spec, findings));
   }
   for (const auto kind : {fleet::GateKind::handoff, fleet::GateKind::health, fleet::GateKind::query,
-                          fleet::GateKind::compare}) {
+                          fleet::GateKind::compare, fleet::GateKind::latency}) {
     fleet::Gate gate;
     list(names, "gates.NAME.", gate_keys(kind, gate, findings));
   }
   fleet::GateArm arm;
-  list(names, "gates.NAME.canary.", gate_arm_keys(arm, findings));
-  list(names, "gates.NAME.baseline.", gate_arm_keys(arm, findings));
+  for (const auto kind : {fleet::GateKind::compare, fleet::GateKind::latency}) {
+    list(names, "gates.NAME.canary.", gate_arm_keys(kind, arm, findings));
+    list(names, "gates.NAME.baseline.", gate_arm_keys(kind, arm, findings));
+  }
   list(names, "rollout.", rollout_keys(component.strategy, findings));
   list(names, "rollout.waves[].", wave_keys(wave, limits, findings));
   list(names, "rollout.canary.", canary_keys(component.strategy, findings));

@@ -58,6 +58,13 @@ components:
         minimum_time: 10m
         cluster_cap: 100
         warm_up: 3m
+      speed:
+        kind: latency
+        prometheus: http://127.0.0.1:9090
+        canary: {buckets: 'sum by (host, le) (increase(s_bucket{version="{{version}}"}[1m]))'}
+        baseline: {buckets: 'sum by (host, le) (increase(s_bucket{version="{{baseline_version}}"}[1m]))'}
+        quantile: 99.9%
+        margin: 150%
     hosts: {names: [berlin-1], sites: [berlin, oslo], labels: {tier: front}}
     upgrade: libsegue
     ready: notify

@@ -8,7 +8,8 @@ import threading
 
 from support import DEADLINE_S, Program, free_port
 
-# Answers each line with its version and whether all went well; retires without cutting anybody.
+# Answers each line with its version, whether all went well, and how long it says that it took, in
+# milliseconds; retires without cutting anybody.
 HUB = """#!/usr/bin/python3
 import os, random, select, signal, socket, threading
 
@@ -22,7 +23,8 @@ def serve(connection):
     with connection:
         while connection.recv(64):
             word = b"bad" if random.random() < {failing} else b"ok"
-            connection.sendall(b"{version} " + word + b"\\n")
+            took_ms = random.expovariate(1 / {mean_ms})
+            connection.sendall(b"{version} %s %.3f\\n" % (word, took_ms))
 
 def accept():
     try:
@@ -47,6 +49,7 @@ for thread in connections:
 """
 
 REQUESTS = 10  # of one connection
+BOUNDS_S = (0.01, 0.025, 0.05, 0.1, float("inf"))  # of the histogram's buckets
 
 
 class Load:
@@ -56,6 +59,7 @@ class Load:
         self.port = port
         self.lock = threading.Lock()
         self.requests, self.failures = collections.Counter(), collections.Counter()
+        self.buckets = collections.Counter()
         self.broken = []  # connections that ended before their last answer
         self.ends = threading.Event()
         self.threads = [threading.Thread(target=self.work, args=(number,), daemon=True)
@@ -95,11 +99,13 @@ class Load:
             for _ in range(REQUESTS):
                 connection.sendall(b"?\n")
                 words = stream.readline().decode().split()
-                if len(words) != 2:
+                if len(words) != 3:
                     raise ConnectionError("the end of the stream")
                 with self.lock:
                     self.requests[words[0], worker] += 1
                     self.failures[words[0], worker] += words[1] == "bad"
+                    for bound in BOUNDS_S:
+                        self.buckets[words[0], worker, bound] += float(words[2]) / 1000 <= bound
 
     def page(self):
         lines = []
@@ -108,6 +114,10 @@ class Load:
                 lines.append(f"# TYPE hub_{name}_total counter")
                 lines += [f'hub_{name}_total{{version="{version}",worker="{worker}"}} {value}'
                           for (version, worker), value in counter.items()]
+            lines.append("# TYPE hub_seconds_bucket counter")
+            lines += [f'hub_seconds_bucket{{version="{version}",worker="{worker}",'
+                      f'le="{"+Inf" if bound == BOUNDS_S[-1] else bound}"}} {value}'
+                      for (version, worker, bound), value in self.buckets.items()]
         return "\n".join(lines) + "\n"
 
     def versions(self):

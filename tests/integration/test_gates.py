@@ -24,7 +24,7 @@ def fleet_fixture(build_dir, short_dir):
     fleet.load = Load(fleet.hosts[HOST].port)
     fleet.prometheus = None
     try:
-        publish(fleet, "1", failing=0)
+        publish(fleet, "1")
         assert fleet.ended(deploy(fleet, "1"))["phase"] == "done"
         fleet.load.start()
         fleet.prometheus = Prometheus(short_dir, fleet.load.exporter.server_address[1])
@@ -36,11 +36,11 @@ def fleet_fixture(build_dir, short_dir):
         fleet.finish()
 
 
-def publish(fleet, version, failing):
+def publish(fleet, version, failing=0, mean_ms=8):
     tree = fleet.path / f"tree-{version}"
     (tree / "bin").mkdir(parents=True)
     program = tree / "bin/kv"
-    program.write_text(HUB.format(version=version, failing=failing))
+    program.write_text(HUB.format(version=version, failing=failing, mean_ms=mean_ms))
     program.chmod(0o755)
     fleet.publisher.publish(tree, version)
 
@@ -49,6 +49,11 @@ def queries(version):
     def of(counter):
         return f'sum by (worker) (increase(hub_{counter}_total{{version="{version}"}}[10s]))'
     return {"requests": of("requests"), "failures": of("failures")}
+
+
+def buckets(version):
+    return {"buckets": 'sum by (worker, le) (increase(hub_seconds_bucket{version='
+                       f'"{version}"}}[10s]))'}
 
 
 def deploy(fleet, version, **rollout):
@@ -64,6 +69,10 @@ def deploy(fleet, version, **rollout):
                        "canary": queries("{{version}}"),
                        "baseline": queries("{{baseline_version}}"),
                        "absolute_margin": "40%", "minimum_clusters": 20, "minimum_requests": 200},
+            "speed": {"kind": "latency", "prometheus": fleet.prometheus.url, "every": "10s",
+                      "canary": buckets("{{version}}"),
+                      "baseline": buckets("{{baseline_version}}"), "quantile": "90%",
+                      "pass": "unrefuted", "minimum_clusters": 20, "minimum_requests": 200},
             "memory": {"kind": "query", "prometheus": fleet.prometheus.url, "every": "1s",
                        "query": "max(hub_nothing_of_this_name)", "above": 1},
             "well": {"kind": "health", "every": "1s", "good": 2}}
@@ -86,14 +95,24 @@ def test_a_version_that_fails_is_taken_back_by_its_gate(fleet):
     assert not fleet.load.broken
 
 
+def test_a_version_that_is_slower_is_taken_back_as_far_as_its_buckets_tell(fleet):
+    publish(fleet, "2", mean_ms=80)
+    progress = fleet.ended(canary(fleet, "2", "speed"))
+    assert progress["phase"] == "undone", progress
+    assert "gate speed says bad" in progress["why"], progress
+    assert "in the canary against 10 ms to 25 ms in the baseline" in progress["why"], progress
+    assert "with buckets that end at 25 ms and 50 ms, 'worse' begins at 50 ms" in progress["why"]
+    assert not fleet.load.broken
+
+
 def test_a_version_that_is_as_good_passes_and_one_without_data_does_not(fleet):
-    publish(fleet, "2", failing=0)
-    progress = fleet.ended(canary(fleet, "2", "errors"))
+    publish(fleet, "2")
+    progress = fleet.ended(canary(fleet, "2", "errors", "speed"))
     assert progress["phase"] == "done", progress
     assert fleet.load.versions() >= {"1", "2"}
     assert not fleet.load.broken
 
-    publish(fleet, "3", failing=0)
+    publish(fleet, "3")
     rollout = canary(fleet, "3", "memory")
     wait_for_gate(fleet, rollout, "no data")
     fleet.done("rollout", "undo", rollout)
