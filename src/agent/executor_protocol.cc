@@ -32,6 +32,7 @@ struct SeenDocument {
   std::optional<std::uint64_t> connections;
   std::uint64_t accepted = 0;
   std::uint64_t crashes = 0;
+  std::uint64_t generation = 0;
 };
 // A specification is longer than a text may be: as lines of it.
 struct KnowDocument {
@@ -145,6 +146,7 @@ struct Layout<agent::SeenDocument> {
     archive("connections", seen.connections);
     archive("accepted", seen.accepted);
     archive("crashes", seen.crashes);
+    archive("generation", seen.generation);
   }
 };
 
@@ -330,7 +332,8 @@ Result<OrderAnswer> read_seen(tuf::Json json) {
                                        .health_since_ms = document.health_since_ms,
                                        .connections = document.connections,
                                        .accepted = document.accepted,
-                                       .crashes = document.crashes}));
+                                       .crashes = document.crashes,
+                                       .generation = document.generation}));
 }
 
 Result<Order> read_keep_share(tuf::Json json) {
@@ -390,7 +393,8 @@ std::string write_event(const reconcile::Event& event) {
                                 one.health_since_ms,
                                 one.connections,
                                 one.accepted,
-                                one.crashes};
+                                one.crashes,
+                                one.generation};
           if (document.staged.size() > kMaxStaged) document.staged.resize(kMaxStaged);
           return write("seen", document);
         } else if constexpr (std::same_as<T, reconcile::ShareKept>) {

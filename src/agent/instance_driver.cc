@@ -117,7 +117,8 @@ void InstanceDriver::say_seen() {
                        .staged = staged(),
                        .activity = status_->activity,
                        .connections = status_->connections,
-                       .crashes = status_->crashes};
+                       .crashes = status_->crashes,
+                       .generation = status_->generation};
   if (probe_ && probed_ == status_->revision) {
     const auto& verdict = probe_->verdict();
     seen.health = verdict.health;
@@ -377,6 +378,12 @@ void InstanceDriver::look_up(const reconcile::LookUp& command, const Status& sta
   const bool hands_over = command.intent.kind == reconcile::ActionKind::hand_off ||
                           command.intent.kind == reconcile::ActionKind::hand_back;
   if (!status.runs || !hands_over) {
+    looked.result = OrderResult::none;
+    return tell(looked);
+  }
+  // What history tells of the revision last may be of another attempt.
+  const bool renews = command.intent.from == command.intent.to;
+  if (renews && status.generation == command.intent.generation) {
     looked.result = OrderResult::none;
     return tell(looked);
   }

@@ -122,6 +122,7 @@ Result<Assignment> read_assignment(Fields& fields) {
   SEGUE_ASSIGN(assignment.order, text_if_any(fields, "order", kMaxOrderBytes));
   SEGUE_ASSIGN(assignment.share_ppm, share_if_any(fields));
   SEGUE_ASSIGN(assignment.share_salt, number_if_any(fields, "share_salt"));
+  SEGUE_ASSIGN(assignment.renew, truth_if_any(fields, "renew"));
   return assignment;
 }
 
@@ -287,6 +288,7 @@ Json json_of(const SlotKey& key, const Assignment& assignment) {
                    {"order", assignment.order},
                    {"share_ppm", assignment.share_ppm},
                    {"share_salt", assignment.share_salt}});
+  if (assignment.renew) json["renew"] = true;
   return json;
 }
 

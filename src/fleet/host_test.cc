@@ -39,7 +39,7 @@ ObservedHost observed() {
 
 DesiredHost desired() {
   DesiredHost host{.fleet = "f1", .epoch = 2, .generation = 12, .stopped = true};
-  host.instances[{"chat", Slot::stable}] = {.revision = 3, .order = "r1-1"};
+  host.instances[{"chat", Slot::stable}] = {.revision = 3, .order = "r1-1", .renew = true};
   host.instances[{"chat", Slot::canary}] = {
       .revision = 4, .stage = 5, .order = "r1-2", .share_ppm = 100'000, .share_salt = 77};
   host.shares["chat"] = {.socket = "127.0.0.1:9999",

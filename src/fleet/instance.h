@@ -40,6 +40,7 @@ struct Assignment {
   std::string order;             // names the change; an agent carries each order out once
   std::uint32_t share_ppm = 0;   // of new connections, where the kernel splits; `canary` alone
   std::uint64_t share_salt = 0;  // of a split by source address
+  bool renew = false;            // where it serves already, it is handed over to itself
   // For the server alone. Whose `sharing` says which proxy has to do with the slot, where that is
   // not the revision itself, or has had it drained; and the order that ends a stable slot once its
   // proxy sends nobody there any more. Until then the others are what it was.

@@ -27,6 +27,8 @@ constexpr Words<StrategyKind, 4> kKinds = {{{StrategyKind::rolling, "rolling"},
                                             {StrategyKind::all_at_once, "all-at-once"}}};
 constexpr Words<Split, 3> kSplits = {
     {{Split::kernel, "kernel"}, {Split::proxy, "proxy"}, {Split::hosts, "hosts"}}};
+constexpr Words<Baseline, 2> kBaselines = {
+    {{Baseline::running, "running"}, {Baseline::renewed, "renewed"}}};
 constexpr Words<OnBad, 2> kReactions = {{{OnBad::undo, "undo"}, {OnBad::pause, "pause"}}};
 constexpr Words<MeanwhilePolicy, 2> kPolicies = {
     {{MeanwhilePolicy::queue, "queue"}, {MeanwhilePolicy::supersede, "supersede"}}};
@@ -145,6 +147,11 @@ Result<void> check_canary(const Canary& canary) {
   if (canary.on.value == 0 && canary.split != Split::hosts) {
     return fail(ErrorCode::invalid_argument, "canary.on: a canary on 0 hosts; at least 1");
   }
+  if (canary.baseline == Baseline::renewed && canary.split == Split::hosts) {
+    return fail(ErrorCode::invalid_argument,
+                "canary.baseline: where the canary's hosts have no second slot no stable one runs "
+                "beside it; use split: kernel or proxy, or baseline: running");
+  }
   if (canary.salt >= kMaxSalt) {
     return fail(ErrorCode::invalid_argument, "canary.salt: has to be below 2^63");
   }
@@ -202,6 +209,12 @@ std::string_view to_string(Split split) {
 std::optional<Split> split_of(std::string_view word) {
   return value_of(kSplits, word);
 }
+std::string_view to_string(Baseline baseline) {
+  return word_of(kBaselines, baseline);
+}
+std::optional<Baseline> baseline_of(std::string_view word) {
+  return value_of(kBaselines, word);
+}
 std::string_view to_string(OnBad reaction) {
   return word_of(kReactions, reaction);
 }
@@ -237,6 +250,11 @@ Result<void> check(const Strategy& strategy) {
     return fail(ErrorCode::invalid_argument,
                 "canary.split: blue-green moves all traffic at once, which a split by hosts "
                 "cannot; use kernel or proxy");
+  }
+  if (strategy.kind == StrategyKind::blue_green && strategy.canary.baseline == Baseline::renewed) {
+    return fail(ErrorCode::invalid_argument,
+                "canary.baseline: blue-green compares nothing, all new connections go to the new "
+                "version at once; use strategy canary, or baseline: running");
   }
   SEGUE_TRY(check_times(strategy));
   SEGUE_TRY(check_approvals("approvals", strategy.approvals));

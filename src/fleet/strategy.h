@@ -89,6 +89,14 @@ enum class Split {
 std::string_view to_string(Split split);
 std::optional<Split> split_of(std::string_view word);
 
+// What a canary is compared with.
+enum class Baseline {
+  running,  // the stable slots, as old as they are
+  renewed,  // they are handed over to themselves when the canary has started: of the same age
+};
+std::string_view to_string(Baseline baseline);
+std::optional<Baseline> baseline_of(std::string_view word);
+
 struct CanaryStep {
   std::uint32_t share_ppm = 0;
   StepLimits limits;
@@ -98,10 +106,11 @@ struct CanaryStep {
 
 struct Canary {
   Split split = Split::kernel;
-  Amount on = percent(100);       // hosts with a canary slot; not with Split::hosts
-  std::vector<CanaryStep> steps;  // shares only grow
-  std::uint64_t salt = 0;         // of a split by source address; below 2^63
-  bool ends_when_idle = true;     // its slot, when its connections are gone; never before
+  Amount on = percent(100);               // hosts with a canary slot; not with Split::hosts
+  std::vector<CanaryStep> steps;          // shares only grow
+  std::uint64_t salt = 0;                 // of a split by source address; below 2^63
+  bool ends_when_idle = true;             // its slot, when its connections are gone; never before
+  Baseline baseline = Baseline::running;  // of the hosts with a canary slot; not with Split::hosts
 
   bool operator==(const Canary&) const = default;
 };

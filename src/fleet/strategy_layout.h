@@ -56,6 +56,7 @@ struct Layout<Canary> {
     archive("steps", canary.steps, Strategy::kMaxCanarySteps);
     archive("salt", canary.salt);
     archive("ends_when_idle", canary.ends_when_idle);
+    archive.unless(Baseline::running, "baseline", canary.baseline);
   }
 };
 
@@ -131,6 +132,7 @@ struct Layout<Assignment> {
     archive("share_salt", assignment.share_salt);
     archive.unless(kNoRevision, "proxied", assignment.proxied);
     archive.unless(std::string(), "ends", assignment.ends);
+    archive.unless(false, "renew", assignment.renew);
   }
 };
 

@@ -15,6 +15,7 @@ struct Layout<reconcile::Intent> {
     archive("from", intent.from);
     archive("to", intent.to);
     archive("only_idle", intent.only_idle);
+    archive.unless(std::uint64_t{0}, "generation", intent.generation);
   }
 };
 

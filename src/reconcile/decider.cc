@@ -235,7 +235,8 @@ void Decider::on(const LookedUp& event) {
       later(live.look_retry);
       break;
     case OrderResult::none:
-      if (event.revision == intent.to) {
+      // Of one that hands over to itself it tells nothing what serves.
+      if (event.revision == intent.to && intent.from != intent.to) {
         settle(event.key, {event.order, OrderResult::done, "it was seen to serve", std::nullopt},
                event.revision);
       } else if (event.revision == intent.from) {
@@ -367,7 +368,8 @@ void Decider::carry_out(const InstanceKey& key, const fleet::Assignment& wanted)
   }
   if (live.seen->activity != Activity::idle || live.restoring) return;  // it is waited for
   const fleet::Revision from = live.seen->revision;
-  if (from == wanted.revision) {
+  const bool renews = wanted.renew && from != kNoRevision;
+  if (from == wanted.revision && !renews) {
     if (std::exchange(live.share_order, wanted.order) != wanted.order) live.share_retry = {};
     set_share(key, wanted);
     const InstanceMemory& after = remembered(key);
@@ -403,10 +405,12 @@ void Decider::carry_out(const InstanceKey& key, const fleet::Assignment& wanted)
     settle_without_action(key, wanted.order, OrderResult::refused, live.stage_text);
     return;
   }
-  const ActionKind kind = from == kNoRevision                  ? ActionKind::start
-                          : wanted.revision == memory.previous ? ActionKind::hand_back
-                                                               : ActionKind::hand_off;
-  begin(key, {wanted.order, kind, from, wanted.revision, false});
+  const bool goes_back = wanted.revision == memory.previous && wanted.revision != from;
+  const ActionKind kind = from == kNoRevision ? ActionKind::start
+                          : goes_back         ? ActionKind::hand_back
+                                              : ActionKind::hand_off;
+  begin(key, {wanted.order, kind, from, wanted.revision, false,
+              wanted.revision == from ? live.seen->generation : 0});
 }
 
 void Decider::begin(const InstanceKey& key, Intent intent) {
@@ -429,6 +433,8 @@ void Decider::settle(const InstanceKey& key, OrderOutcome outcome, fleet::Revisi
   Live& live = live_[key];
   outcome.text.resize(std::min(outcome.text.size(), kMaxTextBytes));
   const OrderResult result = outcome.result;
+  const bool is_renewed = memory.intent && memory.intent->from == memory.intent->to &&
+                          serves != kNoRevision && result == OrderResult::done;
   memory.outcomes.push_back(std::move(outcome));
   if (memory.outcomes.size() > InstanceMemory::kMaxOutcomes) memory.outcomes.pop_front();
   memory.intent.reset();
@@ -441,7 +447,13 @@ void Decider::settle(const InstanceKey& key, OrderOutcome outcome, fleet::Revisi
     if (serves == kNoRevision) memory.share_ppm = 0;
   }
   keep();
-  if (!live.seen || live.seen->revision == serves || result == OrderResult::failed) return;
+  if (!live.seen || result == OrderResult::failed) return;
+  if (live.seen->revision != serves || is_renewed) check_anew(key, serves);
+}
+
+// What was seen of another instance says nothing of this one.
+void Decider::check_anew(const InstanceKey& key, fleet::Revision serves) {
+  Live& live = live_[key];
   live.seen->revision = serves;
   live.seen->health = Health::unknown;
   live.seen->health_text.clear();

@@ -39,6 +39,7 @@ struct Seen {
   std::optional<std::uint64_t> connections;  // open now; nullopt: nobody counts them
   std::uint64_t accepted = 0;
   std::uint64_t crashes = 0;
+  std::uint64_t generation = 0;  // of the instance that serves: a successor has another one
 };
 struct StageEnded {
   InstanceKey key;
@@ -195,6 +196,7 @@ class Decider {
   void settle_without_action(const InstanceKey& key, const std::string& order,
                              fleet::OrderResult result, std::string text);
   void settle(const InstanceKey& key, OrderOutcome outcome, fleet::Revision serves);
+  void check_anew(const InstanceKey& key, fleet::Revision serves);
   void set_share(const InstanceKey& key, const fleet::Assignment& wanted);
   void restore(const InstanceKey& key);
   [[nodiscard]] bool is_due(const Retry& retry) const;

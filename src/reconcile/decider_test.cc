@@ -192,6 +192,58 @@ TEST(Decider, an_outcome_that_could_not_be_seen_is_looked_up) {
   EXPECT_EQ(agent.reports(kStable).revision, 2U);
 }
 
+// Serves revision 1 by order "a", as the second instance of its keeper.
+void serve_second(Agent& agent) {
+  agent.want(kStable, {.revision = 1, .order = "a"});
+  agent.see(kStable, 1);
+  agent.give(Seen{.key = kStable,
+                  .revision = 1,
+                  .health = fleet::Health::good,
+                  .connections = 3,
+                  .generation = 2});
+  agent.commands_.clear();
+}
+
+TEST(Decider, renews_what_serves_by_a_handoff_to_itself_and_once) {
+  Agent agent;
+  serve_second(agent);
+  agent.want(kStable, {.revision = 1, .order = "b", .renew = true});
+  const auto act = agent.only<Act>();
+  ASSERT_TRUE(act);
+  EXPECT_EQ(act->intent, (Intent{"b", ActionKind::hand_off, 1, 1, false, 2}));
+  EXPECT_FALSE(agent.only<Stage>());
+  agent.end(OrderResult::done);
+  EXPECT_EQ(agent.reports(kStable).result, OrderResult::done);
+  EXPECT_EQ(agent.reports(kStable).health, fleet::Health::unknown) << "of another instance";
+  EXPECT_EQ(agent.only<CheckHealth>()->revision, 1U);
+  agent.commands_.clear();
+  agent.send();
+  agent.see(kStable, 1);
+  EXPECT_FALSE(agent.only<Act>());
+  agent.want(kStable, {.revision = 1, .order = "c"});
+  EXPECT_FALSE(agent.only<Act>()) << "it serves";
+  EXPECT_EQ(agent.reports(kStable).order, "c");
+}
+
+TEST(Decider, a_renewal_that_was_not_begun_at_a_kill_is_refused_although_its_revision_serves) {
+  Agent agent;
+  serve_second(agent);
+  agent.want(kStable, {.revision = 1, .order = "b", .renew = true});
+  agent.kill_and_resume();
+  ASSERT_TRUE(agent.only<LookUp>());
+  EXPECT_EQ(agent.only<LookUp>()->intent.generation, 2U);
+  agent.give(LookedUp{.key = kStable, .order = "b", .result = OrderResult::none, .revision = 1});
+  EXPECT_EQ(agent.reports(kStable).result, OrderResult::refused);
+}
+
+TEST(Decider, what_is_to_be_renewed_and_does_not_run_is_started) {
+  Agent agent;
+  agent.staged_ = {1};
+  agent.want(kStable, {.revision = 1, .order = "a", .renew = true});
+  agent.see(kStable, kNoRevision);
+  EXPECT_EQ(agent.only<Act>()->intent.kind, ActionKind::start);
+}
+
 TEST(Decider, what_is_old_or_contradicts_is_refused_and_said) {
   Agent agent;
   agent.staged_ = {1, 2};

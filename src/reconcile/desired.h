@@ -55,6 +55,8 @@ struct Intent {
   fleet::Revision from = fleet::kNoRevision;
   fleet::Revision to = fleet::kNoRevision;
   bool only_idle = false;  // stop: refused if by then a connection is open, or nobody can tell
+  // hand_off from a revision to itself: Seen::generation before it.
+  std::uint64_t generation = 0;
 
   bool operator==(const Intent&) const = default;
 };

@@ -74,6 +74,7 @@ struct Layout<rollout::InstanceRecord> {
     archive("drained", record.drained);
     archive("left", record.left);
     archive("ended", record.ended);
+    archive.unless(false, "renews", record.renews);
     archive("text", record.text);
   }
 };
@@ -114,9 +115,9 @@ Result<void> check_whole(const Rollout& rollout) {
     if (!fleet::check(of_step)) return damaged("the limits of a step");
   }
   const bool settles = rollout.step_phase == StepPhase::settling;
-  const bool judges = rollout.step_phase == StepPhase::baking ||
-                      rollout.step_phase == StepPhase::judging ||
-                      rollout.step_phase == StepPhase::approving;
+  const bool judges =
+      rollout.step_phase == StepPhase::baking || rollout.step_phase == StepPhase::judging ||
+      rollout.step_phase == StepPhase::approving || rollout.step_phase == StepPhase::renewing;
   if ((rollout.phase == Phase::running && settles) || (rollout.phase == Phase::undoing && judges)) {
     return damaged("the phase within its step");
   }

@@ -166,6 +166,8 @@ void Engine::index_everything() {
   by_step_.assign(head_.steps.size(), {});
   all_ = {};
   canaries_.clear();
+  renewals_.clear();
+  renewing_ = {};
   hosts_.clear();
   todo_.clear();
   timers_.clear();
@@ -187,6 +189,7 @@ void Engine::add_instance(InstanceRecord record) {
   hosts_[record.host].push_back(index);
   by_step_[record.step].push_back(index);
   if (head_.steps[record.step].kind == StepKind::canary) canaries_.push_back(index);
+  if (record.renews) renewals_.push_back(index);
   records_.push_back(std::move(record));
   live_.emplace_back();
   live_[index].standing = standing_of(index);
@@ -232,7 +235,8 @@ Engine::Standing Engine::standing_of(Index index) const {
   if (record.assignment.revision == fleet::kNoRevision) return Standing::good;
   if (not_well) return Standing::bad;
   if (live.revision != record.assignment.revision) return Standing::checking;
-  return head_.checks_health && live.health != Health::good ? Standing::checking : Standing::good;
+  if (head_.checks_health && live.health != Health::good) return Standing::checking;
+  return record.assignment.renew ? Standing::renewed : Standing::good;
 }
 
 bool Engine::is_unavailable(Standing standing) {
@@ -250,6 +254,7 @@ bool Engine::is_unavailable(Standing standing) {
     case Standing::retrying:
     case Standing::good:
     case Standing::failed:
+    case Standing::renewed:
       break;
   }
   return false;
@@ -260,7 +265,8 @@ void Engine::review(Index index) {
   Live& live = live_[index];
   if (standing == live.standing) return;
   count(index, false);
-  if (live.standing == Standing::ordered && standing == Standing::good && live.ordered_at) {
+  const bool is_well = standing == Standing::good || standing == Standing::renewed;
+  if (live.standing == Standing::ordered && is_well && live.ordered_at) {
     move_time_ += now_.monotonic - *live.ordered_at;
     ++moves_timed_;
   }
@@ -277,6 +283,7 @@ void Engine::count(Index index, bool in) {
   const std::size_t change = in ? 1 : static_cast<std::size_t>(-1);
   counts_[step].of[standing] += change;
   all_.of[standing] += change;
+  if (records_[index].renews) renewing_.of[standing] += change;
   if (is_violated(step)) {
     violated_.insert(step);
   } else {

@@ -87,8 +87,9 @@ class Engine {
     bad,  // moved, and not well
     failed,
     failed_bad,  // and does not serve
+    renewed,     // on what it had before, and well: it waits for its wave
   };
-  static constexpr std::size_t kStandings = 12;
+  static constexpr std::size_t kStandings = 13;
 
   struct Live {
     bool heard = false;
@@ -194,12 +195,18 @@ class Engine {
   [[nodiscard]] fleet::Revision goal_revision(const InstanceRecord& record) const;
   [[nodiscard]] std::uint32_t goal_share(const InstanceRecord& record) const;
   [[nodiscard]] bool needs_order(Index index) const;
+  [[nodiscard]] static bool awaits_wave(const InstanceRecord& record);
+  [[nodiscard]] bool wants_renewal(Index index) const;
+  [[nodiscard]] bool begins_renewals() const;
+  [[nodiscard]] bool renewals_are_done() const;
+  void begin_renewals();
+  void begin_sharing();
   void queue_step(std::uint32_t step);
   void queue(Index index);
   void clear_queue();
   void work_queue();
   [[nodiscard]] bool may_move(Index index) const;
-  void order(Index index, fleet::Revision revision, std::uint32_t share_ppm);
+  void order(Index index, fleet::Revision revision, std::uint32_t share_ppm, bool renew = false);
   void stage_step(std::uint32_t step);
   void order_shares();
   [[nodiscard]] bool shares_are_set() const;
@@ -229,6 +236,8 @@ class Engine {
   std::vector<Counts> counts_;  // by step
   std::vector<std::vector<Index>> by_step_;
   std::vector<Index> canaries_;
+  std::vector<Index> renewals_;
+  Counts renewing_;  // of them
   std::unordered_map<std::string, std::vector<Index>> hosts_;
   std::set<std::uint32_t> violated_;                 // steps with more failures than they may have
   std::map<std::uint32_t, std::deque<Index>> todo_;  // by step: as soon as the limits allow

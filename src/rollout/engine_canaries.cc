@@ -1,10 +1,60 @@
 // SPDX-License-Identifier: Apache-2.0
-// How canary slots end: never with connections, and also when their rollout is over.
+// How the stable slots beside a canary are renewed, and how canary slots end: never with
+// connections, and also when their rollout is over.
 #include "rollout/engine.h"
 
 namespace segue::rollout {
 
 using fleet::kNoRevision;
+
+// ---- The baseline
+
+// It runs what it had before, be it renewed or not.
+bool Engine::awaits_wave(const InstanceRecord& record) {
+  return record.settled == Settled::untouched ||
+         (record.settled == Settled::done && record.assignment.renew);
+}
+
+// Who is not well is no baseline, and moves first when its wave comes.
+bool Engine::wants_renewal(Index index) const {
+  const InstanceRecord& record = records_[index];
+  const Live& live = live_[index];
+  if (!record.renews || record.left || record.drained || live.silent ||
+      head_.phase != Phase::running || head_.step_phase != StepPhase::renewing) {
+    return false;
+  }
+  const bool is_refused =
+      record.settled == Settled::refused && record.assignment.renew && live.retry_due;
+  return live.standing == Standing::untouched || is_refused;
+}
+
+// When the canary slots have started, before the first share.
+bool Engine::begins_renewals() const {
+  return !renewals_.empty() && !canaries_.empty() && records_[canaries_.front()].step == head_.step;
+}
+
+void Engine::begin_renewals() {
+  enter_step_phase(StepPhase::renewing);
+  for (const Index index : renewals_) {
+    if (needs_order(index)) queue(index);
+  }
+}
+
+bool Engine::renewals_are_done() const {
+  const std::size_t open = renewing_[Standing::untouched] + renewing_[Standing::ordered] +
+                           renewing_[Standing::retrying] + renewing_[Standing::checking];
+  const std::size_t silent = renewing_[Standing::silent] + renewing_[Standing::silent_open];
+  return open == 0 &&
+         silent <= head_.steps[head_.step].limits.max_silent.as_limit(renewals_.size());
+}
+
+void Engine::begin_sharing() {
+  head_.share_ppm = head_.steps[head_.step].share_ppm;
+  enter_step_phase(StepPhase::sharing);
+  order_shares();
+}
+
+// ---- The end of canary slots
 
 void Engine::end_idle_canaries() {
   for (const Index index : canaries_) end_if_idle(index);

@@ -127,6 +127,9 @@ class Life {
     strategy.canary.split = strategy.kind == StrategyKind::canary
                                 ? static_cast<fleet::Split>(below(3))
                                 : static_cast<fleet::Split>(below(2));
+    if (strategy.kind == StrategyKind::canary && strategy.canary.split != fleet::Split::hosts) {
+      strategy.canary.baseline = static_cast<fleet::Baseline>(below(2));
+    }
     strategy.limits.max_unavailable = fleet::hosts(static_cast<std::uint32_t>(1 + below(4)));
     for (auto& step : strategy.canary.steps) {
       step.limits.max_unavailable = strategy.limits.max_unavailable;

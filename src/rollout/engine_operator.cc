@@ -208,6 +208,8 @@ Result<Admission> admit(fleet::MeanwhilePolicy policy, const std::vector<Rollout
   if (policy == fleet::MeanwhilePolicy::supersede && last.phase != Phase::undoing) {
     admission.kind = Admission::Kind::supersedes;
     admission.supersedes = last.id;
+    // Who takes the place of one that waits, waits for the same.
+    if (last.phase == Phase::waiting) admission.behind = last.behind;
     admission.text =
         fmt::format("takes the place of rollout {}, which is {}", last.id, to_string(last.phase));
     return admission;

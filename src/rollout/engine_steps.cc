@@ -195,11 +195,15 @@ bool Engine::advance_step() {
       if (!step_has_moved()) return false;
       if (step.kind == StepKind::wave) {
         enter_step_phase(StepPhase::baking);
+      } else if (begins_renewals()) {
+        begin_renewals();
       } else {
-        head_.share_ppm = step.share_ppm;
-        enter_step_phase(StepPhase::sharing);
-        order_shares();
+        begin_sharing();
       }
+      return true;
+    case StepPhase::renewing:
+      if (!renewals_are_done()) return false;
+      begin_sharing();
       return true;
     case StepPhase::sharing:
       if (!shares_are_set()) return false;
@@ -243,7 +247,7 @@ bool Engine::step_has_moved() const {
   const Counts& counts = counts_[head_.step];
   const std::size_t open = counts[Standing::untouched] + counts[Standing::untouched_bad] +
                            counts[Standing::ordered] + counts[Standing::retrying] +
-                           counts[Standing::checking];
+                           counts[Standing::checking] + counts[Standing::renewed];
   const std::size_t silent = counts[Standing::silent] + counts[Standing::silent_open];
   return open == 0 &&
          silent <= head_.steps[head_.step].limits.max_silent.as_limit(size_of(head_.step));
@@ -312,8 +316,12 @@ bool Engine::needs_order(Index index) const {
     if (record.orders == 0 && record.assignment.revision == kNoRevision) return false;
     if (!in_reach(record)) return shares && head_.step_phase == StepPhase::sharing;
     if (record.assignment.revision != goal_revision(record) || shares) return true;
+    // A renewal that did not succeed, or not so far: what runs is to serve on, whatever it is.
+    const bool renews = record.orders > 0 && record.assignment.renew;
+    if (renews && record.settled != Settled::done) return true;
     return record.settled == Settled::refused && live.retry_due;
   }
+  if (wants_renewal(index)) return true;
   if (live.silent || !in_reach(record)) return false;
   switch (record.settled) {
     case Settled::untouched:
@@ -321,7 +329,11 @@ bool Engine::needs_order(Index index) const {
     case Settled::refused:
       return live.retry_due;
     case Settled::done:
-      return record.assignment.share_ppm != goal_share(record);
+      if (record.assignment.share_ppm != goal_share(record)) return true;
+      // Of a renewed one it has to be known how it is: otherwise it counts as unavailable, and
+      // would move beside as many others as may be.
+      return awaits_wave(record) && !record.drained &&
+             (live.standing == Standing::renewed || live.standing == Standing::bad);
     case Settled::ordered:
     case Settled::failed:
       return false;
@@ -382,6 +394,10 @@ void Engine::work_queue() {
       live_[index].urgent = false;
       if (!needed) continue;
       const InstanceRecord& record = records_[index];
+      if (wants_renewal(index)) {
+        order(index, record.assignment.revision, 0, true);
+        continue;
+      }
       const bool share_only = is_back() && !in_reach(record);
       order(index, share_only ? record.assignment.revision : goal_revision(record),
             goal_share(record));
@@ -391,17 +407,19 @@ void Engine::work_queue() {
 }
 
 // The share of what is moved anew is set by an order of its own, once it serves.
-void Engine::order(Index index, fleet::Revision revision, std::uint32_t share_ppm) {
+void Engine::order(Index index, fleet::Revision revision, std::uint32_t share_ppm, bool renew) {
   InstanceRecord& record = records_[index];
   const bool moves = record.orders == 0 || record.assignment.revision != revision;
-  const bool is_new = moves || record.assignment.share_ppm != share_ppm;
+  const bool is_new =
+      moves || record.assignment.share_ppm != share_ppm || record.assignment.renew != renew;
   if (is_new) record.refusals = 0;
   ++record.orders;
   record.assignment = {.revision = revision,
                        .stage = kNoRevision,
                        .order = fmt::format("{}.{}.{}", head_.id, record.step, record.orders),
                        .share_ppm = moves ? 0 : share_ppm,
-                       .share_salt = head_.strategy.canary.salt};
+                       .share_salt = head_.strategy.canary.salt,
+                       .renew = renew};
   record.settled = Settled::ordered;
   record.text.clear();
   Live& live = live_[index];
@@ -420,7 +438,7 @@ void Engine::stage_step(std::uint32_t step) {
   if (step >= head_.steps.size()) return;
   for (const Index index : by_step_[step]) {
     InstanceRecord& record = records_[index];
-    if (record.settled != Settled::untouched || record.left || record.to == kNoRevision ||
+    if (!awaits_wave(record) || record.left || record.to == kNoRevision ||
         record.assignment.revision == record.to || record.assignment.stage == record.to) {
       continue;
     }
@@ -454,7 +472,7 @@ void Engine::order_leftovers() {
       order(i, record.to, 0);
       continue;
     }
-    const bool untouched = record.settled == Settled::untouched && !record.drained;
+    const bool untouched = awaits_wave(record) && !record.drained;
     if (untouched || record.assignment.share_ppm != 0) order(i, goal_revision(record), 0);
   }
 }
@@ -498,7 +516,8 @@ bool Engine::advance_undo() {
       if (!quiet) return false;
       for (const Index index : by_step_[head_.step]) {
         InstanceRecord& record = records_[index];
-        if (record.orders != 0 || record.assignment.stage == kNoRevision) continue;
+        const bool moved = record.orders != 0 && !awaits_wave(record);
+        if (moved || record.assignment.stage == kNoRevision) continue;
         record.assignment.stage = kNoRevision;
         touch(index, true);
       }

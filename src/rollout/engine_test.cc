@@ -574,6 +574,13 @@ TEST(Admission, says_whether_it_starts_waits_or_supersedes) {
   const auto takes = admit(fleet::MeanwhilePolicy::supersede, {running});
   EXPECT_EQ(takes->kind, Admission::Kind::supersedes);
   EXPECT_THAT(takes->text, HasSubstr("r7"));
+  Rollout next = running;
+  next.id = "r8";
+  next.phase = Phase::waiting;
+  next.behind = "r7";
+  const auto in_its_place = admit(fleet::MeanwhilePolicy::supersede, {running, next});
+  EXPECT_EQ(in_its_place->supersedes, "r8");
+  EXPECT_EQ(in_its_place->behind, "r7") << "which is still under way";
   running.phase = Phase::undoing;
   EXPECT_EQ(admit(fleet::MeanwhilePolicy::supersede, {running})->kind, Admission::Kind::queues);
   EXPECT_FALSE(admit(fleet::MeanwhilePolicy::queue, std::vector<Rollout>(11, running)));

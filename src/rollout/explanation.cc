@@ -55,6 +55,7 @@ std::string Engine::waits_for(Now now) const {
                          given.empty() ? "" : ", has that of " + given);
     }
     case StepPhase::moving:
+    case StepPhase::renewing:
     case StepPhase::settling:
     case StepPhase::sharing:
       return moving_text(now);
@@ -94,15 +95,19 @@ std::string Engine::moving_text(Now now) const {
   const std::uint32_t step = head_.step_phase == StepPhase::sharing && !canaries_.empty()
                                  ? records_[canaries_.front()].step
                                  : head_.step;
+  const bool renews = head_.step_phase == StepPhase::renewing;
   for (const auto& [standing, reason] : kReasons) {
-    const std::size_t count = all ? all_[standing] : counts_[step][standing];
+    const std::size_t count = all      ? all_[standing]
+                              : renews ? renewing_[standing]
+                                       : counts_[step][standing];
     if (count == 0) continue;
     const auto here = [&](Index index) { return live_[index].standing == standing; };
     Index first = 0;
     if (all) {
       while (!here(first)) ++first;
     } else {
-      first = *std::find_if(by_step_[step].begin(), by_step_[step].end(), here);
+      const auto& among = renews ? renewals_ : by_step_[step];
+      first = *std::find_if(among.begin(), among.end(), here);
     }
     const std::string& text =
         records_[first].text.empty() ? live_[first].text : records_[first].text;
@@ -129,6 +134,9 @@ std::string Engine::what_comes_next() const {
       return fmt::format("step {} begins on {} instances", head_.steps[head_.step].name,
                          size_of(head_.step));
     case StepPhase::moving:
+      if (begins_renewals()) return "the stable slots beside the canary are renewed";
+      [[fallthrough]];
+    case StepPhase::renewing:
       if (head_.steps[head_.step].kind != StepKind::wave) {
         return fmt::format("the canary gets {} of new connections",
                            percent_text(head_.steps[head_.step].share_ppm));
@@ -157,7 +165,8 @@ std::optional<std::uint64_t> Engine::remaining_ms() const {
     const bool ahead = !is_back() && head_.phase == Phase::running && i > head_.step;
     if (ahead) sum += head_.steps[i].limits.bake;
     const std::size_t open = is_back() ? counts[Standing::good] + counts[Standing::bad]
-                                       : counts[Standing::untouched] + counts[Standing::ordered];
+                                       : counts[Standing::untouched] + counts[Standing::ordered] +
+                                             counts[Standing::renewed];
     if (open > 0 && moves_timed_ == 0) return std::nullopt;
     if (is_back() && i > head_.step) continue;
     const std::size_t at_once = max_unavailable_in(i);
@@ -208,6 +217,8 @@ std::string Engine::standing_text(Index index) const {
     case Standing::failed:
     case Standing::failed_bad:
       return "failed";
+    case Standing::renewed:
+      return "renewed";
   }
   return "";
 }
@@ -215,8 +226,8 @@ std::string Engine::standing_text(Index index) const {
 bool Engine::is_noteworthy(Index index) const {
   const Standing standing = live_[index].standing;
   const bool is_over = is_final(head_.phase) && records_[index].settled != Settled::failed;
-  return !is_over && standing != Standing::good && standing != Standing::untouched &&
-         standing != Standing::skipped;
+  return !is_over && standing != Standing::good && standing != Standing::renewed &&
+         standing != Standing::untouched && standing != Standing::skipped;
 }
 
 TrafficProgress Engine::traffic() const {
@@ -274,7 +285,7 @@ StepProgress Engine::step_progress(std::uint32_t step) const {
   if (back) {
     for (const Index index : by_step_[step]) {
       const InstanceRecord& record = records_[index];
-      if (record.orders > 0 && record.settled == Settled::done &&
+      if (record.orders > 0 && !awaits_wave(record) && record.settled == Settled::done &&
           record.assignment.revision == goal_revision(record)) {
         ++progress.moved;
       }
@@ -306,7 +317,7 @@ StepProgress Engine::what_became_of(std::uint32_t step, StepProgress progress) c
     if (record.orders > 0) ++ordered;
     switch (record.settled) {
       case Settled::done:
-        ++progress.moved;
+        ++(awaits_wave(record) ? progress.skipped : progress.moved);
         break;
       case Settled::failed:
         ++progress.failed;
@@ -357,7 +368,8 @@ Progress Engine::progress(Now now, std::size_t instances) const {
       progress.gates.push_back({gate, state.verdict, state.text});
     }
   }
-  for (const Index index : by_step_[head_.step]) {
+  const bool renews = head_.step_phase == StepPhase::renewing;
+  for (const Index index : renews ? renewals_ : by_step_[head_.step]) {
     if (progress.noteworthy.size() == Progress::kMaxNoteworthy) break;
     if (is_noteworthy(index)) progress.noteworthy.push_back(instance_progress(index));
   }

@@ -85,7 +85,16 @@ class Planner {
          .to = host.to,
          .back = host.back,
          .assignment = is_stable ? host.stable : host.canary.value_or(fleet::Assignment{}),
-         .drained = host.drained});
+         .drained = host.drained,
+         .renews = is_stable && renews(host)});
+  }
+
+  // What a superseded rollout left there is no baseline.
+  [[nodiscard]] bool renews(const HostFacts& host) const {
+    return strategy_.kind == StrategyKind::canary &&
+           strategy_.canary.baseline == fleet::Baseline::renewed &&
+           with_canary_.contains(host.host) && host.back != fleet::kNoRevision &&
+           host.stable.revision == host.back && host.back != host.to;
   }
 
   void add_canary_slots(std::uint32_t step) {

@@ -33,6 +33,7 @@ bool is_final(Phase phase);
 enum class StepPhase {
   approving,  // waits for persons
   moving,     // its instances are ordered, and looked at
+  renewing,   // of a canary that has started: the stable slots beside it are handed to themselves
   sharing,    // the share of new connections is being set
   baking,     // time passes
   judging,    // waits for gates
@@ -132,9 +133,10 @@ struct InstanceRecord {
   std::uint32_t refusals = 0;                 // since the direction was chosen
   Settled settled = Settled::untouched;
   bool drained = false;
-  bool left = false;   // the host is no part of the fleet any more
-  bool ended = false;  // a canary slot whose connections were gone
-  std::string text;    // of the last outcome
+  bool left = false;    // the host is no part of the fleet any more
+  bool ended = false;   // a canary slot whose connections were gone
+  bool renews = false;  // a stable slot beside a canary, which is renewed before its wave
+  std::string text;     // of the last outcome
 
   bool operator==(const InstanceRecord&) const = default;
 };

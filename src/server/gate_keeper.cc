@@ -15,8 +15,9 @@ using rollout::StepPhase;
 
 GateStage stage_of(const rollout::Rollout& head) {
   if (head.phase == Phase::watching) return GateStage::late;
-  const bool is_moving =
-      head.step_phase == StepPhase::moving || head.step_phase == StepPhase::sharing;
+  const bool is_moving = head.step_phase == StepPhase::moving ||
+                         head.step_phase == StepPhase::renewing ||
+                         head.step_phase == StepPhase::sharing;
   return is_moving ? GateStage::moving : GateStage::settled;
 }
 

@@ -168,7 +168,8 @@ Keys canary_keys(Strategy& strategy, Findings& findings) {
              strategy.canary.steps = std::move(steps);
            }},
           value_key("salt", canary.salt, findings),
-          value_key("ends_when_idle", canary.ends_when_idle, findings)};
+          value_key("ends_when_idle", canary.ends_when_idle, findings),
+          value_key("baseline", canary.baseline, findings)};
 }
 
 Keys rollout_keys(Strategy& strategy, Findings& findings) {

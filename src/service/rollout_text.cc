@@ -91,6 +91,9 @@ void write_canary(YamlText& yaml, const Strategy& strategy, const fleet::Canary&
   if (yaml.shows(canary.ends_when_idle == usual.ends_when_idle)) {
     yaml.line("ends_when_idle", canary.ends_when_idle ? "true" : "false");
   }
+  if (yaml.shows(canary.baseline == usual.baseline)) {
+    yaml.line("baseline", to_string(canary.baseline));
+  }
   yaml.end();
 }
 

@@ -93,6 +93,7 @@ TEST(ServiceFile, says_how_each_component_is_rolled_out) {
   EXPECT_EQ(hub.canary.steps[0].share_ppm, 5'000U);
   EXPECT_EQ(hub.canary.steps[0].limits, hub.limits);
   EXPECT_EQ(hub.canary.steps[1].limits.bake, 10min);
+  EXPECT_EQ(hub.canary.baseline, fleet::Baseline::renewed);
   EXPECT_EQ(hub.on_bad, fleet::OnBad::pause);
   EXPECT_EQ(hub.meanwhile, fleet::MeanwhilePolicy::supersede);
   EXPECT_EQ(service.components[2].strategy.kind, fleet::StrategyKind::all_at_once);
@@ -179,6 +180,13 @@ TEST(ServiceFile, names_the_line_of_what_does_not_fit_together) {
   EXPECT_THAT(problems_of(with("    rollout:\n      strategy: canary\n      canary:\n"
                                "        steps:\n          - 10%\n          - 5%\n")),
               ElementsAre(HasSubstr("s.yaml:10: components.hub.rollout.canary.steps[1].share: ")));
+  EXPECT_THAT(problems_of(with("    rollout:\n      strategy: canary\n      canary:\n"
+                               "        split: hosts\n        baseline: renewed\n")),
+              ElementsAre(HasSubstr("s.yaml:9: components.hub.rollout.canary.baseline: where the "
+                                    "canary's hosts have no second slot")));
+  EXPECT_THAT(problems_of(with("    rollout:\n      strategy: blue-green\n      canary:\n"
+                               "        baseline: renewed\n")),
+              ElementsAre(HasSubstr("canary.baseline: blue-green compares nothing")));
   EXPECT_THAT(problems_of("service: s\ndefaults:\n  limits: {memory: 1KiB}\ncomponents:\n  a:\n"
                           "    image: redis\n    driver: container\n"),
               ElementsAre(HasSubstr("s.yaml:3: components.a.limits.memory: ")));

@@ -115,6 +115,7 @@ components:
           - {share: 10%, bake: 10m, approvals: 0, gates: [errors]}
         salt: 7
         ends_when_idle: false
+        baseline: renewed
       undo_window: 15m
       approvals: 2
       late_watch: 1h

@@ -43,11 +43,11 @@ bool Host::is_well(fleet::Slot slot) const {
 
 const std::string* Host::moving_to(fleet::Slot slot, fleet::Revision revision) const {
   const auto found = slots_.find(slot);
-  if (found == slots_.end() || !found->second.attempt || !found->second.attempt->was_well ||
-      found->second.attempt->intent.to != revision) {
+  if (found == slots_.end() || !found->second.attempt || !found->second.attempt->was_well) {
     return nullptr;
   }
-  return &found->second.attempt->intent.order;
+  const auto& intent = found->second.attempt->intent;
+  return intent.to == revision || intent.to == intent.from ? &intent.order : nullptr;
 }
 
 template <class Work>
@@ -222,6 +222,7 @@ void Host::on(const reconcile::Act& command) {
   }
   world_.check_move(*this, command.key.slot, intent);
   ++world_.result_.moves;
+  if (intent.from == intent.to) ++world_.result_.renewals;
   state.attempt = {intent, ++attempts_, is_well(command.key.slot)};
   const bool slow = world_.faulty() && world_.loop().chance(20);
   // Of the keeper: it goes on when the agent is killed.

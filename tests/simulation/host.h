@@ -35,7 +35,8 @@ class Host {
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] fleet::Revision runs(fleet::Slot slot) const;
   [[nodiscard]] bool is_well(fleet::Slot slot) const;
-  // The order that is being carried out to this revision; nullptr also if nothing served before.
+  // The order that is being carried out to this revision, or to what runs already; nullptr also if
+  // nothing served before.
   [[nodiscard]] const std::string* moving_to(fleet::Slot slot, fleet::Revision revision) const;
 
  private:

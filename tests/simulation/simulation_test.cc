@@ -39,6 +39,7 @@ TEST_P(Simulation, is_safe_always_and_ends_when_the_faults_stop) {
     }
     for (const auto& end : result.rollouts) ++ends[end.substr(end.find(' ') + 1)];
     sum.moves += result.moves;
+    sum.renewals += result.renewals;
     sum.crashes += result.crashes;
     sum.lost += result.lost;
     sum.trace_hash ^= result.trace_hash;
@@ -51,6 +52,7 @@ TEST_P(Simulation, is_safe_always_and_ends_when_the_faults_stop) {
   // Otherwise nothing was tried.
   EXPECT_GT(ends["done"], 20);
   EXPECT_GT(ends["undone"], 20);
+  EXPECT_GT(sum.renewals, 20U);
   EXPECT_GT(sum.crashes, 1'000U);
   EXPECT_GT(sum.lost, 1'000U);
 }

@@ -47,6 +47,9 @@ fleet::Strategy drawn_strategy(Loop& loop) {
   strategy.first_retry = seconds(2);
   strategy.order_limit = seconds(120);
   strategy.gate_limit = std::chrono::minutes(5);
+  if (strategy.kind == StrategyKind::canary && strategy.canary.split != fleet::Split::hosts) {
+    strategy.canary.baseline = static_cast<fleet::Baseline>(loop.below(2));
+  }
   return strategy;
 }
 
@@ -145,9 +148,15 @@ void World::check_move(const Host& host, fleet::Slot slot, const reconcile::Inte
     if (record == stored.records.end()) {
       return fail(fmt::format("{}: {} was never stored", host.name(), intent.order));
     }
-    if (intent.to != record->second.to || slot != fleet::Slot::stable || !host.is_well(slot))
-      return;
-    // Those of the same step that are being moved forward now, this one included.
+    const bool renews = intent.from == intent.to;
+    if (renews && (slot != fleet::Slot::stable || !record->second.renews ||
+                   intent.to != record->second.back || host.runs(slot) != intent.to)) {
+      return fail(fmt::format("{} {}: {} renews what is no baseline", host.name(), to_string(slot),
+                              intent.order));
+    }
+    const bool forward = renews || intent.to == record->second.to;
+    if (!forward || slot != fleet::Slot::stable || !host.is_well(slot)) return;
+    // Those of the same step that are being moved forward or renewed now, this one included.
     const std::uint32_t step = record->second.step;
     std::size_t size = 0;
     std::size_t moving = 1;

@@ -35,6 +35,7 @@ struct Result {
   std::uint64_t steps = 0;
   std::uint64_t engine_events = 0;
   std::uint64_t moves = 0;            // orders that hosts have carried out
+  std::uint64_t renewals = 0;         // of them those that handed a revision to itself
   std::uint64_t crashes = 0;          // of server, agents and hosts
   std::uint64_t lost = 0;             // messages
   std::vector<std::string> rollouts;  // how each has ended
