@@ -195,6 +195,19 @@ class Counter:
         return self.client.info()["respkv_version"]
 
 
+def decider_of(host):
+    """The half of the agent that may do nothing: the same program as the other one, which starts it."""
+    words = command_line(host.agent.pid)
+    return next((pid for pid in both_halves(host)[1:] if command_line(pid) == words), None)
+
+
+def command_line(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""  # it has gone meanwhile
+
+
 def kill(fleet, victim, host):
     """And starts it again, as systemd would; a keeper is started by its agent."""
     if victim == "server":
@@ -204,10 +217,7 @@ def kill(fleet, victim, host):
         host.kill()
         host.start()
     elif victim == "decider":
-        for pid in both_halves(host)[1:]:
-            if pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() == pathlib.Path(
-                    f"/proc/{host.agent.pid}/cmdline").read_bytes():
-                send_signal(pid, signal.SIGKILL)
+        send_signal(wait_until(lambda: decider_of(host), f"the other half; {host.log()}", WITHIN_S), signal.SIGKILL)
         host.agent.wait(timeout=WITHIN_S)
         host.start()
     else:
@@ -269,7 +279,12 @@ def test_kills_at_random_moments_of_rollouts_lose_nothing(fleet):
             for counter in counters:
                 counter.round()
             return phase_of(fleet, rollout) in FINAL
-        wait_until(ended, f"the end of {rollout} after {done}; {fleet.server_log()}", WITHIN_S)
+        try:
+            wait_until(ended, f"the end of {rollout} after {done}", WITHIN_S)
+        except AssertionError as error:
+            logs = "\n".join(host.log()[-20_000:] for host in fleet.hosts.values())
+            raise AssertionError(f"{error}; {json.dumps(fleet.progress(rollout))}; {fleet.done('ps')}; "
+                                 f"{fleet.server_log()[-5_000:]}; {logs}") from error
         version = expect_round_is_whole(fleet, counters, rollout, version, after)
         rounds += 1
     print(f"{rounds} rounds, killed: {done}")
