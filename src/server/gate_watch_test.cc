@@ -170,7 +170,7 @@ TEST(GateWatch, who_tells_nothing_of_a_handoff_is_named_and_waited_for_until_it_
   gate.see(look_at(gate.watch.gate(), moved));
   EXPECT_EQ(gate.verdict(), Verdict::wait);
   EXPECT_THAT(gate.text(), HasSubstr("somebody has to decide"));
-  const MovedFigures lost{.handoffs = 1, .lost = 1, .untold = 1};
+  const MovedFigures lost{.handoffs = 1, .untold = 1, .lost = 1};
   gate.see(look_at(gate.watch.gate(), lost));
   EXPECT_EQ(gate.verdict(), Verdict::bad) << "what is bad already waits for nobody";
 }
