@@ -316,7 +316,7 @@ def test_a_share_is_set_and_put_back_whoever_is_killed(fleet):
 
     gone = next(name for name in HOSTS if name != SPEAKS)
     fleet.done("hosts", "remove", gone, "--force")
-    wait_until(lambda: fleet.proxy.weights()[f"{gone}.canary"] == 0, "nobody new comes to its canary", WITHIN_S)
+    wait_until(lambda: is_drained(fleet, f"{gone}.canary"), "nobody new comes to its canary", WITHIN_S)
     wait_until(shows_share(fleet, rollout, "done"), "the share of the other", WITHIN_S)
     half = share_of(fleet, "2")
     assert abs(half - 0.5) <= TOLERANCE, half
