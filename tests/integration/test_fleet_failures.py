@@ -280,7 +280,7 @@ def test_kills_at_random_moments_of_rollouts_lose_nothing(fleet):
                 counter.round()
             return phase_of(fleet, rollout) in FINAL
         try:
-            wait_until(ended, f"the end of {rollout} after {done}", WITHIN_S)
+            wait_until(ended, f"the end of {rollout} after {done}", 2 * WITHIN_S)
         except AssertionError as error:
             logs = "\n".join(host.log()[-20_000:] for host in fleet.hosts.values())
             raise AssertionError(f"{error}; {json.dumps(fleet.progress(rollout))}; {fleet.done('ps')}; "
