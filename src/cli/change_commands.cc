@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netdb.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -16,6 +17,8 @@
 #include "cli/progress_text.h"
 #include "control/reply.h"
 #include "control/text.h"
+#include "os/process.h"
+#include "os/unix_socket.h"
 
 namespace segue::cli {
 namespace {
@@ -248,6 +251,22 @@ ExitCode dry_run(const Context& context, const control::Request& request, const 
                                                                             : "upgraded"));
 }
 
+// The keeper, as something that can be waited for; empty: it is of another PID namespace.
+os::UniqueFd keeper_at(const os::UniqueFd& socket) {
+  const auto peer = os::peer_credentials(socket);
+  if (!peer || peer->pid <= 0) return {};
+  auto keeper = os::open_process(peer->pid);
+  return keeper ? *std::move(keeper) : os::UniqueFd();
+}
+
+// Its last word is not its end, and until then its name is taken.
+void await_end(const os::UniqueFd& keeper) {
+  if (!keeper) return;
+  pollfd ended{.fd = keeper.get(), .events = POLLIN, .revents = 0};
+  const auto limit = std::chrono::duration_cast<milliseconds>(KeeperClient::kAnswerLimit);
+  (void)::poll(&ended, 1, static_cast<int>(limit.count()));
+}
+
 }  // namespace
 
 Result<Json> ask_status(const ComponentFolders& folders, const std::string& name) {
@@ -273,12 +292,15 @@ ExitCode change(const Context& context) {
     const auto status = ask_status(context.folders, arguments.name);
     return status ? dry_run(context, *request, *status) : output.fail(status.error());
   }
+  const os::UniqueFd stopped =
+      arguments.command == Command::stop ? keeper_at(*socket) : os::UniqueFd();
   KeeperClient client(*std::move(socket));
   if (auto sent = client.send(*request); !sent) return output.fail(sent.error());
   ProgressView view(output);
   const auto reply =
       client.receive(silence_limit(arguments), [&](const Json& part) { view.show(part); });
   if (!reply) return output.fail(reply.error());
+  if (reply->value("exit", 1) == 0) await_end(stopped);
   return output.finish(*reply);
 }
 

@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "cli/server_client.h"
@@ -19,9 +19,14 @@ constexpr std::size_t kBarSteps = 10;
 constexpr std::size_t kMaxWrapped = 3;  // lines of one sentence, on a screen
 constexpr std::size_t kMaxNameColumns = 32;
 
-std::uint64_t number_of(const Json& json, const char* name) {
+std::optional<std::uint64_t> number_if_any(const Json& json, const char* name) {
   const auto found = json.find(name);
-  return found != json.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
+  const bool is_number = found != json.end() && found->is_number_integer() && *found >= 0;
+  return is_number ? std::optional(found->get<std::uint64_t>()) : std::nullopt;
+}
+
+std::uint64_t number_of(const Json& json, const char* name) {
+  return number_if_any(json, name).value_or(0);
 }
 
 bool is_set(const Json& json, const char* name) {
@@ -368,9 +373,8 @@ std::string handoff_text(const Json& instance) {
 }
 
 std::string time_left_text(const Json& progress) {
-  const auto left = progress.find("remaining_ms");
-  if (left == progress.end() || !left->is_number_unsigned()) return "";
-  return fmt::format("about {} left", span_text(left->get<std::uint64_t>()));
+  const auto left_ms = number_if_any(progress, "remaining_ms");
+  return left_ms ? fmt::format("about {} left", span_text(*left_ms)) : "";
 }
 
 std::string phase_text(const Json& progress) {

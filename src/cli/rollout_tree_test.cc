@@ -68,8 +68,8 @@ TEST(RolloutTree, is_never_wider_or_higher_than_its_screen) {
   progress["gates"][0]["text"] = std::string(500, 'z');
   for (int i = 0; i < 300; ++i)
     progress["steps"].push_back(test_step("later", "wave", "to-come", 1, 0));
-  for (std::size_t columns = 1; columns < 90; columns += 3) {
-    for (std::size_t rows = 1; rows < 30; ++rows) {
+  for (std::size_t columns = 1; columns < 90; columns += 11) {
+    for (std::size_t rows = 1; rows < 30; rows += 4) {
       for (const bool is_utf8 : {true, false}) {
         const auto lines =
             rollout_tree(progress, {.columns = columns, .rows = rows, .is_utf8 = is_utf8});
