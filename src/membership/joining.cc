@@ -57,6 +57,8 @@ Result<Membership> join_fleet(os::EpollLoop& loop, const os::Clock& clock,
     credentials = ask(loop, clock, routes.at(++asked % routes.size()), request);
   }
   if (!credentials) return fail(credentials.error().with("cannot join"));
+  SEGUE_ASSIGN(membership.authorities_pem,
+               pki::pinned_authority(credentials->authorities_pem, token.pin));
   SEGUE_TRY(files.keep(membership, *credentials));
   SEGUE_ASSIGN(auto kept, files.read());
   return *std::move(kept);

@@ -105,9 +105,10 @@ Result<void> MembershipFiles::keep(const Membership& membership,
       certificate.identity != pki::Identity{membership.role, membership.host}) {
     return fail(ErrorCode::data_loss, "the server sent a certificate of another key or host");
   }
+  SEGUE_TRY(pki::verify_certificate(credentials.certificate_pem, membership.authorities_pem, {},
+                                    pki::Expiry::allowed));
   Membership next = membership;
   next.own.certificate_pem = credentials.certificate_pem;
-  next.authorities_pem = credentials.authorities_pem;
   if (!credentials.site.empty()) next.site = credentials.site;
   SEGUE_ASSIGN(next.own.key_pem, key.to_pem(""));
   // One file, so that key and certificate always fit.

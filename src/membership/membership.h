@@ -45,7 +45,8 @@ class MembershipFiles {
   // killed in between asks again with it.
   [[nodiscard]] base::Result<crypto::PrivateKey> next_key() const;
   // What an answer has brought for next_key(), which becomes the key. An error changes nothing:
-  // data_loss where the certificate is not for that key.
+  // data_loss where the certificate is not for that key. permission_denied where it is not of the
+  // authorities that the membership knows already: an answer may come through a relay.
   base::Result<void> keep(const Membership& membership, const rpc::Credentials& credentials) const;
   // The same membership, reached in another way.
   [[nodiscard]] base::Result<void> keep_routes(const Membership& membership) const;
