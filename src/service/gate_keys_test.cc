@@ -80,7 +80,9 @@ TEST(GateKeys, refuse_what_is_wrong_with_its_line_and_what_to_write) {
   EXPECT_THAT(problems_of("      a: {kind: latency, absolute_margin: 1%, " + arms + "}\n"),
               ElementsAre(HasSubstr("a.absolute_margin: there is no such key")));
   EXPECT_THAT(
-      problems_of("      a: {kind: compare, prometheus: \"http://p\", canary: {buckets: x}}\n"),
+      problems_of("      a: {kind: compare, prometheus: \"http://p\",\n"
+                  "          canary: {requests: r, failures: f, buckets: x},\n"
+                  "          baseline: {requests: r, failures: f}}\n"),
       ElementsAre(HasSubstr("a.canary.buckets: there is no such key")));
 }
 

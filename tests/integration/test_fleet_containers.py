@@ -177,7 +177,7 @@ def test_an_engine_that_is_killed_in_the_middle_of_a_rollout_is_found_again(flee
     host = fleet.hosts[HOSTS[0]]
     if moment == "staging":
         engines[0].kill()
-    patient = {"retries": 50, "first_retry": "1s", "max_unavailable": "2"}
+    patient = {"retries": 20, "first_retry": "1s", "max_unavailable": "2"}
     rollout = deploy(fleet, image("2"), strategy="all-at-once", **patient)
     if moment == "handing-off":
         wait_until(lambda: observed(fleet)[host.name].get("activity") == "handing-off"

@@ -85,7 +85,7 @@ class Terminal:
 
 
 def test_it_is_a_log_of_changes_where_there_is_no_terminal(fleet):
-    rollout = fleet.deploy("2", title="kv 2", waves=[1, "rest"])
+    rollout = fleet.deploy("2", waves=[1, "rest"])
     log = start(fleet, "watch", rollout, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     objects = start(fleet, "watch", rollout, "--json", stdout=subprocess.PIPE)
     lines = log.communicate(timeout=WITHIN_S)[0].splitlines()
@@ -106,7 +106,8 @@ def test_it_is_a_log_of_changes_where_there_is_no_terminal(fleet):
 
 
 def test_it_is_redrawn_in_place_on_a_terminal_and_leaves_nothing_behind(fleet):
-    rollout = fleet.deploy("2", approvals=1, title="kv 2\x1b[2J")
+    file = fleet.write(fleet.component("2"), approvals=1)
+    rollout = fleet.done("deploy", file, "--title", "kv 2\x1b[2J")["rollouts"][0]["rollout"]
     terminal = Terminal(fleet, "watch", rollout)
     wait_until(lambda: any("approval of 1 more person" in line for frame in terminal.frames()
                            for line in frame), f"the tree; {terminal.text()}", WITHIN_S)
