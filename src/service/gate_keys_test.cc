@@ -79,11 +79,10 @@ TEST(GateKeys, refuse_what_is_wrong_with_its_line_and_what_to_write) {
               ElementsAre(HasSubstr("a.margin: it has to be no less than the tolerance")));
   EXPECT_THAT(problems_of("      a: {kind: latency, absolute_margin: 1%, " + arms + "}\n"),
               ElementsAre(HasSubstr("a.absolute_margin: there is no such key")));
-  EXPECT_THAT(
-      problems_of("      a: {kind: compare, prometheus: \"http://p\",\n"
-                  "          canary: {requests: r, failures: f, buckets: x},\n"
-                  "          baseline: {requests: r, failures: f}}\n"),
-      ElementsAre(HasSubstr("a.canary.buckets: there is no such key")));
+  EXPECT_THAT(problems_of("      a: {kind: compare, prometheus: \"http://p\",\n"
+                          "          canary: {requests: r, failures: f, buckets: x},\n"
+                          "          baseline: {requests: r, failures: f}}\n"),
+              ElementsAre(HasSubstr("a.canary.buckets: there is no such key")));
 }
 
 TEST(GateKeys, have_to_exist_where_a_rollout_names_them) {
