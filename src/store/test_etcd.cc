@@ -10,15 +10,32 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
 
 namespace segue::store {
 namespace {
 
 using namespace std::chrono_literals;
+
+// proc(5): the state follows the name, which is in parentheses.
+bool stands_still(pid_t pid) {
+  for (const auto& thread :
+       std::filesystem::directory_iterator(fmt::format("/proc/{}/task", pid))) {
+    std::ifstream file(thread.path() / "stat");
+    const std::string text(std::istreambuf_iterator<char>(file), {});
+    const auto state = text.rfind(") ");
+    if (state == std::string::npos || text[state + 2] != 'T') return false;
+  }
+  return true;
+}
 
 bool can_bind(int port) {
   const os::UniqueFd probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -108,7 +125,14 @@ void TestEtcd::start(std::size_t member) {
 
 void TestEtcd::signal(std::size_t member, int number) {
   const os::Child& process = members_[member]->process;
-  if (process.pidfd) static_cast<void>(os::send_signal(process.pidfd, number));
+  if (!process.pidfd) return;
+  static_cast<void>(os::send_signal(process.pidfd, number));
+  // It is stopped when each of its threads is, and may answer until then.
+  const auto limit = std::chrono::steady_clock::now() + 60s;
+  while (number == SIGSTOP && !stands_still(process.pid)) {
+    ASSERT_LT(std::chrono::steady_clock::now(), limit) << "it does not stop";
+    std::this_thread::sleep_for(1ms);
+  }
 }
 
 void TestEtcd::kill(std::size_t member) {
