@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -18,7 +17,6 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
 
 namespace segue::store {
 namespace {
@@ -128,11 +126,8 @@ void TestEtcd::signal(std::size_t member, int number) {
   if (!process.pidfd) return;
   static_cast<void>(os::send_signal(process.pidfd, number));
   // It is stopped when each of its threads is, and may answer until then.
-  const auto limit = std::chrono::steady_clock::now() + 60s;
-  while (number == SIGSTOP && !stands_still(process.pid)) {
-    ASSERT_LT(std::chrono::steady_clock::now(), limit) << "it does not stop";
-    std::this_thread::sleep_for(1ms);
-  }
+  if (number != SIGSTOP) return;
+  EXPECT_TRUE(loop_->run_until([&] { return stands_still(process.pid); })) << "it does not stop";
 }
 
 void TestEtcd::kill(std::size_t member) {
