@@ -19,6 +19,7 @@ namespace {
 // A killed process is dead at once, but for the kernel's own work.
 constexpr base::Duration kReapLimit = std::chrono::seconds(2);
 constexpr int kKilled = 128;
+constexpr std::size_t kMaxToldBytes = 4'096;  // of what it said last, to a person
 
 }  // namespace
 
@@ -94,7 +95,7 @@ void ChildRun::done(bool ended, int exit_code, const std::string& how) {
   kill();
   Result result{.ended = ended, .exit_code = exit_code, .text = how, .last_line = {}};
   result.last_line = last_line_of(settings_.output);
-  if (!result.last_line.empty()) result.text += ": " + result.last_line;
+  if (!result.last_line.empty()) result.text += ": " + result.last_line.substr(0, kMaxToldBytes);
   const OnEnd on_end = std::exchange(on_end_, nullptr);
   if (on_end) on_end(result);
 }

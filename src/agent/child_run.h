@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "control/request.h"
 #include "os/clock.h"
 #include "os/epoll_loop.h"
 #include "os/process.h"
@@ -33,7 +34,7 @@ class ChildRun {
   };
   using OnEnd = std::function<void(const Result&)>;
 
-  static constexpr std::size_t kMaxLineBytes = 4'096;
+  static constexpr std::size_t kMaxLineBytes = control::kMaxReplyBytes;  // a keeper's answer
 
   // `loop` and `clock` outlive it.
   ChildRun(os::EpollLoop& loop, const os::Clock& clock, Settings settings, OnEnd on_end);

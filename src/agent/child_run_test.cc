@@ -12,6 +12,8 @@ namespace segue::agent {
 namespace {
 
 using testing::HasSubstr;
+using testing::Lt;
+using testing::SizeIs;
 
 class ChildRunTest : public testing::Test {
  protected:
@@ -43,6 +45,12 @@ TEST_F(ChildRunTest, tells_how_it_ended_and_what_it_said_last) {
   EXPECT_EQ(result.exit_code, 3);
   EXPECT_EQ(result.last_line, "two");
   EXPECT_EQ(result.text, "exited with 3: two");
+}
+
+TEST_F(ChildRunTest, an_answer_is_whole_however_much_it_says) {
+  const auto result = run("printf 'first\\n{'; head -c 100000 /dev/zero | tr '\\0' x; echo '}'");
+  EXPECT_EQ(result.last_line, "{" + std::string(100'000, 'x') + "}");
+  EXPECT_THAT(result.text, SizeIs(Lt(5'000U)));
 }
 
 TEST_F(ChildRunTest, a_signal_is_no_exit_code_of_a_program) {

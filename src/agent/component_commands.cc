@@ -225,7 +225,7 @@ Words stop_words(const InstanceHome& home) {
   return {home.segue, "stop", "--json", home.name};
 }
 Words history_words(const InstanceHome& home) {
-  return {home.segue, "history", "--json", home.name};
+  return {home.segue, "history", "--json", "--last=1", home.name};
 }
 
 Answer read_answer(int exit_code, const std::string& last_line, const std::string& otherwise) {

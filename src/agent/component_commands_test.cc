@@ -35,6 +35,11 @@ Words words_behind(const Words& words, const std::string& word) {
   return found == words.end() ? Words{} : Words(found + 1, words.end());
 }
 
+TEST(ComponentCommands, of_history_only_the_end_is_asked_for_however_long_it_is) {
+  EXPECT_THAT(history_words(kHome),
+              ElementsAre(kHome.segue, "history", "--json", "--last=1", "kv"));
+}
+
 TEST(ComponentCommands, a_container_is_what_its_component_says) {
   fleet::ComponentSpec spec = container();
   spec.command = {"--port", "--", "7000"};

@@ -66,6 +66,9 @@ class Parser {
     CLI::App* history =
         add_plain(Command::history, "history",
                   "The upgrades of NAME on this host, or the rollouts of the fleet", false);
+    history->add_option("--last", arguments_.last, "Only the newest N of them")
+        ->type_name("N")
+        ->check(CLI::PositiveNumber);
     add_fleet_view(*history, arguments_.fleet);
     CLI::App* events =
         add_plain(Command::events, "events",

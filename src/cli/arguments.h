@@ -120,6 +120,7 @@ struct Arguments {
   bool foreground = false;
   bool watch = false;
   bool follow = false;
+  std::optional<std::size_t> last;  // of history; nullopt: everything
   bool force = false;
   std::string keeper;                        // as it was typed; empty: that of this installation
   std::string shell;                         // completion: empty asks for the components' names

@@ -100,6 +100,7 @@ TEST(Arguments, of_every_command) {
   EXPECT_TRUE(parsed({"status", "-w", "kv"}).watch);
   EXPECT_TRUE(parsed({"events", "kv", "-f"}).follow);
   EXPECT_EQ(parsed({"history", "kv"}).command, Command::history);
+  EXPECT_EQ(parsed({"history", "--last", "3", "kv"}).last, 3U);
   EXPECT_EQ(parsed({"doctor"}).command, Command::doctor);
   EXPECT_EQ(parsed({"doctor", "4711"}).name, "4711");
   EXPECT_TRUE(parsed({"stop", "--dry-run", "kv"}).dry_run);

@@ -130,6 +130,9 @@ ExitCode fleet_history_of(const Context& context, const ServerClient& server) {
   std::ranges::stable_sort(rollouts, {}, [](const Json& rollout) {
     return rollout.value("created_ms", std::uint64_t{0});
   });
+  const std::size_t last = context.arguments.last.value_or(rollouts.size());
+  if (rollouts.size() > last)
+    rollouts.erase(rollouts.begin(), rollouts.end() - static_cast<std::ptrdiff_t>(last));
   std::vector<std::string> lines;
   for (const auto& rollout : rollouts) lines.push_back(history_text(rollout));
   if (lines.empty()) {

@@ -130,6 +130,9 @@ ExitCode show_history(const Context& context) {
     if (!recorded) return output.fail(socket.error());
     attempts = *std::move(recorded);
   }
+  const std::size_t last = context.arguments.last.value_or(attempts.size());
+  if (attempts.size() > last)
+    attempts.erase(attempts.begin(), attempts.end() - static_cast<std::ptrdiff_t>(last));
   for (const auto& attempt : attempts) output.print(history_line(attempt));
   if (attempts.empty()) output.print(name + " has not been upgraded yet");
   output.print_json(Json{{"done", true}, {"exit", 0}, {"history", attempts}});

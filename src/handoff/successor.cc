@@ -61,7 +61,7 @@ void Successor::update_progress() {
   progress.records = receiver_.records();
   progress.fds = receiver_.descriptors();
   progress.bytes = link_.bytes_received();
-  progress.connections = host_.inventory().connections.count();
+  if (activated_ns_ == 0) progress.connections = host_.inventory().connections.count();
   host_.progressed(AttemptRole::successor, terms_.attempt);
 }
 
@@ -346,6 +346,7 @@ void Successor::become_active(bool first) {
   state_ = State::probation;
   const uint32_t epoch = host_.page().look().epoch;
   activated_ns_ = monotonic_ns();
+  host_.progress().connections = host_.inventory().connections.count();
   const uint64_t blackout = first ? 0 : activated_ns_ - freeze_ns_;
   if (!first) receiver_.heaps().activate();
   {

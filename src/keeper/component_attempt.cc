@@ -84,16 +84,20 @@ void Component::on(const ProgressReceived& event) {
   Instance* instance = find_mutable(event.generation);
   if (instance == nullptr || !in_attempt() || event.attempt != attempt_->id) return;
   Attempt& attempt = *attempt_;
-  instance->connections = event.progress.connections;
+  // After the commit it is what was handed over: pongs say how many there are by now.
+  if (event.progress.phase != SEGUE_PHASE_COMMITTED) {
+    instance->connections = event.progress.connections;
+  }
+  // Of either side: the other one's word may still be on its way.
+  if (event.progress.phase < SEGUE_PHASE_ENDED) {
+    attempt.furthest_phase = std::max(attempt.furthest_phase, event.progress.phase);
+  }
   if (event.generation == attempt.successor) {
     attempt.to_progress = event.progress;
   } else if (event.generation == attempt.predecessor) {
     const bool moved_on = attempt.reported_phase != event.progress.phase;
     attempt.from_progress = event.progress;
     attempt.reported_phase = event.progress.phase;
-    if (attempt.reported_phase < SEGUE_PHASE_ENDED) {
-      attempt.furthest_phase = std::max(attempt.furthest_phase, attempt.reported_phase);
-    }
     attempt.frozen_max_ns = std::max(attempt.frozen_max_ns, event.progress.frozen_max_ns);
     if (moved_on) attempt_phase_changed();
   }

@@ -235,6 +235,18 @@ TEST(Upgrade, refused_before_the_background_phase_touched_nothing) {
   EXPECT_EQ(rig.answer_to(Rig::kUpgrade)->exit, ExitCode::refused);
 }
 
+TEST(Upgrade, that_the_successor_ends_later_has_failed_before_the_predecessor_says_how_far_it_was) {
+  Rig rig;
+  rig.to_attempting();
+  const Generation successor = rig.attempt().successor;
+  rig.report_phase(SEGUE_PHASE_MEETING);
+  rig.send(ProgressReceived{successor, rig.attempt().id, {.phase = SEGUE_PHASE_REHEARSAL}});
+  rig.say(successor, Said::failed, 0, "the service's own check failed: the sum is odd");
+  rig.die(successor, 0);
+  rig.say(rig.owner(), Said::failed, 0, "the successor refused");
+  EXPECT_EQ(rig.answer_to(Rig::kUpgrade)->exit, ExitCode::failed);
+}
+
 TEST(Upgrade, whose_successor_crashes_names_the_signal) {
   Rig rig;
   rig.to_attempting();

@@ -144,7 +144,7 @@ struct Attempt {
   std::optional<base::Duration> predecessor_gone;  // after the commit
 
   std::uint32_t reported_phase = 0;  // segue_phase, by the predecessor
-  std::uint32_t furthest_phase = 0;  // … before it ended
+  std::uint32_t furthest_phase = 0;  // … by either side, before it ended
   Progress from_progress;
   Progress to_progress;
   std::uint64_t blackout_ns = 0;

@@ -196,11 +196,11 @@ void Decider::on(const StageEnded& event) {
   if (live.staging == event.revision) live.staging = kNoRevision;
   if (event.good) {
     live.stage_retry = {};
-    live.stage_text.clear();
+    live.trouble.clear();
     if (live.seen) live.seen->staged.insert(event.revision);
   } else {
-    live.stage_text = fmt::format("revision {} could not be staged: {}", event.revision, event.text)
-                          .substr(0, kMaxTextBytes);
+    live.trouble = fmt::format("revision {} could not be staged: {}", event.revision, event.text)
+                       .substr(0, kMaxTextBytes);
     later(live.stage_retry);
   }
   review(event.key);
@@ -230,8 +230,12 @@ void Decider::on(const LookedUp& event) {
   live.acting = false;
   const Intent intent = *memory.intent;
   switch (event.result) {
-    case OrderResult::under_way:
     case OrderResult::unknown:
+      live.trouble =
+          fmt::format("how it went is not known: {}", event.text).substr(0, kMaxTextBytes);
+      later(live.look_retry);
+      break;
+    case OrderResult::under_way:
       later(live.look_retry);
       break;
     case OrderResult::none:
@@ -274,7 +278,7 @@ void Decider::on(const ShareEnded& event) {
     memory_.instances[event.key].share_ppm = event.share_ppm;
     keep();
   } else {
-    live.stage_text =
+    live.trouble =
         fmt::format("the share could not be set: {}", event.text).substr(0, kMaxTextBytes);
     later(live.share_retry);
   }
@@ -376,7 +380,7 @@ void Decider::carry_out(const InstanceKey& key, const fleet::Assignment& wanted)
     const bool shares = key.slot == Slot::canary && from != kNoRevision;
     if (shares && (after.share_ppm != wanted.share_ppm || after.share_salt != wanted.share_salt)) {
       if (live.share_retry.failures >= kMaxShareTries && !live.setting_share) {
-        settle_without_action(key, wanted.order, OrderResult::refused, live.stage_text);
+        settle_without_action(key, wanted.order, OrderResult::refused, live.trouble);
       }
       return;
     }
@@ -402,7 +406,7 @@ void Decider::carry_out(const InstanceKey& key, const fleet::Assignment& wanted)
   if (!stage(key, wanted.revision)) {
     if (live.stage_retry.failures < kMaxStageTries) return;
     live.stage_retry = {};
-    settle_without_action(key, wanted.order, OrderResult::refused, live.stage_text);
+    settle_without_action(key, wanted.order, OrderResult::refused, live.trouble);
     return;
   }
   const bool goes_back = wanted.revision == memory.previous && wanted.revision != from;
@@ -441,6 +445,7 @@ void Decider::settle(const InstanceKey& key, OrderOutcome outcome, fleet::Revisi
   live.from_disk = false;
   live.acting = false;
   live.look_retry = {};
+  live.trouble.clear();
   if (memory.serves != serves) {
     memory.previous = memory.serves;
     memory.serves = serves;
@@ -528,7 +533,7 @@ fleet::Observation Decider::observation(const InstanceKey& key) const {
   if (observation.activity == Activity::idle && live->second.staging != kNoRevision) {
     observation.activity = Activity::staging;
   }
-  if (observation.text.empty()) observation.text = live->second.stage_text;
+  if (observation.text.empty()) observation.text = live->second.trouble;
   observation.health = seen.health;
   observation.health_text = seen.health_text;
   observation.health_since_ms = seen.health_since_ms;

@@ -166,7 +166,7 @@ class Decider {
     bool setting_share = false;
     bool restoring = false;
     fleet::Revision checked = fleet::kNoRevision;  // CheckHealth was given for it
-    std::string stage_text;                        // why staging failed last
+    std::string trouble;                           // why staging, a share or a look failed last
     Retry stage_retry;
     Retry look_retry;
     Retry share_retry;

@@ -188,8 +188,14 @@ TEST(Decider, an_outcome_that_could_not_be_seen_is_looked_up) {
   agent.end(OrderResult::unknown);
   ASSERT_TRUE(agent.only<LookUp>());
   EXPECT_EQ(agent.reports(kStable).result, OrderResult::under_way);
+  agent.give(LookedUp{kStable, "a", OrderResult::unknown, "its keeper says nothing", {}, 1});
+  EXPECT_EQ(agent.reports(kStable).text, "how it went is not known: its keeper says nothing");
+  agent.commands_.clear();
+  agent.pass(seconds(5));
+  ASSERT_TRUE(agent.only<LookUp>());
   agent.give(LookedUp{kStable, "a", OrderResult::done, "", std::nullopt, 2});
   EXPECT_EQ(agent.reports(kStable).revision, 2U);
+  EXPECT_EQ(agent.reports(kStable).text, "");
 }
 
 // Serves revision 1 by order "a", as the second instance of its keeper.

@@ -161,6 +161,10 @@ class CounterClient:
         self.send(line + "\n")
         return self.read()
 
+    def close(self):
+        self.stream.close()
+        self.socket.close()
+
     def version(self):
         return self("WHO").split()[0]
 

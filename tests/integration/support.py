@@ -91,10 +91,12 @@ class Program:
 
     def wait_for_log(self, text, deadline_s=DEADLINE_S):
         def found():
-            assert text in self.text() or self.is_running(), (
+            was_running = self.is_running()  # what it logs as it ends is looked for once more
+            logged = text in self.text()
+            assert logged or was_running, (
                 f"{self.process.args} ended with {self.process.returncode} "
                 f"before it logged '{text}':\n{self.text()}")
-            return text in self.text()
+            return logged
         wait_until(found, f"'{text}' in the log:\n{self.text()}", deadline_s)
 
 

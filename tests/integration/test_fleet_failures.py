@@ -256,6 +256,12 @@ def expect_round_is_whole(fleet, counters, rollout, before, after):
     return version
 
 
+def told_of(host):
+    """What its agent, its keeper and the keeper's steps say."""
+    steps = "\n".join(path.read_text()[-20_000:] for path in host.path.rglob("steps.log"))
+    return f"{host.name}: {json.dumps(host.segue.status('kv'))}\n{host.log()[-20_000:]}\n{steps}"
+
+
 @pytest.mark.skipif("SEGUE_SOAK" not in os.environ, reason="a soak of minutes: scripts/soak runs it")
 def test_kills_at_random_moments_of_rollouts_lose_nothing(fleet):
     seed = int(os.environ.get("SEGUE_SEED", "0")) or random.randrange(1, 2**32)
@@ -283,9 +289,9 @@ def test_kills_at_random_moments_of_rollouts_lose_nothing(fleet):
         try:
             wait_until(ended, f"the end of {rollout} after {done}", 2 * WITHIN_S)
         except AssertionError as error:
-            logs = "\n".join(host.log()[-20_000:] for host in fleet.hosts.values())
+            told = "\n".join(told_of(host) for host in fleet.hosts.values())
             raise AssertionError(f"{error}; {json.dumps(fleet.progress(rollout))}; {fleet.done('ps')}; "
-                                 f"{fleet.server_log()[-5_000:]}; {logs}") from error
+                                 f"{fleet.server_log()[-5_000:]}; {told}") from error
         version = expect_round_is_whole(fleet, counters, rollout, version, after)
         rounds += 1
     print(f"{rounds} rounds, killed: {done}")

@@ -53,6 +53,26 @@ def test_an_upgrade_moves_clients_state_and_half_a_request(component):
     assert (status["version"], status["previous"], status["old_processes"]) == ("2", "1", 0)
 
 
+def test_clients_that_leave_and_come_in_probation_are_neither_lost_nor_moved(component):
+    clients = [component.client() for _ in range(3)]
+    for client in clients:
+        client("INC a")
+    upgrade = component.start_upgrade("2", "--probation-s", "30")
+    component.wait_for_phase("probation")
+    for client in clients[1:]:
+        client.close()
+    wait_until(lambda: component.status()["connections"] == 1, "the service has noticed")
+    latest = component.client()
+    assert latest.version() == "2"
+    assert component.segue("undo", component.name, *QUICK).exit == DONE
+    assert latest.version() == "1"
+    back = component.segue("history", component.name).last["history"]
+    assert [(one["connections_moved"], one["connections_lost"]) for one in back] == [(3, 0), (2, 0)], back
+    assert component.segue("history", component.name, "--last", "1").last["history"] == back[-1:]
+    assert answer_of(upgrade).exit == UNDONE
+    assert component.upgrade("2", *QUICK).attempt["connections_lost"] == 0
+
+
 def test_progress_is_reported_line_by_line(component):
     lines = component.upgrade("2", *QUICK).lines
     phases = [line["progress"]["keeper_phase"] for line in lines if "progress" in line]

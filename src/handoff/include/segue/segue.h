@@ -176,7 +176,8 @@ typedef struct segue_progress {
   uint64_t records;  /* sent (predecessor) or received (successor) */
   uint64_t bytes;
   uint64_t fds;
-  uint64_t connections;
+  uint64_t connections;   /* open; from the activation on those that were handed over, as clients
+                           * come and go */
   uint64_t predicted_ns;  /* predicted blackout */
   uint64_t blackout_ns;   /* measured; 0 until activated */
   uint64_t frozen_max_ns; /* longest frozen interval of the attempts that were taken back */
