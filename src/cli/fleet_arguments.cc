@@ -59,7 +59,8 @@ void add_fleet_commands(CLI::App& program, Arguments& arguments, const AddComman
   deploy->add_option("FILE", options.file, "The file (segue.yaml)");
   deploy->add_option("--component", options.component, "Only this one of it")->type_name("NAME");
   deploy->add_option("--title", options.title, "What it is about, for people")->type_name("TEXT");
-  deploy->add_flag("--dry-run", arguments.dry_run, "Say what would be rolled out, and ask nobody");
+  deploy->add_flag("--dry-run", arguments.dry_run,
+                   "Say what would be rolled out to which hosts, and change nothing");
   add_profile(*deploy, options);
   add_rollout_commands(program, arguments, add);
   CLI::App* hosts = add(Command::hosts, "hosts", "The hosts of the fleet", nullptr);

@@ -173,6 +173,33 @@ ExitCode show_answer(Output& output, const Result<Json>& answer,
   return show(output, *answer, lines(*answer));
 }
 
+// "    step 2 of 3, rest: berlin-2, oslo-1"
+std::string planned_step(const Json& plan, std::size_t step) {
+  const Json& known = plan["steps"][step];
+  std::vector<std::string> hosts;
+  for (const auto& instance : plan["instances"]) {
+    if (instance.value("step", std::size_t{0}) == step) hosts.push_back(text_of(instance, "host"));
+  }
+  const std::size_t all = known.value("instances", std::size_t{0});
+  std::string text = fmt::format("\n    step {} of {}, {}", step + 1, plan["steps"].size(),
+                                 text_of(known, "name"));
+  if (!hosts.empty()) text += fmt::format(": {}", fmt::join(hosts, ", "));
+  if (all > hosts.size()) text += fmt::format(" and {} more", all - hosts.size());
+  return text;
+}
+
+std::string deployed_text(const fleet::ComponentSpec& spec, const Json& answer) {
+  const Json plan = answer.value("plan", Json());
+  const std::string rollout = text_of(answer, "rollout");
+  std::string text = fmt::format("{}: {}{}", spec.name, rollout.empty() ? "" : rollout + " ",
+                                 text_of(answer, "text"));
+  if (!plan.is_object()) return text;
+  text += fmt::format("; {} would become revision {}", spec.release.version,
+                      answer.value("revision", 0));
+  for (std::size_t step = 0; step < plan["steps"].size(); ++step) text += planned_step(plan, step);
+  return text;
+}
+
 }  // namespace
 
 ExitCode deploy(const Context& context) {
@@ -195,10 +222,6 @@ ExitCode deploy(const Context& context) {
     return output.finish(ExitCode::usage,
                          fmt::format("{} has no component '{}'", options.file, options.component));
   }
-  if (context.arguments.dry_run) {
-    return output.finish(ExitCode::done, fmt::format("{} components of {} would be rolled out",
-                                                     chosen.size(), reading.service->name));
-  }
   const auto server = ServerClient::open(options);
   if (!server) return output.fail(server.error());
   Json rollouts = Json::array();
@@ -208,15 +231,15 @@ ExitCode deploy(const Context& context) {
         server->ask("POST", "/v1/deployments",
                     {{"component", Json::parse(fleet::write_component(component->spec))},
                      {"strategy", Json::parse(fleet::write_strategy(component->strategy))},
-                     {"title", options.title}});
+                     {"title", options.title},
+                     {"dry_run", context.arguments.dry_run}});
     if (!answer) {
       return output.fail(
           answer.error().with(fmt::format("{} is not rolled out", component->spec.name)));
     }
     rollouts.push_back(*answer);
     rollouts.back()["component"] = component->spec.name;
-    said += fmt::format("{}{}: {} {}", said.empty() ? "" : "\n", component->spec.name,
-                        text_of(*answer, "rollout"), text_of(*answer, "text"));
+    said += (said.empty() ? "" : "\n") + deployed_text(component->spec, *answer);
   }
   if (!output.json()) return output.finish(ExitCode::done, said);
   return output.finish(Json{{"done", true}, {"exit", 0}, {"rollouts", rollouts}, {"text", said}});

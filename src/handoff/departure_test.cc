@@ -27,7 +27,7 @@ UniqueFd pidfd_of(pid_t pid) {
 void linger(int channel) {
   yield_priority();
   char byte = 0;
-  (void)write(channel, "i", 1);
+  if (write(channel, "i", 1) != 1) return;
   while (read(channel, &byte, 1) > 0) continue;
 }
 

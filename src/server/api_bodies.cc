@@ -79,7 +79,7 @@ Result<bool> read_switch_body(std::string_view body) {
 }
 
 Result<DeploymentBody> read_deployment_body(std::string_view body) {
-  SEGUE_ASSIGN(const Json json, object_of(body, {"component", "strategy", "title"}));
+  SEGUE_ASSIGN(const Json json, object_of(body, {"component", "strategy", "title", "dry_run"}));
   const auto component = json.find("component");
   if (component == json.end()) {
     return fail(ErrorCode::invalid_argument, "'component' is missing");
@@ -91,6 +91,7 @@ Result<DeploymentBody> read_deployment_body(std::string_view body) {
     SEGUE_ASSIGN(deployment.strategy, fleet::read_strategy(given->dump()));
   }
   SEGUE_ASSIGN(deployment.title, text_in(json, "title"));
+  SEGUE_ASSIGN(deployment.dry_run, truth_in(json, "dry_run", false));
   if (deployment.title.empty()) {
     deployment.title = fmt::format("{} {}", deployment.spec.name, deployment.spec.release.version);
   }
@@ -98,10 +99,11 @@ Result<DeploymentBody> read_deployment_body(std::string_view body) {
 }
 
 Result<VersionBody> read_version_body(std::string_view body) {
-  SEGUE_ASSIGN(const Json json, object_of(body, {"version", "title"}));
+  SEGUE_ASSIGN(const Json json, object_of(body, {"version", "title", "dry_run"}));
   VersionBody wanted;
   SEGUE_ASSIGN(wanted.version, text_in(json, "version"));
   SEGUE_ASSIGN(wanted.title, text_in(json, "title"));
+  SEGUE_ASSIGN(wanted.dry_run, truth_in(json, "dry_run", false));
   if (wanted.version.empty()) return fail(ErrorCode::invalid_argument, "'version' is missing");
   SEGUE_TRY(control::check_version(wanted.version));
   return wanted;

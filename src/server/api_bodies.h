@@ -23,6 +23,7 @@ struct DeploymentBody {
   fleet::ComponentSpec spec;
   fleet::Strategy strategy;
   std::string title;  // never empty
+  bool dry_run = false;
 };
 base::Result<DeploymentBody> read_deployment_body(std::string_view body);
 
@@ -30,6 +31,7 @@ base::Result<DeploymentBody> read_deployment_body(std::string_view body);
 struct VersionBody {
   std::string version;
   std::string title;  // empty: none
+  bool dry_run = false;
 };
 base::Result<VersionBody> read_version_body(std::string_view body);
 

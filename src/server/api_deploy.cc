@@ -15,11 +15,12 @@ using Json = nlohmann::json;
 
 HttpAnswer answer_of(const Deployed& deployed, bool is_repeated) {
   const bool begins = !deployed.rollout.empty() && !is_repeated;
-  return json_answer(Json{{"rollout", deployed.rollout},
-                          {"revision", deployed.revision},
-                          {"text", deployed.text},
-                          {"repeated", is_repeated}},
-                     begins ? 201 : 200);
+  Json json{{"rollout", deployed.rollout},
+            {"revision", deployed.revision},
+            {"text", deployed.text},
+            {"repeated", is_repeated}};
+  if (deployed.plan) json["plan"] = Json::parse(rollout::write_progress(*deployed.plan));
+  return json_answer(json, begins ? 201 : 200);
 }
 
 // As the last rollout of the component had it.
@@ -54,7 +55,8 @@ void Api::deploy(Call call) {
   deploy_once(call, {.spec = std::move(body->spec),
                      .strategy = std::move(body->strategy),
                      .author = call.person.name,
-                     .title = std::move(body->title)});
+                     .title = std::move(body->title),
+                     .dry_run = body->dry_run});
 }
 
 void Api::deploy_version(Call call) {
@@ -75,7 +77,10 @@ void Api::deploy_version(Call call) {
          fmt::format("'{}' comes from a registry, by its image's name: deploy its segue.yaml",
                      component)}));
   }
-  Deployment deployment{.spec = last->spec, .author = call.person.name, .title = body->title};
+  Deployment deployment{.spec = last->spec,
+                        .author = call.person.name,
+                        .title = body->title,
+                        .dry_run = body->dry_run};
   deployment.spec.release.version = body->version;
   deployment.strategy = last_strategy(control_.books(), component)
                             .value_or(fleet::careful(fleet::StrategyKind::rolling));
@@ -92,7 +97,7 @@ void Api::deploy_once(const Call& call, Deployment deployment) {
                                                    call.person.name, component)}));
   }
   if (const auto key = call.request.fields.find("idempotency-key");
-      key != call.request.fields.end()) {
+      key != call.request.fields.end() && !deployment.dry_run) {
     auto request =
         Requests::identify(call.person.name, key->second, call.request.path, call.request.body);
     if (!request) return call.give(server::answer_of(request.error()));
@@ -106,7 +111,7 @@ void Api::deploy_once(const Call& call, Deployment deployment) {
     const bool is_done = *known && ((*known)->rollout.empty() ||
                                     control_.books().rollouts.contains((*known)->rollout));
     if (is_done) {
-      const Deployed then{(*known)->rollout, (*known)->revision, (*known)->text};
+      const Deployed then{(*known)->rollout, (*known)->revision, (*known)->text, std::nullopt};
       return control_.when_stored([give = call.give, then] { give(answer_of(then, true)); });
     }
     deployment.also = [this, request = *request](store::Transaction& transaction,

@@ -138,6 +138,33 @@ TEST(Api, carries_a_request_out_once_however_often_it_comes) {
             400U);
 }
 
+TEST(Api, says_what_would_be_rolled_out_and_changes_nothing) {
+  TestServer server;
+  server.join("berlin-1");
+  server.join("oslo-1");
+  Json body = TestServer::deployment("1");
+  body["dry_run"] = true;
+  const auto first = server.ask("POST", "/v1/deployments", body.dump());
+  EXPECT_EQ(first.status, 200U) << first.body;
+  EXPECT_EQ(first.json.at("rollout"), "");
+  EXPECT_EQ(first.json.at("plan").at("steps").at(0).at("instances"), 2);
+  EXPECT_EQ(first.json.at("plan").at("instances").at(1).at("host"), "oslo-1");
+  EXPECT_TRUE(server.ask("GET", "/v1/rollouts").json.at("rollouts").empty());
+  EXPECT_TRUE(server.ask("GET", "/v1/components").json.at("components").empty());
+
+  const std::string rollout = server.deploy("1");
+  EXPECT_EQ(server.ask("POST", "/v1/deployments", body.dump()).json.at("rollout"), rollout)
+      << "it is under way";
+  ASSERT_EQ(server.end_of(rollout), "done");
+  EXPECT_FALSE(server.ask("POST", "/v1/deployments", body.dump()).json.contains("plan"))
+      << "it runs";
+  const std::map<std::string, std::string> key{{"idempotency-key", "build-17"}};
+  const std::string path = "/v1/components/hub/deployments";
+  const std::string wanted = R"({"version": "2", "dry_run": )";
+  EXPECT_EQ(server.ask("POST", path, wanted + "true}", "", key).json.at("revision"), 2);
+  EXPECT_EQ(server.ask("POST", path, wanted + "false}", "", key).json.at("rollout"), "hub-2");
+}
+
 TEST(Api, rolls_out_another_version_of_what_is_deployed) {
   TestServer server;
   server.join("berlin-1");

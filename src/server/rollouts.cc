@@ -116,12 +116,30 @@ void Rollouts::start(Active& active) {
 
 Result<rollout::Changes> Rollouts::begin(rollout::Engine& engine) {
   let_go(engine.head().component);
+  return plan(engine);
+}
+
+Result<rollout::Changes> Rollouts::plan(rollout::Engine& engine) const {
   const auto component = books_.components.find(engine.head().component);
   const fleet::Revision good =
       component == books_.components.end() ? fleet::kNoRevision : component->second.current;
   rollout::Rollout head = engine.head();
   head.base = good;
   return engine.begin(good, facts_for(head), now());
+}
+
+// A dry run.
+Result<Deployed> Rollouts::try_out(rollout::Engine engine, const Deployment& deployment,
+                                   const std::string& text) {
+  const fleet::Revision revision = engine.head().target;
+  const std::pair key(engine.head().component, revision);
+  const bool is_new =
+      books_.specs.try_emplace(key, deployment.spec, fleet::write_component(deployment.spec))
+          .second;
+  const auto planned = plan(engine);
+  if (is_new) books_.specs.erase(key);
+  if (!planned) return fail(planned.error());
+  return Deployed{"", revision, text, engine.progress(now(), Deployment::kMaxPlanned)};
 }
 
 void Rollouts::deploy(const Deployment& deployment, OnDeployed on_done) {
@@ -148,8 +166,9 @@ void Rollouts::deploy(const Deployment& deployment, OnDeployed on_done) {
   if (is_same && !catches_up) {
     const Deployed same{
         pending.empty() ? "" : pending.back().id, component.newest,
-        pending.empty() ? "it is what runs already" : "the same change is under way already"};
-    if (!deployment.also) return on_done(same);
+        pending.empty() ? "it is what runs already" : "the same change is under way already",
+        std::nullopt};
+    if (!deployment.also || deployment.dry_run) return on_done(same);
     store::Transaction transaction;
     deployment.also(transaction, same);
     return ledger_.write(std::move(transaction), {},
@@ -171,6 +190,11 @@ void Rollouts::deploy(const Deployment& deployment, OnDeployed on_done) {
        .behind = admission->behind},
       now());
   if (!engine) return on_done(fail(engine.error()));
+  const std::string text = catches_up ? "it goes to the hosts that lack it" : admission->text;
+  if (deployment.dry_run && !admission->behind.empty()) {
+    return on_done(Deployed{"", component.newest, text, std::nullopt});
+  }
+  if (deployment.dry_run) return on_done(try_out(*std::move(engine), deployment, text));
   const std::string id = engine->head().id;
   const std::string document = fleet::write_component(deployment.spec);
   books_.specs[{name, component.newest}] = {deployment.spec, document};
@@ -185,8 +209,7 @@ void Rollouts::deploy(const Deployment& deployment, OnDeployed on_done) {
   store::Transaction transaction;
   transaction.put(spec_key(name, component.newest), document)
       .put(component_key(name), write_record(component));
-  const Deployed deployed{id, component.newest,
-                          catches_up ? "it goes to the hosts that lack it" : admission->text};
+  const Deployed deployed{id, component.newest, text, std::nullopt};
   if (deployment.also) deployment.also(transaction, deployed);
   ledger_.write(std::move(transaction),
                 {{deployment.author, "deploy", id,

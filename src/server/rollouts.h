@@ -26,6 +26,7 @@ struct Deployed {
   std::string rollout;  // its id; empty: nothing was to be done
   fleet::Revision revision = fleet::kNoRevision;
   std::string text;  // for a person: that it begins, waits, or takes another's place
+  std::optional<rollout::Progress> plan;  // of a dry run: how it would begin
 };
 
 // What somebody wants a component to be from now on.
@@ -34,6 +35,8 @@ struct Deployment {
   fleet::Strategy strategy;
   std::string author;
   std::string title;
+  bool dry_run = false;                            // nothing is changed; `also` is not called
+  static constexpr std::size_t kMaxPlanned = 200;  // instances that a dry run tells of
   // What is to be stored together with it, at most kMaxAlso operations; not called if it is
   // refused.
   static constexpr std::size_t kMaxAlso = 20;
@@ -107,6 +110,9 @@ class Rollouts {
   [[nodiscard]] std::vector<rollout::Rollout> under_way(const std::string& component) const;
   [[nodiscard]] std::string older_than(const rollout::Rollout& head) const;
   base::Result<rollout::Changes> begin(rollout::Engine& engine);
+  base::Result<rollout::Changes> plan(rollout::Engine& engine) const;
+  base::Result<Deployed> try_out(rollout::Engine engine, const Deployment& deployment,
+                                 const std::string& text);
   void start(Active& active);
   void resume_lingering();
   void let_go(const std::string& component);

@@ -53,6 +53,12 @@ def observed(fleet):
 
 def test_a_new_version_reaches_every_host_and_no_connection_is_lost(serving):
     serving.publish("2", 2)
+    file = serving.write(serving.component("2"), waves=[1, "rest"])
+    planned = serving.segue.plain("deploy", "--dry-run", file)
+    assert planned.exit == 0 and "2 would become revision 2" in planned.out, planned
+    assert "step 1 of 2, 1 host: berlin-1\n" in planned.out, planned
+    assert "step 2 of 2, rest: berlin-2, oslo-1" in planned.out, planned
+    assert len(serving.done("rollout", "list")["rollouts"]) == 1
     progress = serving.ended(serving.deploy("2"))
     assert progress["phase"] == "done", progress
     expect_kept(serving, "2")
