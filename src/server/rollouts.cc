@@ -4,22 +4,12 @@
 #include <algorithm>
 #include <utility>
 
-#include "fleet/component_check.h"
-#include "fleet/component_document.h"
-#include "fleet/joint_check.h"
-
 namespace segue::server {
 
 using base::ErrorCode;
 using base::fail;
 using base::Result;
 using fleet::Slot;
-
-struct Rollouts::Active {
-  rollout::Engine engine;
-  std::optional<base::MonotonicTime> woken_at;  // when a call is on its way
-  bool is_over = false;
-};
 
 Rollouts::Rollouts(Books& books, Ledger& ledger, store::Scheduler& scheduler,
                    const os::Clock& clock, Observer observer)
@@ -117,141 +107,6 @@ void Rollouts::start(Active& active) {
 Result<rollout::Changes> Rollouts::begin(rollout::Engine& engine) {
   let_go(engine.head().component);
   return plan(engine);
-}
-
-Result<rollout::Changes> Rollouts::plan(rollout::Engine& engine) const {
-  const auto component = books_.components.find(engine.head().component);
-  const fleet::Revision good =
-      component == books_.components.end() ? fleet::kNoRevision : component->second.current;
-  rollout::Rollout head = engine.head();
-  head.base = good;
-  return engine.begin(good, facts_for(head), now());
-}
-
-// A dry run.
-Result<Deployed> Rollouts::try_out(rollout::Engine engine, const Deployment& deployment,
-                                   const std::string& text) {
-  const fleet::Revision revision = engine.head().target;
-  const std::pair key(engine.head().component, revision);
-  const bool is_new =
-      books_.specs.try_emplace(key, deployment.spec, fleet::write_component(deployment.spec))
-          .second;
-  const auto planned = plan(engine);
-  if (is_new) books_.specs.erase(key);
-  if (!planned) return fail(planned.error());
-  return Deployed{"", revision, text, engine.progress(now(), Deployment::kMaxPlanned)};
-}
-
-void Rollouts::deploy(const Deployment& deployment, OnDeployed on_done) {
-  const std::string& name = deployment.spec.name;
-  const auto checked = fleet::check_component(deployment.spec);
-  if (!checked) return on_done(fail(checked.error()));
-  const auto together = fleet::check_together(deployment.spec, deployment.strategy);
-  if (!together) return on_done(fail(together.error()));
-  if (const auto proxy = check_proxy(deployment.spec); !proxy) return on_done(fail(proxy.error()));
-  if (!ledger_.trouble().empty()) {
-    return on_done(fail(ErrorCode::unavailable, "nothing new is begun: {}", ledger_.trouble()));
-  }
-  const auto known = books_.components.find(name);
-  ComponentRecord component =
-      known == books_.components.end() ? ComponentRecord{.name = name} : known->second;
-  const auto pending = under_way(name);
-  // What is being undone is wanted anew.
-  const bool leads_there = pending.empty() ? component.current == component.newest
-                                           : pending.back().target == component.newest &&
-                                                 pending.back().phase != rollout::Phase::undoing;
-  const Spec* newest = books_.spec(name, component.newest);
-  const bool is_same = newest != nullptr && newest->spec == deployment.spec && leads_there;
-  const bool catches_up = is_same && pending.empty() && lacks_hosts(component);
-  if (is_same && !catches_up) {
-    const Deployed same{
-        pending.empty() ? "" : pending.back().id, component.newest,
-        pending.empty() ? "it is what runs already" : "the same change is under way already",
-        std::nullopt};
-    if (!deployment.also || deployment.dry_run) return on_done(same);
-    store::Transaction transaction;
-    deployment.also(transaction, same);
-    return ledger_.write(std::move(transaction), {},
-                         [on_done = std::move(on_done), same](store::Revision) { on_done(same); });
-  }
-  const auto admission = rollout::admit(deployment.strategy.meanwhile, pending);
-  if (!admission) return on_done(fail(admission.error()));
-
-  if (!catches_up) component.newest += 1;
-  component.rollouts += 1;
-  auto engine = rollout::Engine::propose(
-      {.id = fmt::format("{}-{}", name, component.rollouts),
-       .component = name,
-       .author = deployment.author,
-       .title = deployment.title,
-       .target = component.newest,
-       .checks_health = deployment.spec.health.kind != fleet::HealthCheck::Kind::none,
-       .strategy = deployment.strategy,
-       .behind = admission->behind},
-      now());
-  if (!engine) return on_done(fail(engine.error()));
-  const std::string text = catches_up ? "it goes to the hosts that lack it" : admission->text;
-  if (deployment.dry_run && !admission->behind.empty()) {
-    return on_done(Deployed{"", component.newest, text, std::nullopt});
-  }
-  if (deployment.dry_run) return on_done(try_out(*std::move(engine), deployment, text));
-  const std::string id = engine->head().id;
-  const std::string document = fleet::write_component(deployment.spec);
-  books_.specs[{name, component.newest}] = {deployment.spec, document};
-  auto changes =
-      admission->behind.empty() ? begin(*engine) : Result<rollout::Changes>(engine->announce());
-  if (!changes) {
-    if (!catches_up) books_.specs.erase({name, component.newest});
-    resume_lingering();
-    return on_done(fail(changes.error()));
-  }
-  books_.components[name] = component;
-  store::Transaction transaction;
-  transaction.put(spec_key(name, component.newest), document)
-      .put(component_key(name), write_record(component));
-  const Deployed deployed{id, component.newest, text, std::nullopt};
-  if (deployment.also) deployment.also(transaction, deployed);
-  ledger_.write(std::move(transaction),
-                {{deployment.author, "deploy", id,
-                  fmt::format("{} revision {}: {}", name, component.newest, deployed.text)}},
-                nullptr);
-  if (!admission->supersedes.empty()) take_over(admission->supersedes, deployment.author, id);
-  auto& active =
-      *active_.emplace(id, std::make_unique<Active>(Active{*std::move(engine)})).first->second;
-  write(id, *std::move(changes));
-  ledger_.write({}, {},
-                [on_done = std::move(on_done), deployed](store::Revision) { on_done(deployed); });
-  give_observations(active);
-  if (books_.fleet.stopped) give(active, rollout::EmergencyStop{books_.fleet.stopped_by, true});
-  after(active);
-}
-
-bool Rollouts::lacks_hosts(const ComponentRecord& component) const {
-  const Spec* spec = books_.spec(component.name, component.current);
-  if (spec == nullptr) return false;
-  return std::any_of(books_.hosts.begin(), books_.hosts.end(), [&](const auto& one) {
-    const HostRecord& host = one.second;
-    if (host.revoked || host.drained || !selects(spec->spec.hosts, host)) return false;
-    const auto there = books_.assignments.find({host.name, component.name, Slot::stable});
-    return there == books_.assignments.end() || there->second.revision != component.current;
-  });
-}
-
-Result<void> Rollouts::check_proxy(const fleet::ComponentSpec& spec) const {
-  const std::string& name = spec.sharing.proxy_host;
-  if (name.empty()) return {};
-  const auto host = books_.hosts.find(name);
-  if (host != books_.hosts.end() && !host->second.revoked && !host->second.is_relay) return {};
-  return fail(ErrorCode::failed_precondition,
-              "sharing.proxy_host: there is no host '{}' in the fleet whose agent could speak with "
-              "the proxy: let it join (`segue token`), or name another (`segue hosts`)",
-              name);
-}
-
-void Rollouts::take_over(const std::string& rollout, const std::string& by,
-                         const std::string& newer) {
-  const auto found = active_.find(rollout);
-  if (found != active_.end()) give(*found->second, rollout::Supersede{by, newer});
 }
 
 // ---- What happens

@@ -101,7 +101,12 @@ class Rollouts {
   [[nodiscard]] const ProxyShares& proxies() const { return proxies_; }
 
  private:
-  struct Active;
+  struct Active {
+    rollout::Engine engine;
+    std::optional<base::MonotonicTime> woken_at;  // when a call is on its way
+    bool is_over = false;
+  };
+  struct Wanted;
 
   [[nodiscard]] rollout::Now now() const;
   [[nodiscard]] std::vector<rollout::HostFacts> facts_for(const rollout::Rollout& head) const;
@@ -111,8 +116,14 @@ class Rollouts {
   [[nodiscard]] std::string older_than(const rollout::Rollout& head) const;
   base::Result<rollout::Changes> begin(rollout::Engine& engine);
   base::Result<rollout::Changes> plan(rollout::Engine& engine) const;
+  [[nodiscard]] base::Result<void> check(const Deployment& deployment) const;
+  [[nodiscard]] Wanted compare(const Deployment& deployment) const;
+  void say_same(const Deployment& deployment, const Wanted& wanted, OnDeployed on_done);
   base::Result<Deployed> try_out(rollout::Engine engine, const Deployment& deployment,
-                                 const std::string& text);
+                                 Deployed deployed);
+  void set_out(rollout::Engine engine, const Deployment& deployment,
+               const ComponentRecord& component, const rollout::Admission& admission,
+               const Deployed& deployed, OnDeployed on_done);
   void start(Active& active);
   void resume_lingering();
   void let_go(const std::string& component);
