@@ -2,6 +2,8 @@
 // segue image: from the tree of a release, or from a registry, to what a container engine has.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,6 +12,8 @@
 #include "control/text.h"
 #include "library/image_tree.h"
 #include "library/scratch_file.h"
+#include "os/client_confinement.h"
+#include "os/confinement.h"
 #include "runtime/engine_connection.h"
 #include "staging/place.h"
 
@@ -74,6 +78,19 @@ Result<Image> inspect(EngineConnection& connection, const std::string& image) {
   });
 }
 
+// What talks with an engine may ask it for anything; by itself it reads `tree`, where there is one,
+// and reaches nobody else.
+Result<void> confine_to_engine(const std::string& tree) {
+  os::FileRules rules;
+  if (!tree.empty()) rules.readable.push_back(tree);
+  SEGUE_TRY(os::confine_files(rules));
+  auto calls = os::client_call_rules({AF_UNIX});
+  for (const int call : {__NR_openat2, __NR_fgetxattr, __NR_flistxattr}) {
+    calls.push_back({.call = call});
+  }
+  return os::confine_system_calls(calls, os::Otherwise::refuse);
+}
+
 struct Got {
   std::string id;
   std::string text;
@@ -81,13 +98,14 @@ struct Got {
 
 Result<Got> load(EngineConnection& connection, const LibraryOptions& options, bool dry_run) {
   SEGUE_ASSIGN(const std::string tree, tree_of(options));
+  SEGUE_ASSIGN(const std::string folder, library::scratch_folder());
+  SEGUE_ASSIGN(os::UniqueFd archive, library::unnamed_file(folder));
+  SEGUE_TRY(confine_to_engine(tree));
   SEGUE_ASSIGN(const std::string id, library::image_id(tree));
   const auto there = inspect(connection, id);
   if (there) return Got{there->id, fmt::format("{} is loaded already", id)};
   if (there.error().code() != ErrorCode::not_found) return fail(there.error());
   if (dry_run) return Got{id, fmt::format("{} would be loaded", id)};
-  SEGUE_ASSIGN(const std::string folder, library::scratch_folder());
-  SEGUE_ASSIGN(os::UniqueFd archive, library::unnamed_file(folder));
   std::uint64_t bytes = 0;
   SEGUE_TRY(library::write_image(tree, [&](delta::ByteView piece) {
     bytes += piece.size();
@@ -108,6 +126,7 @@ Result<Got> load(EngineConnection& connection, const LibraryOptions& options, bo
 }
 
 Result<Got> pull(EngineConnection& connection, const std::string& name, bool dry_run) {
+  SEGUE_TRY(confine_to_engine(""));
   const auto there = inspect(connection, name);
   if (there) return Got{there->id, fmt::format("{} is {}", name, there->id)};
   if (there.error().code() != ErrorCode::not_found) return fail(there.error());

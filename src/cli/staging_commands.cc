@@ -17,6 +17,7 @@
 #include "os/files.h"
 #include "plan/time_expression.h"
 #include "plans/system_zones.h"
+#include "staging/confinement.h"
 #include "staging/go_live.h"
 #include "staging/stage.h"
 #include "tuf/client.h"
@@ -194,6 +195,9 @@ ExitCode stage_release(const Context& context) {
   auto place = open_place(options, "stage");
   if (!place) return output.fail(place.error());
   say_notes(output, place->notes());
+  if (auto confined = staging::confine_to_staging(*place, request.url); !confined) {
+    return output.fail(confined.error());
+  }
   const auto report = staging::stage(*place, request, clock);
   output.end_live();
   if (!report) return output.fail(report.error());

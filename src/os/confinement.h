@@ -32,7 +32,7 @@ enum class Otherwise {
   kill,    // the process, with SIGSYS
   refuse,  // ENOSYS for calls, EPERM for arguments
 };
-// On x86-64 and arm64 (seccomp(2)).
+// On x86-64 and arm64 (seccomp(2)). Of two rules for a call the first counts.
 base::Result<void> confine_system_calls(const std::vector<CallRule>& rules, Otherwise otherwise);
 // Mapping memory and changing what it is for, if no memory becomes executable.
 std::vector<CallRule> memory_call_rules();

@@ -47,6 +47,8 @@ class Place {
 
   [[nodiscard]] const std::string& directory() const { return directory_; }
   [[nodiscard]] std::string live_path() const { return directory_ + "/live"; }
+  // Of the place itself; what is in it is nobody else's business.
+  [[nodiscard]] std::string own_folder() const { return directory_ + "/.segue"; }
   [[nodiscard]] std::string trees_path() const { return own("trees"); }
   [[nodiscard]] std::string downloads_path() const { return own("downloads"); }
   [[nodiscard]] std::string metadata_path() const { return own("metadata"); }
@@ -94,9 +96,7 @@ class Place {
   Place(std::string directory, os::FileLock lock)
       : directory_(std::move(directory)), lock_(std::move(lock)) {}
 
-  [[nodiscard]] std::string own(const std::string& name) const {
-    return directory_ + "/.segue/" + name;
-  }
+  [[nodiscard]] std::string own(const std::string& name) const { return own_folder() + "/" + name; }
   [[nodiscard]] std::string sidecar(std::uint64_t number, const char* kind) const;
   base::Result<void> recover();
   base::Result<void> look_at_trees();

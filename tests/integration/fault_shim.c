@@ -21,6 +21,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* Also where a process may not signal itself. */
+static void die(void) {
+  raise(SIGKILL);
+  __builtin_trap();
+}
+
 enum action { none, kill_before, kill_after, give_error };
 
 static _Atomic uint64_t* counter;
@@ -50,7 +56,7 @@ __attribute__((constructor)) static void begin(void) {
 static enum action next(void) {
   if (counter == NULL) return none;
   const enum action action = ++*counter == fault_at ? fault_action : none;
-  if (action == kill_before) raise(SIGKILL);
+  if (action == kill_before) die();
   return action;
 }
 
@@ -64,7 +70,7 @@ static enum action next(void) {
       return -1;                                                \
     }                                                           \
     const type result = real arguments;                         \
-    if (action == kill_after) raise(SIGKILL);                   \
+    if (action == kill_after) die();                            \
     return result;                                              \
   }
 #define WRAP(type, name, parameters, arguments) WRAP_IF(1, type, name, parameters, arguments)
@@ -112,6 +118,6 @@ long syscall(long number, ...) {
     return -1;
   }
   const long result = real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-  if (action == kill_after) raise(SIGKILL);
+  if (action == kill_after) die();
   return result;
 }

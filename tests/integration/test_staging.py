@@ -8,6 +8,7 @@ import os
 import pathlib
 import random
 import subprocess
+import threading
 import time
 
 import pytest
@@ -137,6 +138,30 @@ def test_connection_that_breaks_in_the_middle_goes_on_at_its_last_byte(releases,
         report = place.staged("1.0")
     assert sum(sent) == report["fetched_bytes"]
     assert len(sent) > 5
+
+
+def test_staging_speaks_with_a_library_only_once_it_is_confined(releases, new_place):
+    asked, seen = threading.Event(), threading.Event()
+
+    def wait(_handler):
+        asked.set()
+        seen.wait(60)
+        return False
+
+    with serving(releases.library, wait) as url:
+        place = new_place(url)
+        words = [releases.program, "stage", "chat", "1.0", "--library", url, "--place", place.path,
+                 "--root", releases.root]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as staging:
+            try:
+                assert asked.wait(60), "nothing was asked of the library"
+                lines = pathlib.Path(f"/proc/{staging.pid}/status").read_text().splitlines()
+            finally:
+                seen.set()
+            said, _ = staging.communicate(timeout=120)
+    assert staging.returncode == DONE, said
+    status = dict(line.split(":\t", 1) for line in lines)
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2"), status
 
 
 def test_endless_and_lying_servers_are_refused(releases, new_place):
