@@ -15,7 +15,7 @@ from harness.programs import BUILD, ROOT, find_program
 sys.path.append(str(ROOT / "tests/integration"))
 
 # pylint: disable=wrong-import-position
-from container_hosts import Network
+from network_tools import Network
 from container_tools import PODMAN_CONFIGURATION, image_of, why_not
 
 HOSTS = ("berlin-1", "berlin-2", "oslo-1")

@@ -26,6 +26,13 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 """
 
+# Docker asks registries of 127.0.0.1 by HTTP without being told.
+PODMAN_REGISTRIES = """
+[[registry]]
+location = "127.0.0.1"
+insecure = true
+"""
+
 CONTAINERD_CONFIGURATION = """version = 2
 disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.aufs",
   "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper",
@@ -66,6 +73,7 @@ class Engine:
         self.path.mkdir()
         self.socket = self.path / "s"
         (self.path / "containers.conf").write_text(PODMAN_CONFIGURATION)
+        (self.path / "registries.conf").write_text(PODMAN_REGISTRIES)
         (self.path / "containerd.toml").write_text(CONTAINERD_CONFIGURATION.format(self.path))
         self.containerd = None
         if kind == "docker":
@@ -87,7 +95,8 @@ class Engine:
                        "--live-restore", f"--data-root={self.path}/root", f"--exec-root={self.path}/run",
                        f"--pidfile={self.path}/pid", f"--containerd={self.path}/c", f"--host={self.url}"]}
         self.process = Program([*self.prefix, *words[self.kind]], self.path / "engine.log",
-                               {"CONTAINERS_CONF": str(self.path / "containers.conf")})
+                               {"CONTAINERS_CONF": str(self.path / "containers.conf"),
+                                "CONTAINERS_REGISTRIES_CONF": str(self.path / "registries.conf")})
         wait_until(self.answers, f"{self.kind} answers: {self.process.text()}", 60)
 
     def answers(self):
@@ -194,6 +203,10 @@ class Load:
         for number, client in enumerate(self.clients):
             self.expected[number] += 1
             assert client("INCR", f"{self.prefix}:{number}") == self.expected[number], number
+
+    def close(self):
+        for client in self.clients:
+            client.close()
 
     def rounds_for(self, process):
         """Until that process has ended."""

@@ -9,10 +9,12 @@ import tempfile
 
 import pytest
 
-from container_hosts import PORT, ContainerHost, Network
+from container_hosts import PORT, ContainerHost
 from container_tools import Engine, Load, image_of, why_not
 from fleet_tools import FINAL, WITHIN_S, Fleet
 from keeper_tools import is_alive, send_signal
+from network_tools import Network
+from registry_tools import Registry, why_no_registry
 from support import wait_until
 
 CONNECTIONS = 10  # to each host
@@ -76,8 +78,8 @@ def image(version):
     return {"image": f"localhost/respkv:{version}"}
 
 
-def serve_version_1(fleet):
-    progress = fleet.ended(deploy(fleet, image("1")))
+def serve_version_1(fleet, source=None):
+    progress = fleet.ended(deploy(fleet, source or image("1")))
     assert progress["phase"] == "done", (progress, [host.log() for host in fleet.hosts.values()])
     loads = [Load(host.client, CONNECTIONS) for host in fleet.hosts.values()]
     for load in loads:
@@ -137,6 +139,33 @@ def test_a_new_version_out_of_the_library_reaches_each_container_live_and_is_und
         return fleet.progress(rollout)["phase"] == "undone"
     wait_until(undone, "the way back", WITHIN_S)
     expect_version(fleet, "1", 1)
+
+
+@pytest.fixture(name="registry")
+def registry_fixture(short_dir):
+    missing = why_no_registry()
+    if missing:
+        pytest.skip(f"NOT TESTED: {missing}")
+    registry = Registry(short_dir / "registry")
+    yield registry
+    registry.finish()
+
+
+def test_each_engine_pulls_what_a_registry_has_and_the_next_version_takes_over_live(fleet, registry, build_dir):
+    sources = {}
+    for version in ("1", "2"):
+        # With a tool that no other image has: its layer is in no engine yet.
+        archive = image_of(build_dir / f"examples/respkv/respkv-v{version}", "pushed", shell=True, tools=["/bin/true"])
+        sources[version] = {"image": registry.push(archive, "shop/respkv", version)}
+    loads = serve_version_1(fleet, sources["1"])
+    pulled = registry.pulls("shop/respkv")
+    assert pulled >= len(HOSTS), registry.process.text()
+    rollout = deploy(fleet, sources["2"])
+    assert rounds_until_ended(fleet, loads, rollout)["phase"] == "done"
+    expect_version(fleet, "2", 2)
+    assert registry.pulls("shop/respkv") >= pulled + len(HOSTS), registry.process.text()
+    for name, seen in observed(fleet).items():
+        assert seen["handoff"]["lost"] == 0 and seen["handoff"]["connections"] >= CONNECTIONS, (name, seen)
 
 
 def test_an_image_that_never_serves_is_taken_back_and_nobody_notices(fleet):
