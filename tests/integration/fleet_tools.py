@@ -215,3 +215,34 @@ class Fleet:
             self.server.send_signal(signal.SIGTERM)
             self.server.wait(timeout=60)
         self.segue.finish()
+
+
+class Relay:
+    """`segue relay agents` with its own directory and port."""
+
+    def __init__(self, fleet, name, ip="127.0.0.1"):
+        (fleet.path / name).mkdir()
+        self.name, self.path = name, fleet.path / name
+        self.segue = Segue(fleet.build_dir, self.path)
+        self.address = f"{ip}:{free_port()}"
+        self.prefix = []  # words before those of the relay
+        self.process = None
+
+    def start(self, *more):
+        with open(self.path / "relay.log", "a", encoding="utf-8") as log:
+            self.process = subprocess.Popen(
+                [*self.prefix, str(self.segue.program), "relay", "agents", "--name", self.name, "--listen",
+                 self.address, "--state", str(self.path / "relay"), *more],
+                stderr=log, stdout=log, stdin=subprocess.DEVNULL, env=self.segue.environment)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(timeout=60)
+
+    def log(self):
+        return (self.path / "relay.log").read_text(errors="replace")
+
+    def finish(self):
+        if self.process and self.process.poll() is None:
+            self.kill()
+        self.segue.finish()

@@ -3,50 +3,14 @@
 
 import json
 import ssl
-import subprocess
 import urllib.request
 
 import pytest
 
-from fleet_tools import WITHIN_S, Fleet, Host
-from keeper_tools import Segue
-from support import free_port, wait_until
+from fleet_tools import WITHIN_S, Fleet, Host, Relay
+from support import wait_until
 
 HOSTS = ("berlin-1", "berlin-2")
-
-
-class Relay:
-    """`segue relay agents` with its own directory and port."""
-
-    def __init__(self, fleet, name):
-        (fleet.path / name).mkdir()
-        self.name, self.path = name, fleet.path / name
-        self.segue = Segue(fleet.build_dir, self.path)
-        self.port = free_port()
-        self.process = None
-
-    @property
-    def address(self):
-        return f"127.0.0.1:{self.port}"
-
-    def start(self, *more):
-        with open(self.path / "relay.log", "a", encoding="utf-8") as log:
-            self.process = subprocess.Popen(
-                [str(self.segue.program), "relay", "agents", "--name", self.name, "--listen",
-                 self.address, "--state", str(self.path / "relay"), *more],
-                stderr=log, stdout=log, stdin=subprocess.DEVNULL, env=self.segue.environment)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait(timeout=60)
-
-    def log(self):
-        return (self.path / "relay.log").read_text(errors="replace")
-
-    def finish(self):
-        if self.process and self.process.poll() is None:
-            self.kill()
-        self.segue.finish()
 
 
 @pytest.fixture(name="fleet")
