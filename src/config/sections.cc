@@ -138,14 +138,9 @@ void Findings::remember(const Place& place) {
   lines_[place.where] = line_at(place.node.Mark());
 }
 
-std::optional<int> Findings::line_of(std::string where) const {
-  while (true) {
-    const auto found = lines_.find(where);
-    if (found != lines_.end()) return found->second;
-    const std::size_t end = where.find_last_of(".[");
-    if (end == std::string::npos) return std::nullopt;
-    where.resize(end);
-  }
+std::optional<int> Findings::line_of(const std::string& where) const {
+  const auto found = lines_.find(where);
+  return found == lines_.end() ? std::nullopt : std::optional(found->second);
 }
 
 void read_section(const Layers& layers, const Keys& keys, Findings& findings,

@@ -59,8 +59,8 @@ class Findings {
   // One entry or member more is read; false: it is not, there were too many.
   bool visit();
 
-  // The line of what was read as `where`, or of the nearest thing around it that was read.
-  [[nodiscard]] std::optional<int> line_of(std::string where) const;
+  // The line of what was read as `where`.
+  [[nodiscard]] std::optional<int> line_of(const std::string& where) const;
   void remember(const Place& place);
 
  private:

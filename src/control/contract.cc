@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <utility>
 
 #include "control/option_rows.h"
 
@@ -92,10 +93,17 @@ Result<void> parse_host_and_port(const std::string& text, const std::string& res
 }
 
 Result<void> check_signals(const ContractOptions& options) {
-  for (const std::string& text :
-       {options.stop_signal, options.upgrade_signal, options.retire_signal, options.resume_signal,
-        options.then_signal}) {
-    if (!text.empty()) SEGUE_TRY(parse_signal(text));
+  const std::pair<const char*, const std::string*> named[] = {
+      {"stop-signal", &options.stop_signal},
+      {"upgrade-signal", &options.upgrade_signal},
+      {"retire-signal", &options.retire_signal},
+      {"resume-signal", &options.resume_signal},
+      {"then-signal", &options.then_signal}};
+  for (const auto& [option, text] : named) {
+    if (text->empty()) continue;
+    if (const auto signal = parse_signal(*text); !signal) {
+      return fail(ErrorCode::invalid_argument, "{}: {}", option, signal.error().message());
+    }
   }
   return {};
 }

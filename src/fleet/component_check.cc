@@ -210,36 +210,37 @@ class Checker {
     if (spec_.command.empty()) {
       if (!is_container()) add("command", "missing: [PROGRAM, ARGUMENT, …]");
     } else if (spec_.command.front().empty()) {
-      add("command", "the program is empty");
+      add("command[0]", "the program is empty");
     } else if (!is_container() && !is_below_a_tree(spec_.command.front())) {
-      add("command", "'{}' is not a path below the release's tree, as bin/serve",
+      add("command[0]", "'{}' is not a path below the release's tree, as bin/serve",
           shown(spec_.command.front()));
     }
     count("command", spec_.command.size(), kMaxWords);
     count("environment", spec_.environment.size(), kMaxWords);
     for (const auto& word : spec_.command) bytes += word.size() + 1;
     std::set<std::string> seen;
-    for (const auto& variable : spec_.environment) {
-      bytes += variable.size() + 1;
-      environment_variable(variable, seen);
+    for (std::size_t i = 0; i < spec_.environment.size(); ++i) {
+      bytes += spec_.environment[i].size() + 1;
+      environment_variable(fmt::format("environment[{}]", i), spec_.environment[i], seen);
     }
     if (bytes > kMaxLaunchBytes) {
       add("environment", "it and the command have {} bytes; at most {}", bytes, kMaxLaunchBytes);
     }
   }
 
-  void environment_variable(const std::string& variable, std::set<std::string>& seen) {
+  void environment_variable(const std::string& field, const std::string& variable,
+                            std::set<std::string>& seen) {
     const std::size_t equals = variable.find('=');
     const std::string variable_name = variable.substr(0, equals);
     const bool usable =
         equals != std::string::npos && !variable_name.empty() &&
         std::ranges::all_of(variable_name, [](char c) { return c > ' ' && c != 0x7F; });
     if (!usable) {
-      add("environment", "'{}' is not NAME=value", shown(variable));
+      add(field, "'{}' is not NAME=value", shown(variable));
     } else if (variable_name.starts_with("SEGUE_")) {
-      add("environment", "'{}' is Segue's own to set", shown(variable_name));
+      add(field, "'{}' is Segue's own to set", shown(variable_name));
     } else {
-      only_once("environment", seen, variable_name, variable_name);
+      only_once(field, seen, variable_name, variable_name);
     }
   }
 
@@ -309,13 +310,15 @@ class Checker {
       return;
     }
     std::set<std::string> seen;
-    for (const auto& capability : spec_.capabilities) {
+    for (std::size_t i = 0; i < spec_.capabilities.size(); ++i) {
+      const std::string field = fmt::format("capabilities[{}]", i);
+      const std::string& capability = spec_.capabilities[i];
       if (std::ranges::find(kCapabilities, capability) == kCapabilities.end()) {
-        add("capabilities", "'{}' is none of capabilities(7); write it as NET_BIND_SERVICE",
+        add(field, "'{}' is none of capabilities(7); write it as NET_BIND_SERVICE",
             shown(capability));
         if (problems_.size() > kMaxPlaces) return;
       } else {
-        only_once("capabilities", seen, capability, capability);
+        only_once(field, seen, capability, capability);
       }
     }
   }
@@ -371,23 +374,26 @@ class Checker {
                            const char* what) {
       if (!count(field, list.size(), kMaxSelected)) return;
       std::set<std::string> seen;
-      for (const auto& one : list) {
-        name(field, one, what);
-        only_once(field, seen, one, one);
+      for (std::size_t i = 0; i < list.size(); ++i) {
+        const std::string place = fmt::format("{}[{}]", field, i);
+        name(place, list[i], what);
+        only_once(place, seen, list[i], list[i]);
       }
     };
     names("hosts.names", spec_.hosts.names, "a host");
     names("hosts.sites", spec_.hosts.sites, "a site");
     if (!count("hosts.labels", spec_.hosts.labels.size(), kMaxSelected)) return;
     std::set<std::string> seen;
-    for (const auto& label : spec_.hosts.labels) {
+    for (std::size_t i = 0; i < spec_.hosts.labels.size(); ++i) {
+      const std::string field = fmt::format("hosts.labels[{}]", i);
+      const std::string& label = spec_.hosts.labels[i];
       const std::size_t equals = label.find('=');
       if (equals == std::string::npos || !control::check_name(label.substr(0, equals)) ||
           !control::check_name(label.substr(equals + 1))) {
-        add("hosts.labels", "'{}' is not NAME=VALUE, both of letters, digits, '.', '_' and '-'",
+        add(field, "'{}' is not NAME=VALUE, both of letters, digits, '.', '_' and '-'",
             shown(label));
       }
-      only_once("hosts.labels", seen, label, label);
+      only_once(field, seen, label, label);
     }
   }
 
@@ -410,7 +416,9 @@ class Checker {
   void whole() {
     for (const auto* words : {&spec_.command, &spec_.environment}) {
       const std::string field = words == &spec_.command ? "command" : "environment";
-      for (const auto& word : *words) text(field, word);
+      for (std::size_t i = 0; i < words->size(); ++i) {
+        text(fmt::format("{}[{}]", field, i), (*words)[i]);
+      }
     }
     text("health.target", spec_.health.target);
     for (const auto& volume : spec_.volumes) {

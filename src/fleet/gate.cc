@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fleet/gate.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "control/name.h"
@@ -40,6 +41,8 @@ Result<void> check_query(std::string_view field, const std::string& query) {
   if (query.empty() || query.size() > Gate::kMaxQueryBytes) {
     return wrong(field, "a query in PromQL of 1 to {} bytes is needed", Gate::kMaxQueryBytes);
   }
+  const auto is_control = [](char c) { return c >= 0 && c < ' ' && c != '\n' && c != '\t'; };
+  if (std::ranges::any_of(query, is_control)) return wrong(field, "it holds a control character");
   const auto filled = query_of(query, {"1", "1"});
   return filled ? Result<void>() : wrong(field, "{}", filled.error().message());
 }

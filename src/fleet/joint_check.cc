@@ -105,12 +105,13 @@ class Checker {
   }
 
   void gates(const std::string& field, const std::vector<std::string>& names) {
-    for (const auto& name : names) {
-      if (known_.contains(name)) continue;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      if (known_.contains(names[i])) continue;
       std::string all;
       for (const auto& one : known_) all += (all.empty() ? "" : ", ") + one;
-      add(field, fmt::format("there is no gate '{}'; 'gates' defines {}", name.substr(0, 80),
-                             all.empty() ? "none" : all));
+      add(fmt::format("{}[{}]", field, i),
+          fmt::format("there is no gate '{}'; 'gates' defines {}", names[i].substr(0, 80),
+                      all.empty() ? "none" : all));
     }
   }
 

@@ -57,8 +57,8 @@ TEST(JointCheck, a_gate_that_is_named_has_to_be_defined) {
   strategy.late_gates = {"b"};
   strategy.waves = {{.selection = Selection::count, .amount = 1, .limits = StepLimits{}}};
   strategy.waves.front().limits->gates = {"c"};
-  EXPECT_THAT(fields(spec, strategy),
-              ElementsAre("rollout.gates", "rollout.late_gates", "rollout.waves[0].gates"));
+  EXPECT_THAT(fields(spec, strategy), ElementsAre("rollout.gates[0]", "rollout.late_gates[0]",
+                                                  "rollout.waves[0].gates[0]"));
   for (const char* name : {"a", "b", "c"}) {
     Gate gate = usual_gate(GateKind::handoff);
     gate.name = name;

@@ -138,11 +138,13 @@ class Checker {
       return;
     }
     std::set<std::string_view> seen;
-    for (const auto& value : its_.routed) {
+    for (std::size_t i = 0; i < its_.routed.size(); ++i) {
+      const std::string field = fmt::format("sharing.routed[{}]", i);
+      const std::string& value = its_.routed[i];
       if (!is_proxy_word(value)) {
-        add("sharing.routed", "'{}' has blanks, ';', '\\' or '#', or is too long", shown(value));
+        add(field, "'{}' has blanks, ';', '\\' or '#', or is too long", shown(value));
       } else if (!seen.insert(value).second) {
-        add("sharing.routed", "'{}' is there twice", shown(value));
+        add(field, "'{}' is there twice", shown(value));
       }
     }
   }

@@ -41,9 +41,12 @@ Result<void> check_time(const std::string& place, milliseconds time) {
 }
 
 Result<void> check_word(const std::string& place, const std::string& word) {
-  if (!word.empty() && word.size() <= Strategy::kMaxWordBytes) return {};
-  return fail(ErrorCode::invalid_argument, "{}: has to be 1 to {} bytes, and has {}", place,
-              Strategy::kMaxWordBytes, word.size());
+  if (word.empty() || word.size() > Strategy::kMaxWordBytes) {
+    return fail(ErrorCode::invalid_argument, "{}: has to be 1 to {} bytes, and has {}", place,
+                Strategy::kMaxWordBytes, word.size());
+  }
+  if (std::ranges::none_of(word, [](char c) { return c >= 0 && c < ' '; })) return {};
+  return fail(ErrorCode::invalid_argument, "{}: it holds a control character", place);
 }
 
 Result<void> check_amount(const std::string& place, Amount amount) {
@@ -58,11 +61,12 @@ Result<void> check_gates(const std::string& place, const std::vector<std::string
                 Strategy::kMaxGates);
   }
   std::set<std::string> known;
-  for (const auto& gate : gates) {
-    SEGUE_TRY(check_word(place, gate));
-    if (!known.insert(gate).second) {
-      return fail(ErrorCode::invalid_argument, "{}: gate '{}' is named twice; name it once", place,
-                  gate);
+  for (std::size_t i = 0; i < gates.size(); ++i) {
+    const std::string its_place = fmt::format("{}[{}]", place, i);
+    SEGUE_TRY(check_word(its_place, gates[i]));
+    if (!known.insert(gates[i]).second) {
+      return fail(ErrorCode::invalid_argument, "{}: gate '{}' is named twice; name it once",
+                  its_place, gates[i]);
     }
   }
   return {};
@@ -102,9 +106,9 @@ Result<void> check_selection(const std::string& place, const Wave& wave) {
   }
   const bool named = wave.selection == Selection::site || wave.selection == Selection::label ||
                      wave.selection == Selection::each_label;
-  if (named) SEGUE_TRY(check_word(place, wave.word));
+  if (named) SEGUE_TRY(check_word(place + ".word", wave.word));
   if (wave.selection == Selection::label && wave.word.find('=') == std::string::npos) {
-    return fail(ErrorCode::invalid_argument, "{}: label '{}' has to be KEY=VALUE", place,
+    return fail(ErrorCode::invalid_argument, "{}.word: label '{}' has to be KEY=VALUE", place,
                 wave.word);
   }
   return {};
@@ -114,7 +118,7 @@ Result<void> check_wave(const Strategy& strategy, std::size_t index) {
   const Wave& wave = strategy.waves[index];
   const std::string place = fmt::format("waves[{}]", index);
   SEGUE_TRY(check_selection(place, wave));
-  if (wave.name.size() > Strategy::kMaxWordBytes) SEGUE_TRY(check_word(place + ".name", wave.name));
+  if (!wave.name.empty()) SEGUE_TRY(check_word(place + ".name", wave.name));
   if (wave.limits) SEGUE_TRY(check_limits(place, *wave.limits));
   const bool takes_all = wave.selection == Selection::rest || wave.repeated ||
                          wave.selection == Selection::each_site ||

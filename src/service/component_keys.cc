@@ -226,7 +226,13 @@ Keys component_keys(ServiceComponent& component, Findings& findings) {
   };
   Keys keys{value_key("driver", spec.driver, findings),
             section_key("release", release_keys, spec.release, findings),
-            value_key("image", spec.release.registry, findings),
+            {"image",
+             [&spec, &findings](const Layers& layers) {
+               take(layers.back(), spec.release.registry, findings);
+               if (layers.back().node.IsScalar() && spec.release.registry.empty()) {
+                 findings.add(layers.back(), "without a name; as redis:7");
+               }
+             }},
             value_key("command", spec.command, findings),
             environment_key(spec.environment, findings),
             secrets_key(spec.secrets, findings),
@@ -238,6 +244,11 @@ Keys component_keys(ServiceComponent& component, Findings& findings) {
             {"health",
              [&spec, &findings](const Layers& layers) {
                read_section({layers.back()}, health_keys(spec.health, findings), findings);
+               const YAML::Node& node = layers.back().node;
+               if (node.IsMap() && node.size() > 0 && spec.health.kind == HealthCheck::Kind::none) {
+                 findings.add(layers.back(),
+                              "which check? One of 'http', 'tcp', 'exec' and 'grpc'");
+               }
              }},
             {"sharing",
              [&spec, &findings](const Layers& layers) {

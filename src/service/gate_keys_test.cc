@@ -88,8 +88,8 @@ TEST(GateKeys, refuse_what_is_wrong_with_its_line_and_what_to_write) {
 TEST(GateKeys, have_to_exist_where_a_rollout_names_them) {
   EXPECT_THAT(problems_of("      a: {kind: handoff}\n", "    rollout: {gates: [a]}\n"), IsEmpty());
   EXPECT_THAT(problems_of("      a: {kind: handoff}\n", "    rollout: {gates: [a, b]}\n"),
-              ElementsAre("s.yaml:7: components.hub.rollout.gates: there is no gate 'b'; 'gates' "
-                          "defines a"));
+              ElementsAre("s.yaml:7: components.hub.rollout.gates[1]: there is no gate 'b'; "
+                          "'gates' defines a"));
   EXPECT_THAT(problems_of("      a: {kind: health}\n", "    rollout: {late_gates: [a]}\n"),
               ElementsAre(HasSubstr("s.yaml:6: components.hub.gates.a: the component has no "
                                     "'health'")));

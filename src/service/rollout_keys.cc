@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/rollout_keys.h"
 
+#include <fmt/format.h>
+
 #include <charconv>
 #include <utility>
 
@@ -207,8 +209,14 @@ void read_rollout(const Layers& layers, Strategy& strategy, Findings& findings) 
   read_section(layers, rollout_keys(strategy, findings), findings);
 }
 
-std::string rollout_place_of(const std::string& field) {
+std::string rollout_place_of(const std::string& field, const Strategy& strategy) {
   constexpr std::string_view kLimits = "limits.";
+  for (std::size_t i = 0; i < strategy.waves.size(); ++i) {
+    if (field != fmt::format("waves[{}].word", i)) continue;
+    const bool each = strategy.waves[i].selection == Selection::each_label;
+    return fmt::format("waves[{}].{}", i,
+                       each ? "each_label" : to_string(strategy.waves[i].selection));
+  }
   if (field == "limits.approvals") return "step_approvals";
   if (field.starts_with(kLimits)) return field.substr(kLimits.size());
   return field;

@@ -19,7 +19,7 @@ config::Keys canary_keys(fleet::Strategy& strategy, config::Findings& findings);
 config::Keys canary_step_keys(fleet::CanaryStep& step, config::Findings& findings);
 
 // The place in `rollout` of a field as fleet::check() names it: "max_unavailable" for
-// "limits.max_unavailable".
-std::string rollout_place_of(const std::string& field);
+// "limits.max_unavailable", "waves[0].site" for "waves[0].word".
+std::string rollout_place_of(const std::string& field, const fleet::Strategy& strategy);
 
 }  // namespace segue::service

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "control/name.h"
@@ -27,6 +28,27 @@ constexpr const char* kDefaults = "defaults";
 
 bool has(const Place& map, const char* key) {
   return map.node.IsMap() && map.node[key].IsDefined();
+}
+
+// The key of what fleet::problems_of() calls `field`: lists of it may be maps of names here.
+std::string key_of_problem(const fleet::ComponentSpec& spec, const std::string& field) {
+  const std::size_t open = field.find('[');
+  if (open == std::string::npos) {
+    const bool is_target = field == "health.target";
+    return is_target && spec.health.kind != fleet::HealthCheck::Kind::none
+               ? fmt::format("health.{}", to_string(spec.health.kind))
+               : key_of_field(field);
+  }
+  const std::string list = field.substr(0, open);
+  std::size_t index = 0;
+  std::from_chars(field.data() + open + 1, field.data() + field.size(), index);
+  const auto name_of = [&](const std::vector<std::string>& all) {
+    return list + "." + all.at(index).substr(0, all.at(index).find('='));
+  };
+  if (list == "environment") return name_of(spec.environment);
+  if (list == "hosts.labels") return name_of(spec.hosts.labels);
+  if (list == "secrets") return list + "." + spec.secrets.at(index).name;
+  return field;
 }
 
 class Reader {
@@ -97,14 +119,16 @@ class Reader {
   void check(const ServiceComponent& component, const Place& place) {
     for (const auto& problem : fleet::problems_of(component.spec)) {
       if (problem.field == "service") continue;  // said of the file
-      add_problem(place, problem);
+      add_problem(place, component.spec, problem);
     }
     const auto checked = fleet::check(component.strategy);
     if (!checked) {
       const std::string& message = checked.error().message();
       const std::size_t colon = std::min(message.find(": "), message.size());
       const std::string field = message.substr(0, colon);
-      add(place, field.starts_with("gates.") ? field : "rollout." + rollout_place_of(field),
+      add(place,
+          field.starts_with("gates.") ? field
+                                      : "rollout." + rollout_place_of(field, component.strategy),
           colon == message.size() ? message : message.substr(colon + 2));
     }
     if (!findings_.empty()) return;  // of each other they speak when each is in order
@@ -113,8 +137,9 @@ class Reader {
     }
   }
 
-  void add_problem(const Place& place, const fleet::ComponentProblem& problem) {
-    std::string key = key_of_field(problem.field);
+  void add_problem(const Place& place, const fleet::ComponentSpec& spec,
+                   const fleet::ComponentProblem& problem) {
+    std::string key = key_of_problem(spec, problem.field);
     std::string_view text = problem.text;
     if (problem.field == "contract" || problem.field == "attempt" || problem.field == "run") {
       // "OPTION: …" or, of a contract, "upgrade WORD: …"
@@ -123,23 +148,31 @@ class Reader {
       if (colon != std::string_view::npos && key_of_option(option) != option) {
         key = key_of_option(option);
         if (colon == option.size()) text = text.substr(colon + 2);
+      } else if (option == "listen" || option == "upgrade" || option == "ready") {
+        key = option;
+        if (colon == option.size()) text = text.substr(colon + 2);
       }
-      if (option == "listen" || option == "upgrade") key = option;
     }
     if (problem.field == "name") key.clear();
     add(place, key, text);
   }
 
-  // At the line of `key` of the component, or of the defaults if that is where it was said.
   void add(const Place& place, const std::string& key, std::string_view text) {
-    const std::string own = key.empty() ? place.where : place.where + "." + key;
-    const std::string common = std::string(kDefaults) + "." + key;
-    const int line = findings_.line_of(own).value_or(1);
-    const bool own_said = line != findings_.line_of(place.where);
-    const auto common_line = findings_.line_of(common);
-    const bool common_said =
-        defaults_ && !key.empty() && common_line && common_line != findings_.line_of(kDefaults);
-    findings_.add_at(!own_said && common_said ? *common_line : line, own, text);
+    findings_.add_at(line_of(place, key), key.empty() ? place.where : place.where + "." + key,
+                     text);
+  }
+
+  // Of `key` of the component, or of the defaults if that is where it was said; else of what is
+  // around it.
+  int line_of(const Place& place, std::string key) {
+    while (!key.empty()) {
+      if (const auto own = findings_.line_of(place.where + "." + key)) return *own;
+      const auto common = findings_.line_of(std::string(kDefaults) + "." + key);
+      if (defaults_ && common) return *common;
+      const std::size_t end = key.find_last_of(".[");
+      key.resize(end == std::string::npos ? 0 : end);
+    }
+    return findings_.line_of(place.where).value_or(1);
   }
 
   Findings& findings_;

@@ -153,8 +153,8 @@ TEST(ServiceFile, says_everything_that_is_wrong_by_line) {
                           HasSubstr("s.yaml:6: components.hub.limits.cpus: 'lots'"),
                           HasSubstr("s.yaml:6: components.hub.limits.memory: '512M'"),
                           HasSubstr("s.yaml:6: components.hub.limits.processes: '-1'"),
+                          HasSubstr("s.yaml:7: components.hub.health.http: 'localhost' is not"),
                           HasSubstr("s.yaml:7: components.hub.health.interval: '5' is not a time"),
-                          HasSubstr("s.yaml:7: components.hub.health: 'localhost' is not"),
                           HasSubstr("s.yaml:8: components.hub.network: 'none' is a container's"),
                           HasSubstr("s.yaml:10: components.hub.rollout.bake: '1.5s'"),
                           HasSubstr("s.yaml:11: components.hub.rollout.waves[0]: ")));
