@@ -136,7 +136,7 @@ class Fleet:
 
     # ---- Releases and rollouts
 
-    def publish(self, version, program):
+    def publish(self, version, program, *more):
         """`program` is one of respkv's versions, or None for one that never serves."""
         tree = self.path / f"tree-{version}"
         (tree / "bin").mkdir(parents=True)
@@ -148,7 +148,7 @@ class Fleet:
             source = self.build_dir / f"examples/respkv/respkv-v{program}"
             (tree / "bin/respkv").write_bytes(source.read_bytes())
             (tree / "bin/respkv").chmod(0o755)
-        self.publisher.publish(tree, version)
+        self.publisher.publish(tree, version, *more)
 
     def release(self, version):
         return {"library": str(self.publisher.library), "component": "chat", "version": version,

@@ -43,7 +43,7 @@ class DividedFleet(Fleet):
         self.agents_address, self.advertised = "0.0.0.0", self.networks[names[0]].outer
         self.start_server()
         self.publish("1", 1)
-        self.publish("2", 2)
+        self.publish("2", 2, "--deltas", 0)  # they take long to make, and are not what is tried here
         self.admit(*(NetworkHost(self.build_dir, self.path / name, name, self.networks[name])
                      for name in names if name != RELAY))
         if RELAY in names:
@@ -99,14 +99,16 @@ class DividedFleet(Fleet):
             assert host.segue.status("kv")["generation"] == 2, name
 
     def finish(self):
-        for load in self.loads.values():
-            load.close()
-        self.heal()
-        super().finish()
-        if self.relay:
-            self.relay.finish()
-        for network in self.networks.values():
-            network.finish()
+        try:
+            for load in self.loads.values():
+                load.close()
+            self.heal()
+            super().finish()
+            if self.relay:
+                self.relay.finish()
+        finally:
+            for network in self.networks.values():
+                network.finish()
 
 
 @pytest.fixture(name="fleet")
@@ -125,12 +127,16 @@ def test_what_is_ordered_and_what_is_told_get_through_once_the_partition_heals(f
     fleet.networks[AWAY].lose_what_it_is_sent()
     rollout = fleet.move_to("2", max_unavailable="100%")
     keeper = fleet.hosts[MUTE].segue
-    wait_until(lambda: fleet.rounds() and keeper.status("kv").get("attempt"), "the handoff", WITHIN_S)
+    def moves():
+        """Or has moved: a busy machine sees nothing of the middle, and what follows holds all the same."""
+        status = keeper.status("kv")
+        return fleet.rounds() and (status.get("attempt") or status.get("generation") == 2)
+    wait_until(moves, f"the handoff; {fleet.hosts[MUTE].log()}", WITHIN_S)
     fleet.networks[MUTE].lose_what_it_sends()
     fleet.networks[RELAY].lose_what_it_sends()
     fleet.await_silence(MUTE, DEAF, AWAY, BEHIND)
-    versions = fleet.versions()
-    assert (versions[MUTE], versions[DEAF], versions[AWAY]) == ("2", "1", "1")
+    wait_until(lambda: fleet.versions()[MUTE] == "2", "what was ordered is done without the server", WITHIN_S)
+    assert (fleet.versions()[DEAF], fleet.versions()[AWAY]) == ("1", "1")
     assert fleet.progress(rollout)["phase"] == "running"
     fleet.heal()
     fleet.expect_all_moved_once(rollout)
