@@ -11,14 +11,15 @@
 
 namespace {
 
-// What stands between the second and the third dot, if it is long enough to be one.
+// What stands behind the second dot, if it looks like one.
 std::string secret_in(const std::string& text) {
   const auto second = text.find('.', text.find('.') + 1);
   if (text.find('.') == std::string::npos || second == std::string::npos) return {};
   const std::string secret =
       text.substr(second + 1, text.find_first_of(".@", second + 1) - second - 1);
   const bool is_there_once = text.find(secret) == text.rfind(secret);
-  return secret.size() >= 8 && is_there_once ? secret : std::string();
+  const bool is_hex = secret.find_first_not_of("0123456789abcdef") == std::string::npos;
+  return secret.size() >= 8 && is_hex && is_there_once ? secret : std::string();
 }
 
 }  // namespace

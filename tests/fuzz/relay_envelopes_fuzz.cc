@@ -39,7 +39,8 @@ class Input {
   }
   // As many as the next byte says.
   std::string_view bytes() {
-    const std::size_t count = std::min<std::size_t>(byte(), rest_.size());
+    const std::size_t said = byte();
+    const std::size_t count = std::min(said, rest_.size());
     const std::string_view taken = rest_.substr(0, count);
     rest_.remove_prefix(count);
     return taken;
