@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fleet/component_check.h"
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 
 #include "control/name.h"
 #include "fleet/component_document.h"
+#include "fleet/endpoint.h"
 #include "fleet/image_name.h"
 #include "fleet/sharing_check.h"
 #include "tuf/json.h"
@@ -98,12 +98,6 @@ bool is_below_a_tree(std::string_view path) {
   return !path.starts_with('/') && is_path("/" + std::string(path)) && !path.empty();
 }
 
-bool is_numeric_address(const std::string& text) {
-  in6_addr room{};
-  return ::inet_pton(AF_INET, text.c_str(), &room) == 1 ||
-         ::inet_pton(AF_INET6, text.c_str(), &room) == 1;
-}
-
 bool is_url(std::string_view text) {
   for (const std::string_view scheme : {"http://", "https://"}) {
     if (!text.starts_with(scheme)) continue;
@@ -112,6 +106,16 @@ bool is_url(std::string_view text) {
            std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7F; });
   }
   return false;
+}
+
+// What a health check can ask: without TLS, and of no name server.
+bool is_asked_url(const std::string& url) {
+  constexpr std::string_view kScheme = "http://";
+  if (!is_url(url) || !url.starts_with(kScheme)) return false;
+  const std::size_t end = std::min(url.find('/', kScheme.size()), url.size());
+  const std::string address = url.substr(kScheme.size(), end - kScheme.size());
+  const bool has_port = address.find(':') != std::string::npos && address.back() != ']';
+  return is_numeric_endpoint(has_port ? address : address + ":80");
 }
 
 class Checker {
@@ -344,7 +348,10 @@ class Checker {
         if (!check.target.empty()) add(field, "without a kind of check");
         return;
       case HealthCheck::Kind::http:
-        if (!is_url(check.target)) add(field, "'{}' is not an http URL", shown(check.target));
+        if (!is_asked_url(check.target)) {
+          add(field, "'{}' is not http://ADDRESS:PORT/PATH with a numeric address",
+              shown(check.target));
+        }
         return;
       case HealthCheck::Kind::exec:
         if (check.target.empty() || check.target.size() > kMaxTextBytes) {
@@ -352,15 +359,14 @@ class Checker {
         }
         return;
       case HealthCheck::Kind::tcp:
+        if (!is_numeric_endpoint(check.target)) {
+          add(field, "'{}' is not HOST:PORT with a numeric host", shown(check.target));
+        }
+        return;
       case HealthCheck::Kind::grpc:
-        break;
-    }
-    // HOST:PORT[/SERVICE]
-    const std::size_t slash =
-        check.kind == HealthCheck::Kind::grpc ? check.target.find('/') : std::string::npos;
-    if (!control::parse_host_port(check.target.substr(0, slash))) {
-      add(field, "'{}' is not HOST:PORT{}", shown(check.target),
-          check.kind == HealthCheck::Kind::grpc ? " or HOST:PORT/SERVICE" : "");
+        if (!control::parse_host_port(check.target.substr(0, check.target.find('/')))) {
+          add(field, "'{}' is not HOST:PORT or HOST:PORT/SERVICE", shown(check.target));
+        }
     }
   }
 

@@ -146,7 +146,13 @@ TEST(ComponentCheck, wants_a_health_check_of_its_kind) {
   EXPECT_THAT(checked(Kind::none, "x"), ElementsAre("health.target"));
   EXPECT_THAT(checked(Kind::http, "http://127.0.0.1:80/ok"), IsEmpty());
   EXPECT_THAT(checked(Kind::http, "127.0.0.1:80"), ElementsAre("health.target"));
+  EXPECT_THAT(checked(Kind::http, "http://[::1]/ok"), IsEmpty());
+  for (const char* never_asked :
+       {"https://127.0.0.1:80/", "http://localhost:80/", "http://127.0.0.1:x/"}) {
+    EXPECT_THAT(checked(Kind::http, never_asked), ElementsAre("health.target"));
+  }
   EXPECT_THAT(checked(Kind::tcp, "127.0.0.1:80"), IsEmpty());
+  EXPECT_THAT(checked(Kind::tcp, "localhost:80"), ElementsAre("health.target"));
   EXPECT_THAT(checked(Kind::tcp, "127.0.0.1"), ElementsAre("health.target"));
   EXPECT_THAT(checked(Kind::grpc, "[::1]:50051/chat.Hub"), IsEmpty());
   EXPECT_THAT(checked(Kind::grpc, "/chat.Hub"), ElementsAre("health.target"));

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fleet/sharing_check.h"
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,7 +10,7 @@
 #include <utility>
 
 #include "control/name.h"
-#include "control/options.h"
+#include "fleet/endpoint.h"
 #include "fleet/proxy_share.h"
 
 namespace segue::fleet {
@@ -37,13 +36,6 @@ bool is_server_name(std::string text) {
     text.replace(at, kHost.size(), "host");
   }
   return is_proxy_name(text);
-}
-
-bool is_numeric_endpoint(const std::string& text) {
-  const auto parsed = control::parse_host_port(text);
-  in6_addr room{};
-  return parsed && (::inet_pton(AF_INET, parsed->host.c_str(), &room) == 1 ||
-                    ::inet_pton(AF_INET6, parsed->host.c_str(), &room) == 1);
 }
 
 class Checker {
