@@ -141,4 +141,12 @@ Result<ComponentSpec> read_component(std::string_view bytes) {
   return spec;
 }
 
+std::optional<std::string> unknown_member_of(const tuf::Json& component) {
+  if (!component.is_object()) return std::nullopt;
+  tuf::Json members = component;
+  members.erase(kFormatName);
+  members.erase("requires");
+  return unknown_member<ComponentSpec>(members, "");
+}
+
 }  // namespace segue::fleet

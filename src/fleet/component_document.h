@@ -9,11 +9,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/error.h"
 #include "fleet/component.h"
+#include "tuf/json.h"
 
 namespace segue::fleet {
 
@@ -26,5 +28,8 @@ std::string write_component(const ComponentSpec& spec);
 // data_loss: it is damaged, said where. invalid_argument: what check_component() refuses.
 // failed_precondition: of a newer format, or it requires what this reader does not know.
 base::Result<ComponentSpec> read_component(std::string_view bytes);
+// Of a component that people may have written themselves: the first member that read_component()
+// passes over, "limits.memroy".
+std::optional<std::string> unknown_member_of(const tuf::Json& component);
 
 }  // namespace segue::fleet

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -65,6 +66,46 @@ template <class T>
 concept HasOptions =
     std::same_as<T, control::ContractOptions> || std::same_as<T, control::RunOptions> ||
     std::same_as<T, control::AttemptOptions>;
+
+// The first member of `json` and of what it holds that a reader passes over.
+template <class T>
+std::optional<std::string> unknown_member(const tuf::Json& /*json*/, const std::string& /*where*/) {
+  return std::nullopt;
+}
+
+template <HasMembers T>
+std::optional<std::string> unknown_member(const tuf::Json& json, const std::string& where);
+
+template <class T>
+  requires HasMembers<typename T::value_type>
+std::optional<std::string> unknown_member(const tuf::Json& json, const std::string& where) {
+  std::size_t index = 0;
+  for (const auto& one : json) {
+    auto unknown =
+        unknown_member<typename T::value_type>(one, where + "[" + std::to_string(index++) + "]");
+    if (unknown) return unknown;
+  }
+  return std::nullopt;
+}
+
+template <HasMembers T>
+std::optional<std::string> unknown_member(const tuf::Json& json, const std::string& where) {
+  if (!json.is_object()) return std::nullopt;
+  for (const auto& [name, value] : json.items()) {
+    const std::string inner = where.empty() ? name : where + "." + name;
+    bool is_known = false;
+    std::optional<std::string> unknown;
+    const auto look = [&]<class Value>(const Member<T, Value>& row) {
+      if (row.name != name) return;
+      is_known = true;
+      unknown = unknown_member<Value>(value, inner);
+    };
+    std::apply([&](const auto&... row) { (look(row), ...); }, Members<T>::kRows);
+    if (!is_known) return inner;
+    if (unknown) return unknown;
+  }
+  return std::nullopt;
+}
 
 class MemberWriter {
  public:

@@ -26,7 +26,7 @@ Result<Json> object_of(std::string_view body, const std::vector<std::string>& kn
   if (!json.is_object()) return fail(ErrorCode::invalid_argument, "the body is no JSON object");
   for (const auto& [name, value] : json.items()) {
     if (std::ranges::find(known, name) != known.end()) continue;
-    return fail(ErrorCode::invalid_argument, "'{}' is not known here", name);
+    return fail(ErrorCode::invalid_argument, "'{}' is not known here", name.substr(0, 200));
   }
   return json;
 }
@@ -65,7 +65,9 @@ Result<std::vector<std::string>> texts_in(const Json& body, const char* name, st
     return fail(ErrorCode::invalid_argument, "'{}' is no list of at most {} texts", name, max);
   }
   for (const auto& text : *found) {
-    if (!text.is_string()) return fail(ErrorCode::invalid_argument, "'{}' is no text", text.dump());
+    if (!text.is_string()) {
+      return fail(ErrorCode::invalid_argument, "'{}[{}]' is no text", name, texts.size());
+    }
     texts.push_back(text.get<std::string>());
   }
   return texts;
@@ -83,6 +85,10 @@ Result<DeploymentBody> read_deployment_body(std::string_view body) {
   const auto component = json.find("component");
   if (component == json.end()) {
     return fail(ErrorCode::invalid_argument, "'component' is missing");
+  }
+  if (const auto unknown = fleet::unknown_member_of(*component)) {
+    return fail(ErrorCode::invalid_argument, "'component.{}' is not known here",
+                unknown->substr(0, 200));
   }
   DeploymentBody deployment;
   SEGUE_ASSIGN(deployment.spec, fleet::read_component(component->dump()));

@@ -20,7 +20,10 @@ class Builder final : public nlohmann::json_sax<Json> {
   bool number_integer(Json::number_integer_t value) override { return add(value); }
   bool number_unsigned(Json::number_unsigned_t value) override { return add(value); }
   bool number_float(Json::number_float_t /*value*/, const std::string& text) override {
-    return refuse("the number " + text.substr(0, kMaxShownBytes) + " is not an integer of 64 bits");
+    std::string why =
+        "the number " + text.substr(0, kMaxShownBytes) + " is not an integer of 64 bits";
+    if (!name_.empty()) why += ", after the name '" + name_.substr(0, kMaxShownBytes) + "'";
+    return refuse(std::move(why));
   }
   bool string(std::string& value) override { return add(std::move(value)); }
   bool binary(Json::binary_t& /*value*/) override { return refuse("binary data"); }
