@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "cli/commands.h"
+#include "cli/registry_login.h"
 #include "control/text.h"
 #include "library/image_tree.h"
 #include "library/scratch_file.h"
@@ -78,11 +79,11 @@ Result<Image> inspect(EngineConnection& connection, const std::string& image) {
   });
 }
 
-// What talks with an engine may ask it for anything; by itself it reads `tree`, where there is one,
-// and reaches nobody else.
-Result<void> confine_to_engine(const std::string& tree) {
+// What talks with an engine may ask it for anything; by itself it reads `path`, if that is not
+// empty, and reaches nobody else.
+Result<void> confine_to_engine(const std::string& path) {
   os::FileRules rules;
-  if (!tree.empty()) rules.readable.push_back(tree);
+  if (!path.empty()) rules.readable.push_back(path);
   SEGUE_TRY(os::confine_files(rules));
   auto calls = os::client_call_rules({AF_UNIX});
   for (const int call : {__NR_openat2, __NR_fgetxattr, __NR_flistxattr}) {
@@ -126,13 +127,14 @@ Result<Got> load(EngineConnection& connection, const LibraryOptions& options, bo
 }
 
 Result<Got> pull(EngineConnection& connection, const std::string& name, bool dry_run) {
-  SEGUE_TRY(confine_to_engine(""));
+  SEGUE_ASSIGN(const std::string login, registry_login(name));
+  SEGUE_TRY(confine_to_engine(login));
   const auto there = inspect(connection, name);
   if (there) return Got{there->id, fmt::format("{} is {}", name, there->id)};
   if (there.error().code() != ErrorCode::not_found) return fail(there.error());
   if (dry_run) return Got{"", name + " would be pulled"};
   SEGUE_ASSIGN(const Image image, connection.ask<Image>([&](auto on_answer) {
-    return connection.engine().pull_image({.reference = name, .credentials_file = {}}, {},
+    return connection.engine().pull_image({.reference = name, .credentials_file = login}, {},
                                           std::move(on_answer));
   }));
   return Got{image.id, fmt::format("{} is pulled: {}", name, image.id)};

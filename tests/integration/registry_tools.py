@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A registry of container images on this machine, by HTTP, as engines allow on 127.0.0.1 alone."""
 
+import base64
+import crypt
 import hashlib
 import http.client
 import io
@@ -16,7 +18,12 @@ storage:
     rootdirectory: {}/images
 http:
   addr: 127.0.0.1:{}
+auth:
+  htpasswd:
+    realm: shop
+    path: {}
 """
+NAME, PASSWORD = "shop", "known to few"
 OCI = "application/vnd.oci.image"
 
 
@@ -28,7 +35,11 @@ class Registry:
     def __init__(self, path):
         path.mkdir()
         self.port = free_port()
-        (path / "config.yml").write_text(CONFIGURATION.format(path, self.port))
+        (path / "people").write_text(f"{NAME}:{crypt.crypt(PASSWORD, crypt.METHOD_BLOWFISH)}\n")
+        (path / "config.yml").write_text(CONFIGURATION.format(path, self.port, path / "people"))
+        self.credentials = base64.b64encode(f"{NAME}:{PASSWORD}".encode()).decode()
+        self.login = path / "login.json"  # as `podman login` keeps it
+        self.login.write_text(json.dumps({"auths": {f"127.0.0.1:{self.port}": {"auth": self.credentials}}}))
         self.process = Program(["docker-registry", "serve", path / "config.yml"], path / "registry.log")
         wait_until(self.answers, f"the registry: {self.process.text()}")
 
@@ -42,7 +53,7 @@ class Registry:
         """Status, and where the answer says to go on."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
-            connection.request(method, path, body, {"Content-Type": kind})
+            connection.request(method, path, body, {"Content-Type": kind, "Authorization": f"Basic {self.credentials}"})
             answer = connection.getresponse()
             answer.read()
             return answer.status, answer.getheader("Location", "")

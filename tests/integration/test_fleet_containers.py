@@ -153,6 +153,10 @@ def registry_fixture(short_dir):
 
 def test_each_engine_pulls_what_a_registry_has_and_the_next_version_takes_over_live(fleet, registry, build_dir):
     sources = {}
+    for host in fleet.hosts.values():
+        host.segue.environment["REGISTRY_AUTH_FILE"] = str(registry.login)
+        host.kill()
+        host.start()
     for version in ("1", "2"):
         # With a tool that no other image has: its layer is in no engine yet.
         archive = image_of(build_dir / f"examples/respkv/respkv-v{version}", "pushed", shell=True, tools=["/bin/true"])
