@@ -81,8 +81,9 @@ class SegueFleet:
         engines = self._engines or [None] * len(HOSTS)
         fleet.admit(*(SegueHost(self._hosts.directory / name, name, engine, networks[name])
                       for name, engine in zip(HOSTS, engines)))
-        if self.follow(self.deploy(1)) != "done":
-            raise BenchError("version 1 could not be rolled out")
+        first = self.deploy(1)
+        if self.follow(first) != "done":
+            raise BenchError(f"version 1 could not be rolled out: {fleet.progress(first).get('why')}")
 
     def deploy(self, version, canary=False, held=False):
         """`held`: the last share stays until somebody decides."""

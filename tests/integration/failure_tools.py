@@ -132,14 +132,28 @@ def copy_disk(host, other):
     shutil.copytree(host.path / "s/agent", other.path / "s/agent", symlinks=True)
 
 
-def both_halves(host):
+def agent_processes(host):
+    """The agent and what it has started."""
     children = pathlib.Path(f"/proc/{host.agent.pid}/task/{host.agent.pid}/children").read_text()
     return [host.agent.pid, *(int(pid) for pid in children.split())]
 
 
+def decider_of(host):
+    """The half of the agent that may do nothing: the same program as the other one, which starts it first."""
+    words = command_line(host.agent.pid)
+    return next((pid for pid in agent_processes(host)[1:] if command_line(pid) == words), None)
+
+
+def command_line(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""  # it has gone meanwhile
+
+
 def hang(host):
     """As a machine that is out of memory does; what runs there goes on."""
-    pids = both_halves(host)
+    pids = agent_processes(host)
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     wait_until(lambda: all(is_stopped(pid) for pid in pids), "the agent stands still")

@@ -18,7 +18,7 @@ import urllib.parse
 
 import pytest
 
-from failure_tools import SmallDisk, both_halves, wait_for_event
+from failure_tools import SmallDisk, decider_of, wait_for_event
 from fleet_tools import FINAL, WITHIN_S, Fleet
 from keeper_tools import is_alive, send_signal
 from support import RespClient, wait_until
@@ -193,19 +193,6 @@ class Counter:
 
     def version(self):
         return self.client.info()["respkv_version"]
-
-
-def decider_of(host):
-    """The half of the agent that may do nothing: the same program as the other one, which starts it."""
-    words = command_line(host.agent.pid)
-    return next((pid for pid in both_halves(host)[1:] if command_line(pid) == words), None)
-
-
-def command_line(pid):
-    try:
-        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""  # it has gone meanwhile
 
 
 def kill(fleet, victim, host):
