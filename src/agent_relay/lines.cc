@@ -140,16 +140,18 @@ std::size_t Lines::bytes_of(const Envelope& envelope) {
 Result<void> Lines::add(Envelope envelope, bool replaces) {
   const std::pair key{envelope.line, envelope.kind};
   const std::size_t bytes = bytes_of(envelope);
-  if (const auto known = places_.find(key); replaces && known != places_.end()) {
-    waiting_bytes_ += bytes - bytes_of(*known->second);
-    *known->second = std::move(envelope);
-    return {};
-  }
-  if (waiting_bytes_ + bytes > kMaxWaitingBytes) {
+  const auto known = replaces ? places_.find(key) : places_.end();
+  const bool is_newer = known != places_.end();
+  const std::size_t others = waiting_bytes_ - (is_newer ? bytes_of(*known->second) : 0);
+  if (others + bytes > kMaxWaitingBytes) {
     return fail(ErrorCode::resource_exhausted,
                 "the server does not take what the relay has for it: attach again");
   }
-  waiting_bytes_ += bytes;
+  waiting_bytes_ = others + bytes;
+  if (is_newer) {
+    *known->second = std::move(envelope);
+    return {};
+  }
   const auto place = waiting_.insert(waiting_.end(), std::move(envelope));
   if (replaces) places_[key] = place;
   return {};

@@ -140,6 +140,9 @@ TEST_F(LinesTest, what_waits_is_bounded_whoever_says_it) {
   const auto one_more = lines_.received(2, {"", EnvelopeKind::observed, 1, large});
   ASSERT_FALSE(one_more);
   EXPECT_EQ(one_more.error().code(), ErrorCode::resource_exhausted);
+  say(2, EnvelopeKind::observed, 1, "small");
+  EXPECT_FALSE(lines_.received(2, {"", EnvelopeKind::observed, 2, large}))
+      << "nor in the place of an older one";
   EXPECT_LE(lines_.waiting_bytes(), Lines::kMaxWaitingBytes);
 }
 

@@ -145,9 +145,10 @@ std::string Engine::what_comes_next() const {
     default:
       break;
   }
-  return head_.step + 1 < head_.steps.size()
-             ? fmt::format("step {} begins", head_.steps[head_.step + 1].name)
-             : "it is watched for a while";
+  if (head_.step + 1 < head_.steps.size()) {
+    return fmt::format("step {} begins", head_.steps[head_.step + 1].name);
+  }
+  return head_.strategy.late_watch.count() > 0 ? "it is watched for a while" : "it is done";
 }
 
 // Times to pass, and moves as fast as those so far.

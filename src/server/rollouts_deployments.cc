@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What somebody wants of a component becomes a rollout, or is refused; or one is told of that would
-// begin.
+// What somebody wants of a component becomes a rollout, or is refused; or it is only said
+// what would begin.
 #include <fmt/format.h>
 
 #include <algorithm>
