@@ -10,9 +10,11 @@ void Election::answered(std::size_t member, Claim claim, base::MonotonicTime now
 }
 
 void Election::refused(std::size_t member) {
-  members_[member].seen.reset();
-  members_[member].is_known = true;
-  members_[member].claim = {};
+  Member& refusing = members_[member];
+  refusing.seen.reset();
+  refusing.is_known = refusing.is_known || refusing.has_refused;
+  refusing.has_refused = true;
+  refusing.claim = {};
 }
 
 void Election::distrust(std::size_t member, base::MonotonicTime now) {

@@ -32,7 +32,8 @@ class Election {
       : self_(self), began_(now), members_(members) {}
 
   void answered(std::size_t member, Claim claim, base::MonotonicTime now);
-  // It cannot be reached at all: a connection was refused. Known at once, unlike silence.
+  // It cannot be reached at all: a connection was refused. Death is known at once then, unlike with
+  // silence; but who never answered may be about to begin, as we are, and is asked once more.
   void refused(std::size_t member);
   // It sent something that it may not send: for a while it does not lead, as far as we see.
   void distrust(std::size_t member, base::MonotonicTime now);
@@ -51,7 +52,8 @@ class Election {
  private:
   struct Member {
     std::optional<base::MonotonicTime> seen;
-    bool is_known = false;  // has answered or refused since the start
+    bool has_refused = false;
+    bool is_known = false;  // has answered, or refused twice, since the start
     std::optional<base::MonotonicTime> distrusted_until;
     Claim claim;
   };

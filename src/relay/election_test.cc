@@ -19,9 +19,17 @@ TEST(Election, waits_at_first_until_all_were_heard_or_had_time_to_answer) {
   EXPECT_EQ(election.leader(kStart), std::nullopt);
   election.answered(0, {}, kStart + seconds(1));
   EXPECT_EQ(election.leader(kStart + seconds(1)), std::nullopt);
-  election.refused(2);
+  election.answered(2, {}, kStart + seconds(1));
   EXPECT_EQ(election.leader(kStart + seconds(1)), 0U);
   EXPECT_EQ(Election(1, 3, kStart).leader(kStart + kSettled), 1U);
+}
+
+TEST(Election, who_refuses_at_the_start_may_be_about_to_begin) {
+  Election election(1, 2, kStart);
+  election.refused(0);
+  EXPECT_EQ(election.leader(kStart), std::nullopt);
+  election.refused(0);
+  EXPECT_EQ(election.leader(kStart + seconds(1)), 1U);
 }
 
 TEST(Election, one_alone_leads_at_once) {

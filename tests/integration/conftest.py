@@ -13,6 +13,16 @@ import support
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture(autouse=True)
+def no_findings(tmp_path_factory, monkeypatch):
+    """What a sanitizer finds in any process of a test fails the test, also where the process is started again."""
+    path = tmp_path_factory.mktemp("findings")
+    monkeypatch.setenv("ASAN_OPTIONS", ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), f"log_path={path}/of"])))
+    yield
+    found = [file.read_text(errors="replace") for file in sorted(path.iterdir())]
+    assert not found, "a sanitizer found:\n" + "\n".join(found)
+
+
 @pytest.fixture(scope="session")
 def build_dir():
     path = pathlib.Path(os.environ.get("SEGUE_BUILD_DIR", ROOT / "build/dev"))

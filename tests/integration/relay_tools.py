@@ -138,9 +138,13 @@ class Site:
             return json.load(answer)
 
     def wait_for_leader(self, leader, *names):
-        """Until all of these relays take it for the leader."""
+        """Until all of these relays take it for the leader, and know of each other."""
+        def is_settled(state):
+            alive = {member["name"] for member in state["members"] if member["alive"]}
+            return state["leader"] == leader and alive >= set(names or self.relays)
+
         def agreed():
-            return all(self.state(name)["leader"] == leader for name in names or self.relays)
+            return all(is_settled(self.state(name)) for name in names or self.relays)
         support.wait_until(agreed, f"{leader} leads")
 
     def kill(self, name):
@@ -153,8 +157,12 @@ class Site:
         return self.relays[name].text()
 
     def close(self):
-        for relay in self.relays.values():
+        """Ends them; none may have ended by itself. What they logged is shown when a test fails."""
+        gone = [name for name, relay in self.relays.items() if not relay.is_running()]
+        for name, relay in self.relays.items():
             relay.kill()
+            print(f"--- the log of {name}\n{relay.text()}")
+        assert not gone, f"ended by themselves: {gone}"
 
 
 def get(url, headers=None):
