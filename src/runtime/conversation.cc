@@ -71,7 +71,7 @@ void Conversation::ask(ApiRequest request, OnApiAnswer on_answer, OnBody on_body
 void Conversation::ask_version(OnAnswer<EngineVersion> on_answer) {
   line_->version.reset();
   const Question question{.verb = "ask", .object = ""};
-  http::Request request{.url = "http://engine/version", .unix_socket = line_->options.socket_path};
+  http::Request request{.url = "http://engine/_ping", .unix_socket = line_->options.socket_path};
   request.limits = {.connect = line_->options.connect_limit,
                     .total = line_->options.answer_limit,
                     .answer_bytes = line_->options.answer_bytes};
@@ -87,7 +87,7 @@ void Conversation::ask_version(OnAnswer<EngineVersion> on_answer) {
     if (answer->status != kFirstGood) {
       return on_answer(fail(explained(question, refusal(question, answer->status, answer->body))));
     }
-    auto version = parse_version(answer->body);
+    auto version = parse_ping(answer->fields);
     if (!version) return on_answer(fail(explained(question, std::move(version).error())));
     line_->version = *version;
     on_answer(std::move(version));

@@ -46,9 +46,8 @@ using OnAnswer = std::function<void(base::Result<T> answer)>;
 
 struct EngineVersion {
   EngineKind kind = EngineKind::docker;
-  std::string version;       // of the engine
-  std::string api_version;   // that is spoken with it: "1.41"
-  std::string architecture;  // "amd64"
+  std::string version;      // of the engine
+  std::string api_version;  // that is spoken with it: "1.41"
 };
 
 struct Image {

@@ -116,32 +116,26 @@ std::string_view to_string(ContainerPhase phase) {
   return std::ranges::find(kPhaseNames, phase, &PhaseName::phase)->name;
 }
 
-Result<EngineVersion> parse_version(std::string_view body) {
-  SEGUE_ASSIGN(const Json json, parse_object(body));
+Result<EngineVersion> parse_ping(const std::map<std::string, std::string>& fields) {
+  const auto field = [&](const char* name) {
+    const auto found = fields.find(name);
+    return found == fields.end() ? std::string() : found->second;
+  };
   EngineVersion version;
-  SEGUE_ASSIGN(version.version, text_of(json, "Version"));
-  SEGUE_ASSIGN(version.architecture, text_of(json, "Arch", ""));
-  SEGUE_ASSIGN(const std::string newest_text, text_of(json, "ApiVersion"));
-  SEGUE_ASSIGN(const std::string oldest_text, text_of(json, "MinAPIVersion", newest_text));
-  SEGUE_ASSIGN(const ApiVersion newest, parse_api_version(newest_text));
-  SEGUE_ASSIGN(const ApiVersion oldest, parse_api_version(oldest_text));
-  if (newest < kOldestApi || oldest > kNewestApi) {
+  const std::string server = field("server");  // "Docker/20.10.24 (linux)"
+  const std::size_t slash = std::min(server.find('/') + 1, server.size());
+  version.version = server.substr(slash, server.find(' ', slash) - slash);
+  SEGUE_ASSIGN(const ApiVersion newest, parse_api_version(field("api-version")));
+  if (newest < kOldestApi) {
     return fail(ErrorCode::failed_precondition,
-                "the engine (version {}) speaks versions {} to {} of the API, and Segue {}.{} to "
-                "{}.{}: install another version of the engine",
-                version.version, oldest_text, newest_text, kOldestApi.major, kOldestApi.minor,
-                kNewestApi.major, kNewestApi.minor);
+                "the engine (version {}) speaks no newer version of the API than {}.{}, and Segue "
+                "{}.{} to {}.{}: install a newer engine",
+                version.version.substr(0, 40), newest.major, newest.minor, kOldestApi.major,
+                kOldestApi.minor, kNewestApi.major, kNewestApi.minor);
   }
   const ApiVersion spoken = std::min(newest, kNewestApi);
   version.api_version = fmt::format("{}.{}", spoken.major, spoken.minor);
-  if (const auto components = json.find("Components");
-      components != json.end() && components->is_array()) {
-    for (const Json& component : *components) {
-      if (!component.is_object()) continue;
-      SEGUE_ASSIGN(const std::string name, text_of(component, "Name", ""));
-      if (name == "Podman Engine") version.kind = EngineKind::podman;
-    }
-  }
+  if (fields.contains("libpod-api-version")) version.kind = EngineKind::podman;
   return version;
 }
 

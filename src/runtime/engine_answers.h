@@ -22,7 +22,10 @@ struct ApiVersion {
 inline constexpr ApiVersion kOldestApi{1, 41};
 inline constexpr ApiVersion kNewestApi{1, 51};
 
-base::Result<EngineVersion> parse_version(std::string_view body);
+// What the header of an answer to GET /_ping says of the engine; `fields` by names in lower case.
+// GET /version says more, but Podman asks the package manager eight times before it answers that:
+// more than half a second of a processor at the start of each container.
+base::Result<EngineVersion> parse_ping(const std::map<std::string, std::string>& fields);
 base::Result<Image> parse_image(std::string_view body);
 base::Result<std::vector<Image>> parse_images(std::string_view body);
 base::Result<std::string> parse_created(std::string_view body);  // an id

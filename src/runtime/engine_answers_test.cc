@@ -58,15 +58,31 @@ TEST(OutputDemultiplexer, refuses_what_is_not_in_frames_and_what_ends_inside_one
 }
 
 TEST(EngineAnswers, the_newest_common_version_of_the_api_is_spoken) {
-  const auto spoken = [](std::string_view newest, std::string_view oldest) {
-    return parse_version(fmt::format(R"({{"Version":"99","ApiVersion":"{}","MinAPIVersion":"{}"}})",
-                                     newest, oldest));
+  const auto spoken = [](const std::string& newest) {
+    return parse_ping({{"api-version", newest}, {"server", "Docker/99 (linux)"}});
   };
-  EXPECT_EQ(spoken("1.41", "1.12")->api_version, "1.41");
-  EXPECT_EQ(spoken("1.99", "1.44")->api_version, "1.51");
-  EXPECT_EQ(spoken("1.40", "1.12").error().code(), ErrorCode::failed_precondition);
-  EXPECT_EQ(spoken("2.9", "1.90").error().code(), ErrorCode::failed_precondition);
-  EXPECT_EQ(spoken("one", "1.12").error().code(), ErrorCode::data_loss);
+  EXPECT_EQ(spoken("1.41")->api_version, "1.41");
+  EXPECT_EQ(spoken("1.99")->api_version, "1.51");
+  EXPECT_EQ(spoken("1.40").error().code(), ErrorCode::failed_precondition);
+  EXPECT_THAT(spoken("1.40").error().message(), HasSubstr("version 99"));
+  EXPECT_EQ(spoken("one").error().code(), ErrorCode::data_loss);
+  EXPECT_EQ(parse_ping({}).error().code(), ErrorCode::data_loss);
+  const auto too_old = R"({"message":"client version 1.51 is too old. Minimum supported: 1.60"})";
+  const auto error = refusal({"start", "x"}, 400, too_old);
+  EXPECT_EQ(error.code(), ErrorCode::failed_precondition);
+  EXPECT_THAT(error.message(), HasSubstr("Segue speaks 1.41 to 1.51"));
+}
+
+TEST(EngineAnswers, the_engine_is_known_by_its_header) {
+  const auto docker = parse_ping({{"api-version", "1.41"}, {"server", "Docker/20.10.24 (linux)"}});
+  EXPECT_EQ(docker->kind, EngineKind::docker);
+  EXPECT_EQ(docker->version, "20.10.24");
+  const auto podman = parse_ping({{"api-version", "1.41"},
+                                  {"libpod-api-version", "4.3.1"},
+                                  {"server", "Libpod/4.3.1 (linux)"}});
+  EXPECT_EQ(podman->kind, EngineKind::podman);
+  EXPECT_EQ(podman->version, "4.3.1");
+  EXPECT_EQ(parse_ping({{"api-version", "1.41"}, {"server", "other"}})->version, "other");
 }
 
 TEST(EngineAnswers, strict_about_what_is_used_and_blind_to_the_rest) {

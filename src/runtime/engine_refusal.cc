@@ -56,11 +56,16 @@ std::string message_of(std::string_view body) {
   return message;
 }
 
+// Docker, to whom speaks a version of the API that it has no more.
+bool is_about_api(std::string_view message) {
+  return message.find("client version") != message.npos;
+}
+
 ErrorCode code_of(const Question& question, int status, std::string_view message) {
   const bool is_create = question.verb == "create";
   switch (status) {
     case 400:
-      return ErrorCode::invalid_argument;
+      return is_about_api(message) ? ErrorCode::failed_precondition : ErrorCode::invalid_argument;
     case 401:
     case 403:
       return ErrorCode::permission_denied;
@@ -112,6 +117,12 @@ std::string_view hint(const Question& question, ErrorCode code) {
 Error refusal(const Question& question, int status, std::string_view body) {
   const std::string message = message_of(body);
   const ErrorCode code = code_of(question, status, message);
+  if (status == 400 && is_about_api(message)) {
+    return {code, fmt::format("the engine says: {} (400); Segue speaks {}.{} to {}.{} of the API: "
+                              "take another version of either",
+                              message, kOldestApi.major, kOldestApi.minor, kNewestApi.major,
+                              kNewestApi.minor)};
+  }
   return {code,
           fmt::format("the engine says{} ({}); {}", message.empty() ? " nothing" : ": " + message,
                       status, hint(question, code))};

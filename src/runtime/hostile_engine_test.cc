@@ -26,8 +26,9 @@ using base::ErrorCode;
 using ::testing::HasSubstr;
 
 constexpr auto kPatience = std::chrono::minutes(1);
-constexpr std::string_view kVersion =
-    R"({"Version":"1","ApiVersion":"1.41","MinAPIVersion":"1.12"})";
+constexpr std::string_view kPong =
+    "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nServer: Docker/1 (linux)\r\nContent-Length: "
+    "2\r\n\r\nOK";
 
 enum class Then { close, reset, hang };
 
@@ -64,7 +65,7 @@ class FakeEngine {
     const ssize_t got = ::recv(socket->get(), bytes.data(), bytes.size(), MSG_PEEK);
     const std::string_view request(bytes.data(), got > 0 ? static_cast<std::size_t>(got) : 0);
     if (got > 0 && request.find("\r\n\r\n") == request.npos) return;
-    const bool is_version = request.starts_with("GET /version ") && !hides_version;
+    const bool is_version = request.starts_with("GET /_ping ") && !hides_version;
     if (got > 0 && !is_version && then == Then::hang) {
       loop_.unwatch(socket->get());
       SEGUE_ASSERT(loop_.watch(socket->get(), 0, [](std::uint32_t) {}));
@@ -73,10 +74,7 @@ class FakeEngine {
     if (got > 0 && (is_version || then == Then::close)) {
       (void)::recv(socket->get(), bytes.data(), bytes.size(), 0);
     }
-    const std::string text = is_version
-                                 ? fmt::format("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}",
-                                               kVersion.size(), kVersion)
-                                 : reply;
+    const std::string text = is_version ? std::string(kPong) : reply;
     if (got > 0) (void)::send(socket->get(), text.data(), text.size(), MSG_NOSIGNAL);
     loop_.unwatch(socket->get());
     sockets_.erase(socket);  // with unread bytes: the peer's connection is reset

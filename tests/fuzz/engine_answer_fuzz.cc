@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What whoever sits behind an engine's socket, or a gRPC server, may answer; the first byte says to
 // what.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <map>
+#include <string>
 #include <string_view>
 
 #include "runtime/engine_answers.h"
@@ -29,6 +32,19 @@ void read_lines(std::string_view bytes) {
   if (stream.loaded().size() > runtime::ImageStream::kMaxLoaded) abort();
 }
 
+// "name: value" in each line.
+void read_ping(std::string_view bytes) {
+  std::map<std::string, std::string> fields;
+  while (!bytes.empty()) {
+    const std::string_view line = bytes.substr(0, bytes.find('\n'));
+    bytes.remove_prefix(std::min(line.size() + 1, bytes.size()));
+    const std::size_t colon = std::min(line.find(": "), line.size());
+    const std::size_t value = std::min(colon + 2, line.size());
+    fields.emplace(line.substr(0, colon), line.substr(value));
+  }
+  (void)runtime::parse_ping(fields);
+}
+
 void read_refusal(std::string_view bytes) {
   using About = runtime::Question::About;
   for (const About about : {About::engine, About::image, About::registry, About::container}) {
@@ -46,7 +62,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
   switch (data[0]) {
     case 'v':
-      (void)runtime::parse_version(bytes);
+      read_ping(bytes);
       break;
     case 'i':
       (void)runtime::parse_image(bytes);

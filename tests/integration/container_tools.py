@@ -101,7 +101,7 @@ class Engine:
 
     def answers(self):
         try:
-            return self.ask("GET", "/version")[0] == 200
+            return self.ask("GET", "/_ping")[0] == 200
         except OSError:
             return False
 
