@@ -122,7 +122,7 @@ class SegueFleet:
             phase = self._fleet.progress(rollout)["phase"]
             return phase if phase in FINAL else None
         phase = wait_until(final, f"the end of {rollout}", ROLLOUT_TIMEOUT_S)
-        for one in self._fleet.done("ps")["instances"]:
+        for one in self._fleet.instances():
             handoff = one.get("seen", {}).get("handoff")
             if handoff:
                 self.blackout_us = max(self.blackout_us, handoff["blackout_us"])

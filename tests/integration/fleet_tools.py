@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A fleet on one machine: a server, and agents that each take their directories for a host."""
 
+import http.client
 import json
 import pathlib
 import signal
+import ssl
 import subprocess
+import threading
+import urllib.parse
 
 from keeper_tools import Segue
 from library_tools import Publisher
@@ -71,6 +75,30 @@ class Host:
         self.segue.finish()
 
 
+class Line:
+    """Asks the server of a profile over one connection."""
+
+    def __init__(self, profile):
+        said = json.loads(pathlib.Path(profile).read_text())
+        url = urllib.parse.urlsplit(said["url"])
+        self.fields = {"Authorization": f"Bearer {said['token']}"}
+        self.lock = threading.Lock()
+        self.connection = http.client.HTTPSConnection(
+            url.hostname, url.port, timeout=10, context=ssl.create_default_context(cadata=said["authority"]))
+
+    def get(self, path):
+        """None where it does not say."""
+        with self.lock:
+            try:
+                self.connection.request("GET", path, headers=self.fields)
+                answer = self.connection.getresponse()
+                body = answer.read()
+            except (OSError, http.client.HTTPException):
+                self.connection.close()
+                return None
+        return json.loads(body) if answer.status == 200 else None
+
+
 class Fleet:
     def __init__(self, build_dir, path):
         self.build_dir, self.path = build_dir, pathlib.Path(path)
@@ -82,6 +110,7 @@ class Fleet:
         self.agents_port, self.people_port = free_port(), free_port()
         self.agents_address = self.advertised = "127.0.0.1"
         self.server, self.server_prefix = None, []  # the latter: words before those of the server
+        self.line = None
         self.hosts = {}
         self.trees = 0
 
@@ -116,6 +145,19 @@ class Fleet:
         assert answer.exit == 0, answer
         return answer.last
 
+    def look(self, path, *words):
+        """What `words` print, asked without a program: its sanitizers take 0.13 s of a processor at each start.
+        Where the first server does not say it, the program has to: it knows the others, and says why."""
+        if self.line is None:
+            self.line = Line(self.segue.environment["SEGUE_PROFILE"])
+        return self.line.get(path) or self.done(*words)
+
+    def instances(self):
+        return self.look("/v1/instances", "ps")["instances"]
+
+    def host_list(self):
+        return self.look("/v1/hosts", "hosts")["hosts"]
+
     # ---- Hosts
 
     def join(self, *names):
@@ -131,8 +173,7 @@ class Fleet:
                    f"hosts {names}; {self.server_log()}", WITHIN_S)
 
     def heard(self):
-        hosts = self.done("hosts")["hosts"]
-        return {host["name"] for host in hosts if host.get("attached")}
+        return {host["name"] for host in self.host_list() if host.get("attached")}
 
     # ---- Releases and rollouts
 
@@ -182,7 +223,7 @@ class Fleet:
         return file
 
     def progress(self, rollout):
-        return self.done("rollout", "show", rollout)
+        return self.look(f"/v1/rollouts/{rollout}?instances=1000", "rollout", "show", rollout)
 
     def ended(self, rollout):
         def final():
@@ -205,7 +246,7 @@ class Fleet:
             wait_until(bakes, f"step {step} of {rollout}", WITHIN_S)
         except AssertionError as error:
             logs = "\n".join(host.log() for host in self.hosts.values())
-            raise AssertionError(f"{error}; {json.dumps(self.progress(rollout), indent=1)}; {self.done('ps')}; "
+            raise AssertionError(f"{error}; {json.dumps(self.progress(rollout), indent=1)}; {self.instances()}; "
                                  f"{logs}") from error
 
     def finish(self):

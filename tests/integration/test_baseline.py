@@ -38,7 +38,7 @@ def canary(fleet, version, bake):
 
 
 def stable_of(fleet):
-    return next(one for one in fleet.done("ps")["instances"] if one["slot"] == "stable")
+    return next(one for one in fleet.instances() if one["slot"] == "stable")
 
 
 def test_it_is_renewed_without_losing_anything_and_moves_with_its_wave(fleet):

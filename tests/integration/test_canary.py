@@ -72,7 +72,7 @@ def expect_kept(clients, version):
 
 def instances(fleet):
     seen = {}
-    for one in fleet.done("ps")["instances"]:
+    for one in fleet.instances():
         seen[one["slot"]] = one.get("seen", {})
     return seen
 

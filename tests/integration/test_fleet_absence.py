@@ -66,5 +66,5 @@ def test_who_hangs_and_who_is_away_is_waited_for_and_told_of(fleet):
     assert fleet.ended(rollout)["phase"] == "done", host.log()
     assert "agent.renewed" in host.log()
     assert versions(fleet) == {name: "2" for name in HOSTS}
-    for one in fleet.done("ps")["instances"]:
+    for one in fleet.instances():
         assert one["seen"]["handoff"]["lost"] == 0, one

@@ -40,7 +40,7 @@ def serving_fixture(fleet):
 
 
 def seen(fleet):
-    return {one["host"]: one.get("seen", {}) for one in fleet.done("ps")["instances"]}
+    return {one["host"]: one.get("seen", {}) for one in fleet.instances()}
 
 
 def version_at(fleet, name):
@@ -81,7 +81,7 @@ def test_an_agent_that_observes_reports_and_acts_on_nothing(fleet):
     shown, = fleet.done("hosts")["hosts"]
     assert shown["observe_only"] and "observes" in fleet.segue.plain("hosts").out
     rollout = fleet.deploy("1", strategy="all-at-once")
-    wait_until(lambda: fleet.done("hosts")["hosts"][0]["generation"] > shown["generation"], "it was told", WITHIN_S)
+    wait_until(lambda: fleet.host_list()[0]["generation"] > shown["generation"], "it was told", WITHIN_S)
     assert host.segue.status("kv") == {}, "nothing was started"
     assert fleet.progress(rollout)["phase"] == "running"
 

@@ -100,7 +100,7 @@ def rounds_until_ended(fleet, loads, rollout):
 
 
 def observed(fleet):
-    return {one["host"]: one.get("seen", {}) for one in fleet.done("ps")["instances"] if one["slot"] == "stable"}
+    return {one["host"]: one.get("seen", {}) for one in fleet.instances() if one["slot"] == "stable"}
 
 
 def expect_version(fleet, version, revision):
@@ -269,7 +269,7 @@ def expect_all_on(fleet, loads, version):
     for load in loads:
         load.round()
         assert {version_of(client) for client in load.clients} == {version}
-    for one in fleet.done("ps")["instances"]:
+    for one in fleet.instances():
         if "handoff" in one.get("seen", {}):
             assert one["seen"]["handoff"]["lost"] == 0, one
 

@@ -63,7 +63,7 @@ def expect_kept(fleet, version):
 
 
 def observed(fleet):
-    return {one["host"]: one.get("seen", {}) for one in fleet.done("ps")["instances"]}
+    return {one["host"]: one.get("seen", {}) for one in fleet.instances()}
 
 
 # ---- The server's disk is full
@@ -122,7 +122,7 @@ def test_a_server_whose_disk_is_full_says_so_and_goes_on_when_there_is_room(buil
             fleet.start_server()
         wait_until(lambda: fleet.command("hosts").exit == 0, f"the server; {fleet.server_log()}", WITHIN_S)
         assert fleet.progress(rollout)["phase"] == "done"
-        assert not any(host["drained"] for host in fleet.done("hosts")["hosts"])
+        assert not any(host["drained"] for host in fleet.host_list())
         fleet.done("audit", "verify")
         wait_until(lambda: fleet.heard() == set(HOSTS), "the hosts", WITHIN_S)
         assert fleet.ended(fleet.deploy("1"))["phase"] == "done"

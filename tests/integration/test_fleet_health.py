@@ -124,7 +124,7 @@ def fleet_fixture(build_dir, short_dir):
 
 
 def observed(fleet):
-    return fleet.done("ps")["instances"][0].get("seen", {})
+    return fleet.instances()[0].get("seen", {})
 
 
 def expect_kept(fleet, version):

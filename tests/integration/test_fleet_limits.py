@@ -86,7 +86,7 @@ def test_limits_and_secrets_of_processes_are_kept_over_a_live_upgrade_and_its_un
     assert fleet.ended(rollout)["phase"] == "done"
     load.round()
     assert expect_confined(fleet) != first
-    seen = fleet.done("ps")["instances"][0]["seen"]
+    seen = fleet.instances()[0]["seen"]
     assert seen["revision"] == 2 and seen["handoff"] == {**seen["handoff"], "lost": 0, "connections": CONNECTIONS}
     fleet.done("rollout", "undo", rollout, "--why", "the operator has changed her mind")
     assert fleet.ended(rollout)["phase"] == "undone"

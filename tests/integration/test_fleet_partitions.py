@@ -90,7 +90,7 @@ class DividedFleet(Fleet):
         assert self.ended(rollout)["phase"] == "done"
         self.rounds()
         assert set(self.versions().values()) == {"2"}
-        for one in self.done("ps")["instances"]:
+        for one in self.instances():
             handoff = one["seen"]["handoff"]
             assert handoff["lost"] == 0 and handoff["connections"] >= CONNECTIONS, one
         for name, host in self.hosts.items():
@@ -152,7 +152,7 @@ def test_who_is_not_heard_counts_as_unavailable(fleet):
     fleet.heal()
     def one_at_a_time():
         fleet.rounds()
-        moving = [one["host"] for one in fleet.done("ps")["instances"] if one["seen"].get("activity") == "handing-off"]
+        moving = [one["host"] for one in fleet.instances() if one["seen"].get("activity") == "handing-off"]
         assert len(moving) <= 1, moving
         return fleet.progress(rollout)["phase"] in FINAL
     wait_until(one_at_a_time, f"the end of {rollout}", WITHIN_S)

@@ -230,7 +230,7 @@ def test_shares_survive_the_proxy_and_an_abort_cuts_nobody(fleet):
     assert who_is_routed(fleet) == ["stable", "stable", "stable", "1"]
     for name, weight in fleet.proxy.weights().items():
         assert weight == (0 if name.endswith(".canary") else 100)
-    canaries = [one for one in fleet.done("ps")["instances"] if one["slot"] == "canary"]
+    canaries = [one for one in fleet.instances() if one["slot"] == "canary"]
     assert sum(one["seen"]["handoff"]["connections"] for one in canaries) >= len(during["2"])
     assert all(one["seen"]["handoff"]["lost"] == 0 for one in canaries)
     close(during["1"] + during["2"])
@@ -261,7 +261,7 @@ def test_a_promotion_moves_all_and_ends_the_canaries_once_nobody_is_sent_there(f
     expect_kept(during["1"] + during["2"], "2")
 
     def canaries():
-        return [one["seen"]["revision"] for one in fleet.done("ps")["instances"]
+        return [one["seen"]["revision"] for one in fleet.instances()
                 if one["slot"] == "canary"]
     assert all(canaries()), "with connections they stay"
     # While they end, nobody comes to one that has ended.

@@ -37,7 +37,7 @@ def join(fleet, *names, site="berlin", relays=(), more=()):
 
 
 def through(fleet):
-    return {host["name"]: host.get("through") for host in fleet.done("hosts")["hosts"]
+    return {host["name"]: host.get("through") for host in fleet.host_list()
             if host.get("attached") and not host["relay"]}
 
 
@@ -72,7 +72,7 @@ def test_a_rollout_goes_on_when_the_relay_is_killed_and_nothing_is_lost(fleet):
             assert client("GET", "where") == name.encode()
             assert client.info()["respkv_version"] == "2"
         orders = []
-        for one in fleet.done("ps")["instances"]:
+        for one in fleet.instances():
             seen = one["seen"]
             assert seen["handoff"]["connections"] >= 1 and seen["handoff"]["lost"] == 0, one
             orders.append(seen["order"])

@@ -148,7 +148,7 @@ class ServersFleet(Fleet):
             outcomes = [one["outcome"] for one in attempts if one["kind"] == "upgrade"]
             assert outcomes == ["done"] * (self.rollouts - 1), attempts
         def seen():
-            instances = self.done("ps")["instances"]
+            instances = self.instances()
             return instances if all("seen" in one for one in instances) else None
         for one in wait_until(seen, "what both hosts report to who leads now", WITHIN_S):
             assert one["seen"]["handoff"]["lost"] == 0, one

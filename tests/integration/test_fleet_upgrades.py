@@ -70,7 +70,7 @@ def expect_kept(fleet, version):
 
 
 def seen(fleet):
-    return {one["host"]: one.get("seen", {}) for one in fleet.done("ps")["instances"]}
+    return {one["host"]: one.get("seen", {}) for one in fleet.instances()}
 
 
 def keepers(fleet):

@@ -91,7 +91,7 @@ def test_a_version_that_fails_is_taken_back_by_its_gate(fleet):
     assert progress["phase"] == "undone", progress
     assert "gate errors says bad" in progress["why"], progress
     assert "in the canary against" in progress["why"], progress
-    assert not [one for one in fleet.done("ps")["instances"] if one["wanted"] == 2]
+    assert not [one for one in fleet.instances() if one["wanted"] == 2]
     assert not fleet.load.broken
 
 

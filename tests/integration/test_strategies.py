@@ -93,7 +93,7 @@ class Shop(Fleet):
         self.expect(respkv, respkv, respkv)
 
     def lost(self):
-        return sum(one["seen"]["handoff"]["lost"] for one in self.done("ps")["instances"]
+        return sum(one["seen"]["handoff"]["lost"] for one in self.instances()
                    if "handoff" in one.get("seen", {}))
 
     def steps(self, rollout):
@@ -216,11 +216,11 @@ def test_a_change_that_comes_meanwhile_waits_or_takes_over_as_its_policy_says(sh
 def test_configuration_alone_is_rolled_out_and_undone_by_handoffs(shop):
     release = shop.new_release(2)
     assert shop.ended(shop.deploy(release))["phase"] == "done"
-    before = {one["host"]: one["seen"]["revision"] for one in shop.done("ps")["instances"]}
+    before = {one["host"]: one["seen"]["revision"] for one in shop.instances()}
     pids = {name: counter.client.info()["process_id"] for name, counter in quiet(shop)}
     rollout = shop.deploy(release, component={"environment": {"COLOUR": "blue"}})
     assert rollout and shop.ended(rollout)["phase"] == "done"
-    for one in shop.done("ps")["instances"]:
+    for one in shop.instances():
         assert one["seen"]["revision"] == before[one["host"]] + 1, one
         assert one["seen"]["handoff"]["connections"] >= 1, one
     for name, counter in quiet(shop):
