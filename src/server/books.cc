@@ -134,6 +134,7 @@ class Reader : public std::enable_shared_from_this<Reader> {
       const auto added =
           shelf.add(books_, std::string_view(entry.key).substr(shelf.prefix.size()), entry.value);
       if (!added) return take_(fail(added.error().with(fmt::format("key {}", entry.key))));
+      if (entry.key == kAuditHead) books_.audit_modified = entry.modified;
     }
     books_.revision = std::max(books_.revision, page->revision);
     if (page->has_more) {

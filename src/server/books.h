@@ -34,6 +34,7 @@ struct StoredRollout {
 struct Books {
   FleetRecord fleet;
   AuditHead audit;
+  store::Revision audit_modified = 0;  // 0: there is none
   std::map<std::string, HostRecord> hosts;
   std::map<std::string, TokenRecord> tokens;
   std::map<std::string, Person> people;

@@ -95,7 +95,7 @@ Control::Control(Parts parts, Settings settings, Books books)
               return want_logs(host, number, std::move(document));
             }),
       first_generation_(books_.revision) {
-  ledger_.continue_audit(books_.audit.number, books_.audit.digest);
+  ledger_.continue_audit(books_.audit.number, books_.audit.digest, books_.audit_modified);
 }
 
 Control::~Control() = default;

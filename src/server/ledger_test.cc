@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/ledger.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -11,6 +12,7 @@
 namespace segue::server {
 namespace {
 
+using std::chrono::milliseconds;
 using std::chrono::seconds;
 using store::MemoryFault;
 using store::MemoryRequest;
@@ -87,16 +89,71 @@ TEST_F(LedgerTest, tries_again_what_was_not_written_and_keeps_the_order) {
   EXPECT_FALSE(fatal_);
 }
 
-TEST_F(LedgerTest, ends_when_nobody_knows_whether_it_was_written) {
-  faults_ = {{.effect = MemoryFault::Effect::unknown_done}};
+TEST_F(LedgerTest, writes_once_what_nobody_knew_the_outcome_of) {
+  using Effect = MemoryFault::Effect;
+  // Done before the next try, not done, and done only when the next one has been.
+  for (const MemoryFault& unclear :
+       {MemoryFault{.effect = Effect::unknown_done, .answered = seconds(2)},
+        MemoryFault{.effect = Effect::unknown_lost, .answered = seconds(2)},
+        MemoryFault{
+            .effect = Effect::unknown_done, .takes_effect = seconds(9), .answered = seconds(2)}}) {
+    faults_ = {unclear};
+    const std::string key = fmt::format("a{}", written_.size());
+    ledger_.write(store::Transaction().expect_absent(key).put(key, "x"), {},
+                  [this, key](store::Revision revision) {
+                    EXPECT_EQ(database_->get(key).entry->modified, revision);
+                    written_.push_back(key);
+                  });
+    write("b");
+    scheduler_.run_for(seconds(3));
+    EXPECT_EQ(written_.size() % 2, 0U) << "each is written by then";
+    scheduler_.run_for(seconds(20));
+    EXPECT_LT(database_->get(key).entry->modified, database_->get("b").entry->modified)
+        << "the late one did nothing";
+  }
+  EXPECT_THAT(written_, ElementsAre("a0", "b", "a2", "b", "a4", "b"));
+  EXPECT_THAT(audited(), ElementsAre("b", "b", "b"));
+  EXPECT_TRUE(troubles_.empty());
+  EXPECT_FALSE(fatal_);
+}
+
+TEST_F(LedgerTest, ends_when_the_outcome_stays_unknown) {
+  faults_.assign(Ledger::kMaxUnclear, {.effect = MemoryFault::Effect::unknown_lost});
   write("a");
   write("b");
+  scheduler_.run_for(Ledger::kSettle * (Ledger::kMaxUnclear - 1) - milliseconds(1));
+  EXPECT_FALSE(fatal_) << "the tries are apart";
+  EXPECT_FALSE(ledger_.trouble().empty());
   scheduler_.run_for(seconds(120));
-  EXPECT_TRUE(fatal_);
+  ASSERT_TRUE(fatal_);
+  EXPECT_EQ(fatal_->code(), base::ErrorCode::unknown_outcome);
   EXPECT_TRUE(written_.empty());
   write("c");
   scheduler_.run_for(seconds(10));
   EXPECT_TRUE(written_.empty()) << "nothing more is written by this process";
+}
+
+TEST_F(LedgerTest, does_not_take_what_the_next_leader_has_written_for_its_own) {
+  ASSERT_TRUE(database_->commit(store::Transaction().put("leader", "this")));
+  ledger_.guard_with({.key = "leader", .modified = database_->revision()});
+  faults_ = {{.effect = MemoryFault::Effect::unknown_lost, .answered = seconds(2)}};
+  write("a");
+  scheduler_.run_for(seconds(1));
+  ASSERT_TRUE(database_->commit(
+      store::Transaction().put("leader", "other").put(std::string(kAuditHead), "other")));
+  scheduler_.run_for(seconds(10));
+  EXPECT_TRUE(fatal_);
+  EXPECT_TRUE(written_.empty());
+}
+
+TEST_F(LedgerTest, ends_when_another_has_written_to_its_log) {
+  write("a");
+  scheduler_.run_for(seconds(1));
+  ASSERT_TRUE(database_->commit(store::Transaction().put(std::string(kAuditHead), "other")));
+  write("b");
+  scheduler_.run_for(seconds(10));
+  EXPECT_TRUE(fatal_);
+  EXPECT_THAT(written_, ElementsAre("a"));
 }
 
 TEST_F(LedgerTest, ends_when_another_server_leads) {
@@ -112,7 +169,8 @@ TEST_F(LedgerTest, goes_on_with_the_log_that_there_is) {
   write("a");
   scheduler_.run_for(seconds(1));
   Ledger next(store_, scheduler_, clock_, {.on_fatal = nullptr, .on_trouble = nullptr});
-  next.continue_audit(ledger_.audit_number(), ledger_.audit_digest());
+  next.continue_audit(ledger_.audit_number(), ledger_.audit_digest(),
+                      database_->get(std::string(kAuditHead)).entry->modified);
   next.write({}, {{"bob", "test", "b", ""}}, nullptr);
   scheduler_.run_for(seconds(1));
   EXPECT_THAT(audited(), ElementsAre("a", "b"));

@@ -21,8 +21,9 @@ struct EtcdSettings {
   fetch::TlsFiles tls;
   base::Duration connect = std::chrono::seconds(2);
   base::Duration read_limit = std::chrono::seconds(3);  // of one attempt
-  // etcd gives up by itself after 7 s, at its usual settings, and says more than a time-out does.
-  base::Duration write_limit = std::chrono::seconds(8);
+  // Of one attempt, which is the only one once it has been sent. A member whose leader has just
+  // died says nothing for 7 s, at etcd's usual settings; another has one after 1 to 2 s.
+  base::Duration write_limit = std::chrono::seconds(2);
   // How long to look for a member that can do it.
   base::Duration patience = std::chrono::seconds(15);
   base::Duration watch_patience = std::chrono::seconds(60);
