@@ -320,6 +320,31 @@ TEST_F(FleetTest, whoever_expects_a_relay_believes_no_server) {
   EXPECT_THAT(ended_->to_string(), HasSubstr("not a relay"));
 }
 
+TEST_F(FleetTest, what_is_no_text_ends_the_session_and_fills_no_log) {
+  testing::internal::CaptureStderr();
+  for (int i = 0; i < 5; ++i) {
+    const auto client = attach(host_, address());
+    run_until([&] { return attached_; });
+    EXPECT_TRUE(client->send({"db-1\xff", EnvelopeKind::heartbeat, 0, ""}));
+    run_until([&] { return ended_.has_value(); });
+    EXPECT_EQ(ended_->code(), ErrorCode::invalid_argument);
+    EXPECT_THAT(ended_->to_string(), HasSubstr("no envelope"));
+  }
+  run_until([&] { return handler_.gone.size() == 5; });
+  const auto joined = credentials([&](TakeCredentials take) {
+    return CredentialsCall::join(loop_, clock_, address(), {"good\xc0", "", "", {}, ""}, take);
+  });
+  EXPECT_FALSE(joined);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  EXPECT_TRUE(handler_.envelopes.empty());
+  EXPECT_TRUE(handler_.joins.empty());
+  // Of an envelope's parts that is the document's own affair.
+  const auto client = attach(host_, address());
+  EXPECT_TRUE(client->send({"db-1", EnvelopeKind::observed, 0, "\xff"}));
+  run_until([&] { return handler_.envelopes.size() == 1; });
+  EXPECT_EQ(handler_.envelopes.front().document, "\xff");
+}
+
 TEST_F(FleetTest, a_host_that_does_not_read_is_let_go) {
   auto client = attach(host_, address());
   run_until([&] { return attached_; });

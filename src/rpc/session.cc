@@ -54,7 +54,11 @@ void Session::end(const grpc::Status& status) {
 }
 
 void Session::OnReadDone(bool ok) {
-  if (!ok) return finish(grpc::Status::OK);
+  if (!ok && context_->IsCancelled()) return finish(grpc::Status::OK);
+  if (!ok) {
+    return finish({grpc::StatusCode::INVALID_ARGUMENT,
+                   "what came is no envelope, or nothing more will come: attach again"});
+  }
   const bool posted = poster_.post([self = shared_from_this()] {
     const auto owner = self->owner_.lock();
     if (!owner) return;
