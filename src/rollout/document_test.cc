@@ -8,12 +8,14 @@
 #include <string>
 
 #include "rollout/engine.h"
+#include "rollout/planning.h"
 
 namespace segue::rollout {
 namespace {
 
 using fleet::Selection;
 using std::chrono::seconds;
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 std::map<std::string, std::string> recorded() {
@@ -203,6 +205,28 @@ TEST(Planning, takes_hosts_by_count_site_label_and_percent_and_forgets_nobody) {
                         {.selection = Selection::each_label, .word = "rack"}}),
             "25%:5 rack=0:5 rack=1:5 rack=2:5 ");
   EXPECT_EQ(step_names({{.selection = Selection::site, .word = "nowhere"}}), "rest:20 ");
+}
+
+TEST(Planning, says_which_waves_name_what_no_host_has) {
+  const std::vector<HostFacts> hosts = {
+      {.host = "a", .site = "berlin", .labels = {{"rack", "1"}}, .to = 2},
+      {.host = "b", .site = "tokyo", .to = 2}};
+  fleet::Strategy strategy;
+  strategy.waves = {{.selection = Selection::count, .amount = 8},
+                    {.selection = Selection::site, .word = "berlin"},
+                    {.selection = Selection::site, .word = "Berlin"},
+                    {.selection = Selection::label, .word = "rack=1"},
+                    {.selection = Selection::label, .word = "rack=2"},
+                    {.selection = Selection::each_label, .word = "rack"},
+                    {.selection = Selection::each_label, .word = "row"},
+                    {.selection = Selection::each_site},
+                    {.selection = Selection::rest}};
+  EXPECT_THAT(waves_left_out(strategy, hosts),
+              ElementsAre("no host of the component is of site 'Berlin': that wave is left out",
+                          "no host of the component has the label 'rack=2': that wave is left out",
+                          "no host of the component has the label 'row': that wave is left out"));
+  strategy.kind = fleet::StrategyKind::all_at_once;  // has no waves
+  EXPECT_TRUE(waves_left_out(strategy, hosts).empty());
 }
 
 TEST(Planning, refuses_what_comes_to_nothing_or_to_too_much) {

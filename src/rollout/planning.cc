@@ -27,6 +27,26 @@ std::string label_of(const HostFacts& host, const std::string& key) {
   return found == host.labels.end() ? std::string() : found->second;
 }
 
+bool has_label(const HostFacts& host, const std::string& word) {
+  const std::size_t equals = word.find('=');
+  const auto found = host.labels.find(word.substr(0, equals));
+  if (found == host.labels.end()) return false;
+  return equals == std::string::npos || found->second == word.substr(equals + 1);
+}
+
+// By a wave that names its hosts; the others take what there is.
+bool is_meant(const Wave& wave, const HostFacts& host) {
+  switch (wave.selection) {
+    case Selection::site:
+      return host.site == wave.word;
+    case Selection::label:
+    case Selection::each_label:
+      return has_label(host, wave.word);
+    default:
+      return true;
+  }
+}
+
 class Planner {
  public:
   Planner(const Rollout& rollout, const std::vector<HostFacts>& hosts)
@@ -167,17 +187,12 @@ class Planner {
       }
       case Selection::site:
         add_wave(named("site " + wave.word), limits,
-                 take_if([&](const HostFacts& host) { return host.site == wave.word; }));
+                 take_if([&](const HostFacts& host) { return is_meant(wave, host); }));
         return;
-      case Selection::label: {
-        const std::size_t equals = wave.word.find('=');
-        const std::string key = wave.word.substr(0, equals);
-        const std::string value = wave.word.substr(equals + 1);
-        add_wave(named(wave.word), limits, take_if([&](const HostFacts& host) {
-                   return host.labels.contains(key) && label_of(host, key) == value;
-                 }));
+      case Selection::label:
+        add_wave(named(wave.word), limits,
+                 take_if([&](const HostFacts& host) { return is_meant(wave, host); }));
         return;
-      }
       case Selection::each_site:
         add_groups("site ", limits, [](const HostFacts& host) { return host.site; });
         return;
@@ -246,6 +261,21 @@ class Planner {
 
 Result<Plan> plan_rollout(const Rollout& rollout, const std::vector<HostFacts>& hosts) {
   return Planner(rollout, hosts).plan();
+}
+
+std::vector<std::string> waves_left_out(const fleet::Strategy& strategy,
+                                        const std::vector<HostFacts>& hosts) {
+  std::vector<std::string> sentences;
+  if (strategy.kind == StrategyKind::all_at_once) return sentences;
+  for (const auto& wave : strategy.waves) {
+    const bool is_there =
+        std::ranges::any_of(hosts, [&](const HostFacts& host) { return is_meant(wave, host); });
+    if (is_there) continue;
+    const bool is_site = wave.selection == Selection::site;
+    sentences.push_back(fmt::format("no host of the component {} '{}': that wave is left out",
+                                    is_site ? "is of site" : "has the label", wave.word));
+  }
+  return sentences;
 }
 
 }  // namespace segue::rollout

@@ -215,13 +215,13 @@ void Api::rollout_instances(Call call) {
   const auto step = number_asked(call.request, "step");
   const auto first = number_asked(call.request, "first");
   if (!step || !first) return call.give(answer_of((step ? first : step).error()));
-  const rollout::Engine* engine = control_.rollouts().engine(call.rest[0]);
-  if (engine == nullptr) {
-    return call.give(answer_of(
-        {ErrorCode::not_found, fmt::format("no rollout '{}' is under way", call.rest[0])}));
+  const auto instances = control_.rollouts().instances(
+      call.rest[0], static_cast<std::uint32_t>(*step), *first, kMaxInstances);
+  if (!instances) {
+    return call.give(
+        answer_of({ErrorCode::not_found, fmt::format("there is no rollout '{}'", call.rest[0])}));
   }
-  call.give({.body = rollout::write_instances(
-                 engine->instances(static_cast<std::uint32_t>(*step), *first, kMaxInstances))});
+  call.give({.body = rollout::write_instances(*instances)});
 }
 
 void Api::rollout_action(Call call) {

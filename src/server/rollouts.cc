@@ -465,13 +465,29 @@ std::optional<rollout::Progress> Rollouts::progress(const std::string& rollout,
     progress->shares = proxies_.progress(progress->component, observer_.observed);
     return progress;
   }
+  if (const auto over = look_back(rollout)) progress = over->progress(now(), instances);
+  return progress;
+}
+
+std::optional<std::vector<rollout::InstanceProgress>> Rollouts::instances(
+    const std::string& rollout, std::uint32_t step, std::size_t first, std::size_t count) const {
+  if (const rollout::Engine* running = engine(rollout)) {
+    return running->instances(step, first, count);
+  }
+  const auto over = look_back(rollout);
+  if (!over) return std::nullopt;
+  return over->instances(step, first, count);
+}
+
+// One that is over, with what is seen of its instances now.
+std::optional<rollout::Engine> Rollouts::look_back(const std::string& rollout) const {
   const auto stored = books_.rollouts.find(rollout);
   if (stored == books_.rollouts.end()) return std::nullopt;
   rollout::Engine over(stored->second.head, stored->second.records);
   (void)over.resume(facts_for(stored->second.head), now());
   // What it would do about them is nobody's concern any more.
   for (const auto& one : observations(over)) (void)over.handle(one, now());
-  return over.progress(now(), instances);
+  return over;
 }
 
 }  // namespace segue::server

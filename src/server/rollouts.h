@@ -93,6 +93,10 @@ class Rollouts {
   // Of those that are not over, and of those that are.
   [[nodiscard]] std::optional<rollout::Progress> progress(const std::string& rollout,
                                                           std::size_t instances = 0) const;
+  // Those of one step, likewise.
+  [[nodiscard]] std::optional<std::vector<rollout::InstanceProgress>> instances(
+      const std::string& rollout, std::uint32_t step, std::size_t first, std::size_t count) const;
+  // Of those that are not over; nullptr: there is none.
   [[nodiscard]] const rollout::Engine* engine(const std::string& rollout) const;
   // As stored: what agents may be told.
   [[nodiscard]] const std::map<fleet::InstanceId, fleet::Assignment>& stored() const {
@@ -118,6 +122,7 @@ class Rollouts {
   base::Result<rollout::Changes> plan(rollout::Engine& engine) const;
   [[nodiscard]] base::Result<void> check(const Deployment& deployment) const;
   [[nodiscard]] Wanted compare(const Deployment& deployment) const;
+  [[nodiscard]] std::vector<rollout::HostFacts> meant(const Deployment& deployment) const;
   void say_same(const Deployment& deployment, const Wanted& wanted, OnDeployed on_done);
   base::Result<Deployed> try_out(rollout::Engine engine, const Deployment& deployment,
                                  Deployed deployed);
@@ -126,6 +131,7 @@ class Rollouts {
                const Deployed& deployed, OnDeployed on_done);
   void start(Active& active);
   void resume_lingering();
+  [[nodiscard]] std::optional<rollout::Engine> look_back(const std::string& rollout) const;
   void let_go(const std::string& component);
   void take_over(const std::string& rollout, const std::string& by, const std::string& newer);
   void give(Active& active, const rollout::Event& event);

@@ -9,6 +9,7 @@
 #include "fleet/component_check.h"
 #include "fleet/component_document.h"
 #include "fleet/joint_check.h"
+#include "rollout/planning.h"
 #include "server/rollouts.h"
 
 namespace segue::server {
@@ -55,6 +56,15 @@ bool Rollouts::lacks_hosts(const ComponentRecord& component) const {
   });
 }
 
+// By the component as it is to be.
+std::vector<rollout::HostFacts> Rollouts::meant(const Deployment& deployment) const {
+  std::vector<rollout::HostFacts> all;
+  for (const auto& [name, host] : books_.hosts) {
+    if (selects(deployment.spec.hosts, host)) all.push_back(facts_of(host, {}));
+  }
+  return all;
+}
+
 Result<void> Rollouts::check(const Deployment& deployment) const {
   SEGUE_TRY(fleet::check_component(deployment.spec));
   SEGUE_TRY(fleet::check_together(deployment.spec, deployment.strategy));
@@ -97,6 +107,9 @@ void Rollouts::deploy(const Deployment& deployment, OnDeployed on_done) {
   if (!engine) return on_done(fail(engine.error()));
   Deployed deployed{"", component.newest, admission->text, std::nullopt};
   if (wanted.catches_up) deployed.text = "it goes to the hosts that lack it";
+  for (const auto& sentence : rollout::waves_left_out(deployment.strategy, meant(deployment))) {
+    deployed.text += "; " + sentence;
+  }
   if (deployment.dry_run) return on_done(try_out(*std::move(engine), deployment, deployed));
   deployed.rollout = engine->head().id;
   set_out(*std::move(engine), deployment, component, *admission, deployed, std::move(on_done));

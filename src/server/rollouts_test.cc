@@ -285,6 +285,32 @@ TEST_F(RolloutsTest, tells_of_as_many_instances_as_it_is_asked_for_also_when_it_
   EXPECT_EQ(progress.at("instances").at(1).at("host"), "berlin-2");
   EXPECT_EQ(progress.at("instances").at(1).at("standing"), "good");
   EXPECT_EQ(progress.at("instances").at(1).at("revision"), 2);
+
+  const auto of_step = [&](const std::string& more) {
+    return server_.ask("GET", path + "/instances" + more).json;
+  };
+  ASSERT_EQ(of_step("?step=0").size(), 2U) << "as seen last";
+  EXPECT_EQ(of_step("?step=0").at(1).at("revision"), 2);
+  EXPECT_EQ(of_step("?step=0&first=1").size(), 1U);
+  EXPECT_TRUE(of_step("?step=7").empty());
+  server_.restart();
+  EXPECT_EQ(of_step("").size(), 2U);
+}
+
+TEST_F(RolloutsTest, says_which_waves_have_no_hosts_also_of_a_dry_run) {
+  const auto text_of = [&](TestServer::Json wanted, bool dry_run) {
+    fleet::Strategy strategy = fleet::careful(fleet::StrategyKind::rolling);
+    strategy.waves = {{.selection = fleet::Selection::site, .word = "oslo"},
+                      {.selection = fleet::Selection::site, .word = "berlin"}};
+    wanted["strategy"] = TestServer::Json::parse(fleet::write_strategy(strategy));
+    wanted["dry_run"] = dry_run;
+    return server_.ask("POST", "/v1/deployments", wanted.dump()).json.at("text").get<std::string>();
+  };
+  const std::string missing = "no host of the component is of site 'oslo': that wave is left out";
+  EXPECT_THAT(text_of(TestServer::deployment("2"), true), testing::HasSubstr(missing));
+  EXPECT_THAT(text_of(TestServer::deployment("2"), false), testing::HasSubstr(missing));
+  server_.join("oslo-1", "oslo");
+  EXPECT_THAT(text_of(TestServer::deployment("3"), true), testing::Not(testing::HasSubstr("oslo")));
 }
 
 TEST_F(RolloutsTest, refuses_what_cannot_be) {
@@ -293,7 +319,7 @@ TEST_F(RolloutsTest, refuses_what_cannot_be) {
   EXPECT_EQ(tell("hub-1", "resume"), 409U);
   EXPECT_EQ(server_.ask("GET", "/v1/rollouts/none-1").status, 404U);
   server_.run_for(std::chrono::seconds(1));
-  EXPECT_EQ(server_.ask("GET", "/v1/rollouts/hub-1/instances").status, 404U) << "it is over";
+  EXPECT_EQ(server_.ask("GET", "/v1/rollouts/none-1/instances").status, 404U);
 }
 
 }  // namespace
