@@ -9,6 +9,7 @@
 #include <charconv>
 #include <sstream>
 
+#include "base/utf8.h"
 #include "config/near_names.h"
 
 namespace segue::config {
@@ -55,6 +56,13 @@ std::optional<int> line_of_second_document(const std::string& text) {
   return starts.line();
 }
 
+// Of YAML's encodings only this one, and nothing that ends a text for others.
+std::optional<int> line_of_wrong_byte(std::string_view text) {
+  const std::size_t whole = std::min(base::utf8_prefix(text), text.find('\0'));
+  if (whole >= text.size()) return std::nullopt;
+  return 1 + static_cast<int>(std::ranges::count(text.substr(0, whole), '\n'));
+}
+
 const Key* find(const Keys& keys, const std::string& name) {
   const auto found = std::ranges::find(keys, name, &Key::name);
   return found == keys.end() ? nullptr : &*found;
@@ -74,6 +82,10 @@ std::string unknown_key(const std::string& name, const Keys& keys) {
 std::optional<YAML::Node> Findings::load(const std::string& text, std::size_t max_bytes) {
   if (text.size() > max_bytes) {
     add_at(1, "", fmt::format("the file has {} bytes; at most {}", text.size(), max_bytes));
+    return std::nullopt;
+  }
+  if (const auto line = line_of_wrong_byte(text)) {
+    add_at(*line, "", "a byte that is not of UTF-8 text");
     return std::nullopt;
   }
   try {

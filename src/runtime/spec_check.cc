@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/utf8.h"
 #include "runtime/container_spec.h"
 
 namespace segue::runtime {
@@ -42,36 +43,13 @@ bool is_digest(std::string_view text) {
          });
 }
 
-// RFC 3629; engines are told everything in JSON.
-bool is_utf8(std::string_view text) {
-  for (std::size_t i = 0; i < text.size();) {
-    const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
-    const unsigned char first = byte(i);
-    const std::size_t size = first < 0x80   ? 1
-                             : first < 0xC2 ? 0
-                             : first < 0xE0 ? 2
-                             : first < 0xF0 ? 3
-                             : first < 0xF5 ? 4
-                                            : 0;
-    if (size == 0 || size > text.size() - i) return false;
-    for (std::size_t k = 1; k < size; ++k) {
-      if ((byte(i + k) & 0xC0) != 0x80) return false;
-    }
-    if (size == 3 && first == 0xE0 && byte(i + 1) < 0xA0) return false;
-    if (size == 3 && first == 0xED && byte(i + 1) > 0x9F) return false;  // surrogates
-    if (size == 4 && first == 0xF0 && byte(i + 1) < 0x90) return false;
-    if (size == 4 && first == 0xF4 && byte(i + 1) > 0x8F) return false;
-    i += size;
-  }
-  return true;
-}
-
 Result<void> check_text(std::string_view what, std::string_view text) {
   if (text.size() > kMaxTextBytes) {
     return fail(ErrorCode::invalid_argument, "{} has {} bytes; {} are allowed", what, text.size(),
                 kMaxTextBytes);
   }
-  if (text.find('\0') != text.npos || !is_utf8(text)) {
+  // Engines are told everything in JSON.
+  if (text.find('\0') != text.npos || base::utf8_prefix(text) != text.size()) {
     return fail(ErrorCode::invalid_argument, "{} is not text", what);
   }
   return {};

@@ -32,7 +32,7 @@ class Reader {
     read_section(
         {root},
         {{"version", [](const Layers&) {}},  // says nothing any more
-         value_key("name", name, findings_),
+         {"name", [&](const Layers& layers) { read_name(layers.back(), name); }},
          {"secrets", [this](const Layers& layers) { read_secrets(layers); }},
          {"volumes", [this](const Layers& layers) { read_volumes(layers); }},
          {"services", [this](const Layers& layers) { read_services(layers); }},
@@ -41,6 +41,7 @@ class Reader {
                      findings_),
          refused_key("configs", "name the file in a service's 'volumes', read only", findings_),
          refused_key("include", "write one file", findings_),
+         refused_key("models", "write where a model is served into the environment", findings_),
          refused_key("<<", "merge keys are not followed: write the values here", findings_)},
         findings_, is_extension);
     if (services_.empty() && findings_.empty()) findings_.add(root, "there are no 'services'");
@@ -60,24 +61,43 @@ class Reader {
   }
 
  private:
+  void read_name(const Place& place, std::string& name) {
+    const auto read = read_plain(place, findings_);
+    if (!read) return;
+    name = *read;
+    name_place_ = place;
+  }
+
   void read_secrets(const Layers& layers) {
     each_entry(layers, findings_, [this](const std::string& name, const Place& place) {
-      std::string file;
+      bool has_file = false;
+      const char* why = "name the secret's file on the host";
       read_section({place},
-                   {value_key("file", file, findings_),
+                   {{"file",
+                     [&](const Layers& file) {
+                       has_file = true;
+                       read_secret_file(name, file.back());
+                     }},
                     refused_key("environment", "a secret is a file, never an environment variable",
                                 findings_),
-                    refused_key("external", "name the secret's file on the host", findings_),
-                    refused_key("name", "name the secret's file on the host", findings_)},
+                    refused_key("external", why, findings_),
+                    refused_key("name", why, findings_),
+                    refused_key("driver", why, findings_),
+                    refused_key("driver_opts", why, findings_),
+                    refused_key("template_driver", why, findings_),
+                    refused_key("labels", "nothing reads them here", findings_)},
                    findings_, is_extension);
-      const auto plain = without_variables(file);
-      const auto path = plain ? absolute_path(*plain, options_.directory) : plain;
-      if (!path || file.empty()) {
-        findings_.add(place, path ? "'file' is missing" : path.error().message());
-      } else {
-        top_.secret_files[name] = *path;
-      }
+      if (!has_file && place.node.IsMap()) findings_.add(place, "'file' is missing");
     });
+  }
+
+  void read_secret_file(const std::string& name, const Place& place) {
+    const auto path = read_as(place, findings_, [&](const std::string& text) {
+      return text.empty() ? base::Result<std::string>(base::fail(base::ErrorCode::invalid_argument,
+                                                                 "without the file's path"))
+                          : absolute_path(text, options_.directory);
+    });
+    if (path) top_.secret_files[name] = *path;
   }
 
   void read_volumes(const Layers& layers) {
@@ -112,7 +132,9 @@ class Reader {
     if (name.empty()) name = its;
     if (name.empty()) name = std::filesystem::path(options_.directory).filename().string();
     if (const auto fine = control::check_name(name, "a service"); !fine) {
-      findings_.add(root, fmt::format("{}; name one with --name", fine.error().message()));
+      const bool is_its_own = options_.service.empty() && name_place_;
+      findings_.add(is_its_own ? *name_place_ : root,
+                    fmt::format("{}; name one with --name", fine.error().message()));
     }
     return name;
   }
@@ -184,6 +206,7 @@ class Reader {
   const ComposeOptions& options_;
   Findings& findings_;
   ComposeTop top_;
+  std::optional<Place> name_place_;  // where the file names the service
   std::vector<ComposeService> services_;
 };
 

@@ -251,13 +251,13 @@ TEST(ComposeFile, is_refused_where_a_value_has_no_equal) {
   one("depends_on: [one]", "it depends on itself");
   one("stop_signal: LATER", "'LATER' is not a signal");
   EXPECT_THAT(problems_with("    depends_on: {one: {condition: service_completed_successfully}}\n"),
-              Contains(HasSubstr("services.one.depends_on.one: a component serves")));
+              Contains(HasSubstr("services.one.depends_on.one.condition: a component serves")));
   one("<<: {restart: always}", "merge keys are not followed");
 }
 
 TEST(ComposeFile, is_refused_where_the_component_would_be_wrong) {
   EXPECT_THAT(problems_of("services:\n  one:\n    image: Not An Image\n"),
-              ElementsAre(HasSubstr("c.yaml:2: services.one.release.registry: 'Not An Image'")));
+              ElementsAre(HasSubstr("c.yaml:3: services.one.image: 'Not An Image'")));
   EXPECT_THAT(
       problems_with("    network_mode: host\n    ports: [\"80:80\"]\n"),
       ElementsAre(HasSubstr("services.one.ports: only a container with 'network: bridge'")));

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 #include <utility>
 
 #include "fleet/component_check.h"
@@ -27,6 +29,25 @@ using config::Place;
 using fleet::HealthCheck;
 
 constexpr std::uint32_t kUnlimitedRestarts = 1'000'000;
+
+// Where a compose.yaml says what a component's field holds. A list that more than one key fills, or
+// that is sorted, has no place for a single member.
+std::string compose_key_of(const std::string& field) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kKeys = {
+      {{"release", "image"},
+       {"environment", "environment"},
+       {"capabilities", "cap_add"},
+       {"health", "healthcheck"},
+       {"limits.memory_bytes", "mem_limit"},
+       {"limits.cpu_thousandths", "cpus"},
+       {"limits.processes", "pids_limit"},
+       {"limits.descriptors", "ulimits"},
+       {"contract", "stop_signal"}}};
+  for (const auto& [begin, key] : kKeys) {
+    if (field.starts_with(begin)) return std::string(key);
+  }
+  return field;
+}
 
 class ServiceReader {
  public:
@@ -400,6 +421,17 @@ class ServiceReader {
 
   void stop_grace_period(const Place& place) { take_ms(place, spec().run.grace_ms, findings_); }
 
+  void condition(const Place& place) {
+    const auto word = read_plain(place, findings_);
+    if (!word || *word == "service_started" || *word == "service_healthy") return;
+    if (*word == "service_completed_successfully") {
+      findings_.add(place, "a component serves; what ends is part of a build or of a start");
+    } else {
+      findings_.add(place, fmt::format("'{}' is none of service_started, service_healthy",
+                                       word->substr(0, 40)));
+    }
+  }
+
   void depends_on(const Place& place) {
     if (place.node.IsSequence()) {
       result_.after = texts(place);
@@ -411,21 +443,13 @@ class ServiceReader {
     }
     each_entry({place}, findings_, [this](const std::string& name, const Place& entry) {
       if (result_.after.size() < kMaxComponents) result_.after.push_back(name);
-      std::string condition = "service_started";
       bool is_required = true;
       bool restarts = false;
       read_section({entry},
-                   {value_key("condition", condition, findings_),
+                   {key("condition", &ServiceReader::condition),
                     value_key("required", is_required, findings_),
                     value_key("restart", restarts, findings_)},
                    findings_);
-      if (condition == "service_completed_successfully") {
-        findings_.add(entry, "a component serves; what ends is part of a build or of a start");
-      } else if (condition != "service_started" && condition != "service_healthy") {
-        findings_.add(entry, fmt::format("the condition '{}' is none of service_started, "
-                                         "service_healthy",
-                                         condition.substr(0, 40)));
-      }
       if (restarts) findings_.add(entry, "'restart': a component is not restarted for another's");
     });
   }
@@ -441,8 +465,19 @@ class ServiceReader {
     spec().service = "service";  // not yet known; checked for itself
     if (!findings_.empty()) return;
     for (const auto& problem : fleet::problems_of(spec())) {
-      findings_.add_at(result_.line, place_.where + "." + problem.field, problem.text);
+      const std::string where = place_.where + "." + compose_key_of(problem.field);
+      findings_.add_at(line_near(where), where, problem.text);
     }
+  }
+
+  // What was read as this, or what it is in.
+  [[nodiscard]] int line_near(std::string where) const {
+    while (!where.empty()) {
+      if (const auto line = findings_.line_of(where)) return *line;
+      const std::size_t end = where.find_last_of(".[");
+      where.resize(end == std::string::npos ? 0 : end);
+    }
+    return result_.line;
   }
 
   const ComposeTop& top_;

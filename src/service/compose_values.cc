@@ -99,6 +99,9 @@ Result<Variable> parse_variable(std::string_view line) {
 }  // namespace
 
 Result<std::string> without_variables(const std::string& text) {
+  if (text.find('\0') != std::string::npos) {
+    return fail(ErrorCode::invalid_argument, "it holds a NUL");
+  }
   std::string result;
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i] == '$') {

@@ -12,7 +12,8 @@
 
 namespace segue::service {
 
-// Without what Compose would put in place of $NAME and ${NAME}, which are refused; $$ is a $.
+// Without what Compose would put in place of $NAME and ${NAME}, which are refused; $$ is a $. A NUL
+// is refused, too: no program can be told it.
 base::Result<std::string> without_variables(const std::string& text);
 
 // "64m", "1gb", "1048576": b, k, m and g, with powers of 1,024.

@@ -12,95 +12,15 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "service/service_file.h"
 #include "service/service_text.h"
 #include "service/test_services.h"
+#include "service/test_yaml_fields.h"
 
 namespace segue::service {
 namespace {
-
-// A value in the file, by where it is: {"components", "hub", "volumes", "[0]"}.
-using Path = std::vector<std::string>;
-
-struct Field {
-  Path path;
-  YAML::NodeType::value kind;
-};
-
-// A file with each value on a line of its own, which is what `put` says for one of them.
-struct Written {
-  std::string text;
-  int line = 0;  // of `place`
-};
-
-class Writer {
- public:
-  Writer(const Path& place, std::string put) : place_(place), put_(std::move(put)) {}
-
-  Written write(const YAML::Node& root) {
-    value(root, {}, "");
-    return std::move(written_);
-  }
-
- private:
-  void value(const YAML::Node& node, const Path& at, const std::string& indent) {
-    if (node.IsMap()) {
-      if (!at.empty()) end_line();
-      for (const auto& entry : node) {
-        child(entry.second, at, entry.first.Scalar(),
-              indent + "\"" + entry.first.Scalar() + "\":", indent);
-      }
-    } else if (node.IsSequence()) {
-      end_line();
-      std::size_t index = 0;
-      for (const auto& member : node) {
-        child(member, at, fmt::format("[{}]", index++), indent + "-", indent);
-      }
-    } else {
-      YAML::Emitter scalar;
-      scalar << YAML::DoubleQuoted << node.Scalar();
-      written_.text += fmt::format(" {}", scalar.c_str());
-      end_line();
-    }
-  }
-
-  void child(const YAML::Node& node, Path at, const std::string& step, const std::string& begin,
-             const std::string& indent) {
-    at.push_back(step);
-    written_.text += begin;
-    if (at != place_) return value(node, at, indent + "  ");
-    written_.line = line_;
-    written_.text += fmt::format(" {}", put_);
-    end_line();
-  }
-
-  void end_line() {
-    written_.text += "\n";
-    ++line_;
-  }
-
-  const Path& place_;
-  const std::string put_;
-  Written written_;
-  int line_ = 1;
-};
-
-void collect(const YAML::Node& node, const Path& at, std::vector<Field>& fields) {
-  if (!at.empty()) fields.push_back({at, node.Type()});
-  const auto go_on = [&](const YAML::Node& child, const std::string& step) {
-    Path below = at;
-    below.push_back(step);
-    collect(child, below, fields);
-  };
-  if (node.IsMap()) {
-    for (const auto& entry : node) go_on(entry.second, entry.first.Scalar());
-  } else if (node.IsSequence()) {
-    for (std::size_t i = 0; i < node.size(); ++i) go_on(node[i], fmt::format("[{}]", i));
-  }
-}
 
 // The file with what stands around `path` only: other components say nothing of it.
 YAML::Node file_around(const Path& path) {
@@ -116,18 +36,8 @@ YAML::Node file_around(const Path& path) {
   return file;
 }
 
-std::string name_of(const Path& path) {
-  std::string name;
-  for (const auto& step : path) {
-    name += (name.empty() || step.front() == '[' ? "" : ".") + step;
-  }
-  return name;
-}
-
 std::vector<Field> all_fields() {
-  std::vector<Field> fields;
-  collect(YAML::Load(kWholeFile), {}, fields);
-  return fields;
+  return fields_of(YAML::Load(kWholeFile));
 }
 
 // Names that people choose, below which there is no table of keys.
