@@ -89,7 +89,7 @@ std::optional<YAML::Node> Findings::load(const std::string& text, std::size_t ma
     return std::nullopt;
   }
   try {
-    const YAML::Node document = YAML::Load(text);
+    YAML::Node document = YAML::Load(text);
     if (!document.IsDefined() || document.IsNull()) {
       add_at(1, "", "there is nothing in it");
     } else if (const auto line = line_of_second_document(text)) {

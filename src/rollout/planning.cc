@@ -210,10 +210,10 @@ class Planner {
   void add_groups(const std::string& prefix, const StepLimits& limits, Key key) {
     std::map<std::string, Hosts> groups;
     for (const auto* host : std::exchange(left_, {})) groups[key(*host)].push_back(host);
-    Hosts without = groups.contains("") ? std::move(groups[""]) : Hosts();
+    const Hosts without = groups.contains("") ? std::move(groups[""]) : Hosts();
     groups.erase("");
-    for (auto& [word, hosts] : groups) add_wave(prefix + word, limits, std::move(hosts));
-    add_wave("rest", limits, std::move(without));
+    for (const auto& [word, hosts] : groups) add_wave(prefix + word, limits, hosts);
+    add_wave("rest", limits, without);
   }
 
   // A wave without hosts is none.

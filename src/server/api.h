@@ -37,7 +37,7 @@ class Api {
     const char* method;
     const char* path;  // "/v1/hosts/{name}/drain"
     Right right;
-    void (Api::*handle)(Call call);
+    void (Api::*handle)(const Call& call);
   };
   // protocol/openapi.json describes each of them.
   static const std::vector<Route>& routes();
@@ -49,36 +49,36 @@ class Api {
   // Answers that it is done once that is stored.
   void give_done(const Call& call, const base::Result<void>& done);
 
-  void status(Call call);
-  void hosts(Call call);
-  void drain(Call call);
-  void remove_host(Call call);
-  void instances(Call call);
-  void logs(Call call);
-  void components(Call call);
-  void deploy(Call call);
-  void deploy_version(Call call);
+  void status(const Call& call);
+  void hosts(const Call& call);
+  void drain(const Call& call);
+  void remove_host(const Call& call);
+  void instances(const Call& call);
+  void logs(const Call& call);
+  void components(const Call& call);
+  void deploy(const Call& call);
+  void deploy_version(const Call& call);
   void deploy_once(const Call& call, Deployment deployment);
-  void rollouts(Call call);
-  void rollout(Call call);
-  void rollout_instances(Call call);
-  void rollout_action(Call call);
-  void stop(Call call);
-  void tokens(Call call);
-  void make_token(Call call);
-  void revoke_token(Call call);
-  void people(Call call);
-  void set_person(Call call);
-  void remove_person(Call call);
-  void events(Call call);
-  void follow_events(Call call);
-  void audit(Call call);
-  void webhooks(Call call);
-  void set_webhook(Call call);
-  void remove_webhook(Call call);
-  void test_webhook(Call call);
-  void metrics(Call call);
-  void description(Call call);
+  void rollouts(const Call& call);
+  void rollout(const Call& call);
+  void rollout_instances(const Call& call);
+  void rollout_action(const Call& call);
+  void stop(const Call& call);
+  void tokens(const Call& call);
+  void make_token(const Call& call);
+  void revoke_token(const Call& call);
+  void people(const Call& call);
+  void set_person(const Call& call);
+  void remove_person(const Call& call);
+  void events(const Call& call);
+  void follow_events(const Call& call);
+  void audit(const Call& call);
+  void webhooks(const Call& call);
+  void set_webhook(const Call& call);
+  void remove_webhook(const Call& call);
+  void test_webhook(const Call& call);
+  void metrics(const Call& call);
+  void description(const Call& call);
 
   Control& control_;
   const os::Clock& clock_;

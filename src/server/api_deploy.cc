@@ -49,7 +49,7 @@ const Spec* last_spec(const Books& books, const std::string& component) {
 
 }  // namespace
 
-void Api::deploy(Call call) {
+void Api::deploy(const Call& call) {
   auto body = read_deployment_body(call.request.body);
   if (!body) return call.give(server::answer_of(body.error()));
   deploy_once(call, {.spec = std::move(body->spec),
@@ -59,7 +59,7 @@ void Api::deploy(Call call) {
                      .dry_run = body->dry_run});
 }
 
-void Api::deploy_version(Call call) {
+void Api::deploy_version(const Call& call) {
   auto body = read_version_body(call.request.body);
   if (!body) return call.give(server::answer_of(body.error()));
   const std::string& component = call.rest[0];

@@ -46,7 +46,7 @@ HttpAnswer answer_with(const fleet::LogsRead& read) {
 
 }  // namespace
 
-void Api::logs(Call call) {
+void Api::logs(const Call& call) {
   const std::string& host = call.rest[0];
   const auto wanted = wanted_by(call.request);
   if (!wanted) return call.give(answer_of(wanted.error()));

@@ -30,7 +30,7 @@ HttpAnswer secret_answer(const Result<std::string>& secret, const char* name) {
 
 // ---- Tokens and people
 
-void Api::tokens(Call call) {
+void Api::tokens(const Call& call) {
   Json list = Json::array();
   for (const auto& [id, token] : control_.books().tokens) {
     list.push_back(Json{{"id", id},
@@ -43,7 +43,7 @@ void Api::tokens(Call call) {
   call.give(json_answer(Json{{"tokens", list}}));
 }
 
-void Api::make_token(Call call) {
+void Api::make_token(const Call& call) {
   const auto body = read_token_body(call.request.body);
   if (!body) return call.give(answer_of(body.error()));
   std::vector<std::string> servers{join_address_};
@@ -61,11 +61,11 @@ void Api::make_token(Call call) {
                                   });
 }
 
-void Api::revoke_token(Call call) {
+void Api::revoke_token(const Call& call) {
   give_done(call, control_.enrolment().revoke_token(call.rest[0], call.person.name));
 }
 
-void Api::people(Call call) {
+void Api::people(const Call& call) {
   Json list = Json::array();
   for (const auto& [name, person] : control_.people().all()) {
     Json rights = Json::array();
@@ -78,7 +78,7 @@ void Api::people(Call call) {
   call.give(json_answer(Json{{"people", list}}));
 }
 
-void Api::set_person(Call call) {
+void Api::set_person(const Call& call) {
   auto body = read_person_body(call.request.body);
   if (!body) return call.give(answer_of(body.error()));
   control_.people().set(call.rest[0], {std::move(body->rights), std::move(body->components)},
@@ -87,13 +87,13 @@ void Api::set_person(Call call) {
                         });
 }
 
-void Api::remove_person(Call call) {
+void Api::remove_person(const Call& call) {
   give_done(call, control_.people().remove(call.rest[0], call.person.name));
 }
 
 // ---- What happened
 
-void Api::events(Call call) {
+void Api::events(const Call& call) {
   const auto after = number_asked(call.request, "after");
   if (!after) return call.give(answer_of(after.error()));
   Json list = Json::array();
@@ -105,7 +105,7 @@ void Api::events(Call call) {
 }
 
 // https://html.spec.whatwg.org/multipage/server-sent-events.html
-void Api::follow_events(Call call) {
+void Api::follow_events(const Call& call) {
   const auto asked = number_asked(call.request, "after");
   if (!asked) return call.give(answer_of(asked.error()));
   std::uint64_t after = *asked;
@@ -131,7 +131,7 @@ void Api::follow_events(Call call) {
 }
 
 // The entries as they are stored, so that whoever asks can hash them.
-void Api::audit(Call call) {
+void Api::audit(const Call& call) {
   const auto after = number_asked(call.request, "after");
   if (!after) return call.give(answer_of(after.error()));
   const std::uint64_t last = control_.ledger().audit_number();
@@ -149,7 +149,7 @@ void Api::audit(Call call) {
 
 // ---- Webhooks
 
-void Api::webhooks(Call call) {
+void Api::webhooks(const Call& call) {
   Json list = Json::array();
   for (const auto& [name, webhook] : control_.webhooks().all()) {
     list.push_back(Json{{"name", name},
@@ -165,7 +165,7 @@ void Api::webhooks(Call call) {
   call.give(json_answer(Json{{"webhooks", list}, {"waiting", control_.webhooks().waiting()}}));
 }
 
-void Api::set_webhook(Call call) {
+void Api::set_webhook(const Call& call) {
   auto body = read_webhook_body(call.request.body);
   if (!body) return call.give(answer_of(body.error()));
   control_.webhooks().set(call.rest[0], body->url, std::move(body->kinds), call.person.name,
@@ -174,11 +174,11 @@ void Api::set_webhook(Call call) {
                           });
 }
 
-void Api::remove_webhook(Call call) {
+void Api::remove_webhook(const Call& call) {
   give_done(call, control_.webhooks().remove(call.rest[0], call.person.name));
 }
 
-void Api::test_webhook(Call call) {
+void Api::test_webhook(const Call& call) {
   const auto begun = control_.webhooks().test(
       call.rest[0], call.person.name, [give = call.give](const Result<long>& status) {
         const bool is_taken = status && *status >= 200 && *status < 300;
@@ -192,11 +192,11 @@ void Api::test_webhook(Call call) {
 
 // ---- For programs
 
-void Api::description(Call call) {
+void Api::description(const Call& call) {
   call.give({.body = std::string(openapi_document())});
 }
 
-void Api::metrics(Call call) {
+void Api::metrics(const Call& call) {
   const Books& books = control_.books();
   FleetFigures figures{.is_stopped = books.fleet.stopped,
                        .has_trouble = !control_.ledger().trouble().empty(),

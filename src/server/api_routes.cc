@@ -67,7 +67,7 @@ void Api::give_done(const Call& call, const Result<void>& done) {
   control_.when_stored([give = call.give] { give(json_answer(Json{{"done", true}})); });
 }
 
-void Api::status(Call call) {
+void Api::status(const Call& call) {
   const Books& books = control_.books();
   std::size_t silent = 0;
   for (const auto& [name, host] : books.hosts) {
@@ -91,7 +91,7 @@ void Api::status(Call call) {
                              {"person", call.person.name}}));
 }
 
-void Api::hosts(Call call) {
+void Api::hosts(const Call& call) {
   Json list = Json::array();
   const auto now = control_.scheduler_now();
   for (const auto& [name, host] : control_.books().hosts) {
@@ -118,14 +118,14 @@ void Api::hosts(Call call) {
   call.give(json_answer(Json{{"hosts", list}}));
 }
 
-void Api::drain(Call call) {
+void Api::drain(const Call& call) {
   const auto on = read_switch_body(call.request.body);
   if (!on) return call.give(answer_of(on.error()));
   if (!call.person.may(Right::deploy, "")) return call.give(only_limited(call.person));
   give_done(call, control_.set_drained(call.rest[0], *on, call.person.name));
 }
 
-void Api::remove_host(Call call) {
+void Api::remove_host(const Call& call) {
   const std::string force = text_asked(call.request, "force");
   if (!force.empty() && force != "true" && force != "false") {
     return call.give(answer_of({ErrorCode::invalid_argument,
@@ -134,7 +134,7 @@ void Api::remove_host(Call call) {
   give_done(call, control_.remove_host(call.rest[0], force == "true", call.person.name));
 }
 
-void Api::instances(Call call) {
+void Api::instances(const Call& call) {
   Json list = Json::array();
   for (const auto& [instance, assignment] : control_.rollouts().stored()) {
     const auto host = control_.books().hosts.find(instance.host);
@@ -160,7 +160,7 @@ void Api::instances(Call call) {
   call.give(json_answer(Json{{"instances", list}}));
 }
 
-void Api::components(Call call) {
+void Api::components(const Call& call) {
   Json list = Json::array();
   for (const auto& [name, component] : control_.books().components) {
     Json json{{"name", name}, {"current", component.current}, {"newest", component.newest}};
@@ -172,7 +172,7 @@ void Api::components(Call call) {
   call.give(json_answer(Json{{"components", list}}));
 }
 
-void Api::rollouts(Call call) {
+void Api::rollouts(const Call& call) {
   Json list = Json::array();
   const auto version_of = [this](const std::string& component, fleet::Revision revision) {
     const Spec* spec = control_.books().spec(component, revision);
@@ -200,7 +200,7 @@ void Api::rollouts(Call call) {
   call.give(json_answer(Json{{"rollouts", list}}));
 }
 
-void Api::rollout(Call call) {
+void Api::rollout(const Call& call) {
   const auto instances = number_asked(call.request, "instances");
   if (!instances) return call.give(answer_of(instances.error()));
   const auto progress = control_.rollouts().progress(call.rest[0], *instances);
@@ -211,7 +211,7 @@ void Api::rollout(Call call) {
   call.give({.body = rollout::write_progress(*progress)});
 }
 
-void Api::rollout_instances(Call call) {
+void Api::rollout_instances(const Call& call) {
   const auto step = number_asked(call.request, "step");
   const auto first = number_asked(call.request, "first");
   if (!step || !first) return call.give(answer_of((step ? first : step).error()));
@@ -224,7 +224,7 @@ void Api::rollout_instances(Call call) {
   call.give({.body = rollout::write_instances(*instances)});
 }
 
-void Api::rollout_action(Call call) {
+void Api::rollout_action(const Call& call) {
   const auto body = read_action_body(call.request.body);
   if (!body) return call.give(answer_of(body.error()));
   const std::string& by = call.person.name;
@@ -255,7 +255,7 @@ void Api::rollout_action(Call call) {
   give_done(call, control_.rollouts().command(call.rest[0], *event));
 }
 
-void Api::stop(Call call) {
+void Api::stop(const Call& call) {
   const auto on = read_switch_body(call.request.body);
   if (!on) return call.give(answer_of(on.error()));
   if (!call.person.may(Right::deploy, "")) return call.give(only_limited(call.person));

@@ -62,9 +62,9 @@ Result<void> add_gates(Books& books, std::string_view rest, const std::string& v
 template <class Record>
 using Member = std::map<std::string, Record> Books::*;
 
-template <class Record, Member<Record> kMember>
+template <class Record, Member<Record> member>
 Result<void> add_record(Books& books, std::string_view rest, const std::string& value) {
-  SEGUE_ASSIGN((books.*kMember)[std::string(rest)], read_record<Record>(value));
+  SEGUE_ASSIGN((books.*member)[std::string(rest)], read_record<Record>(value));
   return {};
 }
 
@@ -89,9 +89,9 @@ Result<void> add_request(Books& books, std::string_view rest, const std::string&
   return {};
 }
 
-template <class Record, Record Books::* kMember>
+template <class Record, Record Books::* member>
 Result<void> set_record(Books& books, std::string_view /*rest*/, const std::string& value) {
-  SEGUE_ASSIGN(books.*kMember, read_record<Record>(value));
+  SEGUE_ASSIGN(books.*member, read_record<Record>(value));
   return {};
 }
 
@@ -123,7 +123,7 @@ class Reader : public std::enable_shared_from_this<Reader> {
   void list_next() {
     if (shelf_ == kShelves.size()) return take_(std::move(books_));
     store_.list({.prefix = std::string(kShelves.at(shelf_).prefix), .after = after_},
-                [self = shared_from_this()](Result<store::Page> page) { self->add(page); });
+                [self = shared_from_this()](const Result<store::Page>& page) { self->add(page); });
   }
 
  private:

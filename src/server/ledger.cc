@@ -32,7 +32,8 @@ void Ledger::continue_audit(std::uint64_t last_number, std::string last_digest,
   head_ = head;
 }
 
-void Ledger::write(store::Transaction transaction, std::vector<Deed> deeds, OnWritten on_written) {
+void Ledger::write(store::Transaction transaction, const std::vector<Deed>& deeds,
+                   OnWritten on_written) {
   if (dead_) return;
   for (const auto& deed : deeds) add_deed(transaction, deed);
   if (!transaction.operations.empty()) {

@@ -55,7 +55,7 @@ class Ledger {
   using OnWritten = std::function<void(store::Revision revision)>;
   // At most kMaxOperations, the deeds, one each, and the log's head included. `on_written` is
   // called once it is stored for sure; never inside this call, nor after something fatal.
-  void write(store::Transaction transaction, std::vector<Deed> deeds, OnWritten on_written);
+  void write(store::Transaction transaction, const std::vector<Deed>& deeds, OnWritten on_written);
 
   // Why nothing new may be begun: too much waits, or writing fails. Empty: all is well.
   [[nodiscard]] const std::string& trouble() const { return trouble_; }

@@ -256,7 +256,7 @@ void Rollouts::write(const std::string& rollout, rollout::Changes changes) {
   for (auto& batch : changes.batches) {
     write_batch(rollout, std::move(batch), std::exchange(deeds, {}));
   }
-  if (!deeds.empty()) ledger_.write({}, std::move(deeds), nullptr);
+  if (!deeds.empty()) ledger_.write({}, deeds, nullptr);
 }
 
 void Rollouts::write_batch(const std::string& rollout, rollout::Batch batch,
@@ -294,7 +294,7 @@ void Rollouts::write_batch(const std::string& rollout, rollout::Batch batch,
     rest.assign(deeds.begin() + static_cast<std::ptrdiff_t>(room), deeds.end());
     deeds.resize(room);
   }
-  ledger_.write(std::move(transaction), std::move(deeds),
+  ledger_.write(std::move(transaction), deeds,
                 [this, alive = std::weak_ptr<char>(alive_),
                  assigned = std::move(assigned)](store::Revision revision) {
                   if (!alive.expired()) take_stored(assigned, revision);
