@@ -220,6 +220,7 @@ class Engine {
   // ---- explanation.cc
   [[nodiscard]] std::string waits_for(Now now) const;
   [[nodiscard]] std::string moving_text(Now now) const;
+  [[nodiscard]] std::string left_behind_text(std::size_t count) const;
   [[nodiscard]] std::string what_comes_next() const;
   [[nodiscard]] std::optional<std::uint64_t> remaining_ms() const;
   [[nodiscard]] InstanceProgress instance_progress(Index index) const;

@@ -539,10 +539,7 @@ bool Engine::advance_undo() {
       if (failed == 0) {
         finish(Phase::undone, head_.text);
       } else {
-        finish(Phase::failed,
-               fmt::format("{} instances could not be brought back, somebody has to look; it was "
-                           "undone because: {}",
-                           failed, head_.text));
+        finish(Phase::failed, left_behind_text(failed));
       }
       return false;
     }

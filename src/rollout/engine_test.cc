@@ -445,7 +445,9 @@ TEST(Engine, an_undo_that_fails_somewhere_ends_as_failed_and_can_be_tried_again)
   };
   fleet.tell(Undo{"bob", ""});
   ASSERT_TRUE(fleet.run_until(Phase::failed));
-  EXPECT_THAT(fleet.head().text, HasSubstr("1 instances could not be brought back"));
+  EXPECT_THAT(fleet.head().text, HasSubstr("1 instance could not be brought back: h003 (refused"));
+  EXPECT_THAT(fleet.head().text, HasSubstr("Undo it again to try"));
+  EXPECT_THAT(fleet.head().text, HasSubstr("It was undone because: bob wants it"));
   fleet.behaviour_ = {};
   fleet.tell(Undo{"bob", ""});
   ASSERT_TRUE(fleet.run_until(Phase::undone));

@@ -119,6 +119,27 @@ std::string Engine::moving_text(Now now) const {
   return "nothing";
 }
 
+// Of an undo: on which hosts, why not, and what a person can do.
+std::string Engine::left_behind_text(std::size_t count) const {
+  constexpr std::size_t kMaxNamed = 2;
+  constexpr std::size_t kMaxReasonBytes = 220;
+  std::string named;
+  std::size_t left = kMaxNamed;
+  for (Index i = 0; i < records_.size() && left > 0; ++i) {
+    const Standing standing = live_[i].standing;
+    if (standing != Standing::failed && standing != Standing::failed_bad) continue;
+    --left;
+    named += fmt::format("{}{}{} ({})", named.empty() ? "" : ", ", records_[i].host,
+                         records_[i].slot == fleet::Slot::canary ? " (canary)" : "",
+                         records_[i].text.substr(0, kMaxReasonBytes));
+  }
+  return fmt::format(
+      "{} instance{} could not be brought back: {}{}. There runs what ran before the attempt. Undo "
+      "it again to try those once more, undo the rollout before it to go further back, or deploy "
+      "another version. It was undone because: {}",
+      count, count == 1 ? "" : "s", named, count > kMaxNamed ? " and others" : "", head_.text);
+}
+
 std::string Engine::what_comes_next() const {
   if (head_.phase == Phase::waiting || head_.phase == Phase::preparing) return "it begins";
   if (is_final(head_.phase)) return "";

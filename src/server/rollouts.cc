@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <variant>
 
 namespace segue::server {
 
@@ -118,7 +119,7 @@ Result<void> Rollouts::command(const std::string& rollout, const rollout::Event&
     if (stored == books_.rollouts.end()) {
       return fail(ErrorCode::not_found, "there is no rollout '{}'", rollout);
     }
-    // One that is over may still be undone.
+    SEGUE_TRY(check_over(stored->second.head, event));
     let_go(stored->second.head.component);
     found = active_
                 .emplace(rollout, std::make_unique<Active>(Active{rollout::Engine(
@@ -126,13 +127,42 @@ Result<void> Rollouts::command(const std::string& rollout, const rollout::Event&
                 .first;
     write(rollout, found->second->engine.resume(facts_for(stored->second.head), now()));
   }
-  auto changes = found->second->engine.handle(event, now());
+  auto& active = *found->second;
+  if (is_final(active.engine.head().phase)) SEGUE_TRY(check_over(active.engine.head(), event));
+  auto changes = active.engine.handle(event, now());
   if (changes) {
     write(rollout, *std::move(changes));
-    give_observations(*found->second);
+    give_observations(active);
+    if (books_.fleet.stopped) give(active, rollout::EmergencyStop{books_.fleet.stopped_by, true});
   }
-  after(*found->second);
+  after(active);
   return changes ? Result<void>() : fail(changes.error());
+}
+
+// One that is over may still be undone, unless another has come after it: two would order the same
+// instances, and this one would skip what the other one brought.
+Result<void> Rollouts::check_over(const rollout::Rollout& head, const rollout::Event& event) const {
+  const bool has_failed = head.phase == rollout::Phase::failed && !head.steps.empty();
+  const bool is_undo = std::holds_alternative<rollout::Undo>(event);
+  if (!is_undo || (head.phase != rollout::Phase::done && !has_failed)) {
+    const auto refused = rollout::Engine(head, {}).handle(event, now());
+    if (!refused) return fail(refused.error());
+    return fail(ErrorCode::failed_precondition, "rollout {} is {}: it is over", head.id,
+                to_string(head.phase));
+  }
+  const auto others = under_way(head.component);
+  if (!others.empty()) {
+    return fail(ErrorCode::failed_precondition,
+                "rollout {} of {} is {}: undo that one first, or wait for its end",
+                others.back().id, head.component, to_string(others.back().phase));
+  }
+  const auto component = books_.components.find(head.component);
+  const fleet::Revision left_at = has_failed ? head.base : head.target;
+  if (component == books_.components.end() || component->second.current == left_at) return {};
+  return fail(ErrorCode::failed_precondition,
+              "{} has come to revision {} since, and rollout {} left it at {}: undo newer rollouts "
+              "first, the newest before the others (`segue rollout list`)",
+              head.component, component->second.current, head.id, left_at);
 }
 
 void Rollouts::stop(const std::string& by, bool on) {
@@ -326,8 +356,10 @@ void Rollouts::keep_final(store::Transaction& transaction, const rollout::Rollou
   if (found == books_.components.end()) return;
   fleet::Revision current = found->second.current;
   if (head.phase == rollout::Phase::done) current = head.target;
-  // One that never began knows of no base.
-  if (head.phase == rollout::Phase::undone && !head.steps.empty()) current = head.base;
+  // One that never began knows of no base. Where the way back has failed it is wanted all the same.
+  const bool goes_back =
+      head.phase == rollout::Phase::undone || head.phase == rollout::Phase::failed;
+  if (goes_back && !head.steps.empty()) current = head.base;
   if (current == found->second.current) return;
   found->second.current = current;
   transaction.put(component_key(head.component), write_record(found->second));

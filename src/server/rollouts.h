@@ -129,6 +129,8 @@ class Rollouts {
   void set_out(rollout::Engine engine, const Deployment& deployment,
                const ComponentRecord& component, const rollout::Admission& admission,
                const Deployed& deployed, OnDeployed on_done);
+  [[nodiscard]] base::Result<void> check_over(const rollout::Rollout& head,
+                                              const rollout::Event& event) const;
   void start(Active& active);
   void resume_lingering();
   [[nodiscard]] std::optional<rollout::Engine> look_back(const std::string& rollout) const;

@@ -221,6 +221,57 @@ TEST_F(RolloutsTest, one_that_is_over_can_be_undone_also_by_the_next_process) {
   EXPECT_EQ(tell(rollout, "undo"), 409U);
 }
 
+TEST_F(RolloutsTest, one_that_is_over_is_undone_after_what_came_after_it_and_never_beside_it) {
+  const auto refusal = [&](const std::string& rollout) {
+    const auto answer = server_.ask("POST", fmt::format("/v1/rollouts/{}/undo", rollout));
+    EXPECT_EQ(answer.status, 409U) << answer.json;
+    return answer.body;
+  };
+  const std::string second = server_.deploy("2");
+  ASSERT_EQ(server_.end_of(second), "done");
+  const std::string third = server_.deploy("3");
+  EXPECT_THAT(refusal(second), HasSubstr(third + " of hub is running: undo that one first"));
+  ASSERT_EQ(server_.end_of(third), "done");
+  EXPECT_THAT(refusal(second), HasSubstr("come to revision 3 since"));
+  EXPECT_EQ(wanted("berlin-1"), 3U);
+  for (const auto& [rollout, revision] : {std::pair(third, 2U), std::pair(second, 1U)}) {
+    ASSERT_EQ(tell(rollout, "undo"), 200U);
+    ASSERT_EQ(server_.end_of(rollout), "undone");
+    EXPECT_EQ(wanted("berlin-1"), revision);
+  }
+}
+
+TEST_F(RolloutsTest, where_a_way_back_has_failed_what_it_led_to_is_wanted_and_people_go_on) {
+  const auto current = [&] {
+    return server_.ask("GET", "/v1/components").json.at("components").at(0).at("current");
+  };
+  const auto until_failed = [&](const std::string& rollout) {
+    for (int i = 0; i < 100 && server_.phase_of(rollout) != "failed"; ++i) {
+      server_.carry_out(fleet::OrderResult::failed);
+      server_.run_for(std::chrono::seconds(5));
+    }
+    EXPECT_EQ(server_.phase_of(rollout), "failed");
+    EXPECT_EQ(current(), 2);
+  };
+  const std::string second = server_.deploy("2");
+  ASSERT_EQ(server_.end_of(second), "done");
+  const std::string third = server_.deploy("3");
+  ASSERT_EQ(server_.end_of(third), "done");
+  ASSERT_EQ(current(), 3);
+  ASSERT_EQ(tell(third, "undo"), 200U);
+  until_failed(third);
+  EXPECT_EQ(tell(third, "pause"), 409U);
+  ASSERT_EQ(server_.ask("POST", "/v1/stop").status, 200U);
+  ASSERT_EQ(tell(third, "undo"), 200U);
+  EXPECT_EQ(server_.ask("GET", "/v1/rollouts/" + third).json.at("stopped"), true);
+  ASSERT_EQ(server_.ask("POST", "/v1/stop", R"({"on": false})").status, 200U);
+  until_failed(third);
+  ASSERT_EQ(tell(second, "undo"), 200U);
+  EXPECT_EQ(server_.end_of(second), "undone");
+  EXPECT_EQ(wanted("berlin-1"), 1U);
+  EXPECT_EQ(tell(third, "undo"), 409U) << "it would go forward";
+}
+
 TEST_F(RolloutsTest, an_emergency_stop_holds_also_what_is_begun_during_it) {
   ASSERT_EQ(server_.ask("POST", "/v1/stop").status, 200U);
   const std::string rollout = server_.deploy("2");
