@@ -32,11 +32,30 @@ Result<control::ContractOptions> contract_of(const Arguments& arguments) {
   return contract;
 }
 
+// A container's own network goes with it, and two cannot publish one port.
+Result<void> check_bridge(const control::ContainerOptions& container,
+                          const control::ContractOptions& contract) {
+  constexpr const char* kInstead =
+      "let the keeper bind it on the host (--listen NAME=tcp:HOST:PORT), or take --upgrade restart";
+  if (!container.ports.empty()) {
+    return fail(ErrorCode::invalid_argument,
+                "--publish: a published port cannot be handed over to another container: {}",
+                kInstead);
+  }
+  if (container.network == "bridge" && contract.listen.empty()) {
+    return fail(ErrorCode::invalid_argument,
+                "--network bridge: what it listens on there ends with its container and cannot be "
+                "handed over: {}",
+                kInstead);
+  }
+  return {};
+}
+
 // An engine passes no descriptors on: who does not ask for them can only be started again.
 Result<void> settle_contract(Arguments& arguments) {
   SEGUE_ASSIGN(const control::ContractOptions contract, contract_of(arguments));
   SEGUE_ASSIGN(const control::Contract kind, control::parse_contract(contract.upgrade));
-  if (kind == control::Contract::libsegue) return {};
+  if (kind == control::Contract::libsegue) return check_bridge(arguments.container, contract);
   if (kind != control::Contract::restart) {
     return fail(ErrorCode::invalid_argument,
                 "--upgrade {}: a program in a container links libsegue, or is restarted (--upgrade "

@@ -50,6 +50,23 @@ class Checker {
           "only programs that link libsegue are given sockets into a container: leave it out, and "
           "take 'network: host', or 'bridge' with 'ports'");
     }
+    if (asks && spec_.network == Network::bridge) of_the_bridge();
+  }
+
+  // A container's own network goes with it, and two cannot publish one port.
+  void of_the_bridge() {
+    constexpr const char* kInstead =
+        "take 'listen: {NAME: \"tcp:0.0.0.0:8080\"}', which the keeper binds on the host, or "
+        "'upgrade: restart'";
+    if (!spec_.ports.empty()) {
+      add("ports", fmt::format("a published port cannot be handed over, as two containers cannot "
+                               "have it at one time: {}",
+                               kInstead));
+    } else if (spec_.contract.listen.empty()) {
+      add("network", fmt::format("what is bound in a bridge's network cannot be handed over, as it "
+                                 "ends with its container: {}",
+                                 kInstead));
+    }
   }
 
   void split() {

@@ -50,6 +50,28 @@ TEST(JointCheck, a_proxy_needs_an_address_of_each_slots_own) {
   EXPECT_THAT(fields(spec, strategy), ElementsAre("ports"));
 }
 
+TEST(JointCheck, what_a_bridge_ends_with_its_container_is_not_promised_to_be_handed_over) {
+  ComponentSpec spec = process_component();
+  spec.driver = Driver::container;
+  spec.network = Network::bridge;
+  const Strategy strategy = careful(StrategyKind::rolling);
+  for (const char* upgrade : {"auto", "libsegue"}) {
+    spec.contract.upgrade = upgrade;
+    spec.contract.listen.clear();
+    spec.ports = {{"127.0.0.1", 7000, 7000}};
+    EXPECT_THAT(fields(spec, strategy), ElementsAre("ports"));
+    spec.ports.clear();
+    EXPECT_THAT(fields(spec, strategy), ElementsAre("network"));
+    spec.contract.listen = {{"web", control::Listen::Kind::tcp, "::1", 80}};
+    EXPECT_THAT(fields(spec, strategy), IsEmpty());
+    spec.ports = {{"127.0.0.1", 7000, 7000}};
+    EXPECT_THAT(fields(spec, strategy), ElementsAre("ports"));
+  }
+  spec.contract.upgrade = "restart";
+  spec.contract.listen.clear();
+  EXPECT_THAT(fields(spec, strategy), IsEmpty());
+}
+
 TEST(JointCheck, a_gate_that_is_named_has_to_be_defined) {
   const ComponentSpec spec = process_component();
   Strategy strategy;

@@ -67,9 +67,10 @@ class UnixConnection(http.client.HTTPConnection):
 class Engine:
     """Podman's service, or dockerd with its containerd."""
 
-    def __init__(self, kind, directory, prefix=()):
-        """`prefix`: words before the service's own, which say where it runs."""
-        self.kind, self.path, self.prefix = kind, pathlib.Path(directory), prefix
+    def __init__(self, kind, directory, prefix=(), bridge=False):
+        """`prefix`: words before the service's own, which say where it runs. With a `bridge` Docker makes one, and its
+        rules, in that network; Podman does when the first container wants it."""
+        self.kind, self.path, self.prefix, self.bridge = kind, pathlib.Path(directory), prefix, bridge
         self.path.mkdir()
         self.socket = self.path / "s"
         (self.path / "containers.conf").write_text(PODMAN_CONFIGURATION)
@@ -91,8 +92,8 @@ class Engine:
         words = {
             "podman": ["podman", "--root", self.path / "root", "--runroot", self.path / "run", "--storage-driver",
                        "vfs", "system", "service", "--time", "0", self.url],
-            "docker": ["/usr/sbin/dockerd", "--bridge=none", "--iptables=false", "--storage-driver=vfs",
-                       "--live-restore", f"--data-root={self.path}/root", f"--exec-root={self.path}/run",
+            "docker": ["/usr/sbin/dockerd", *([] if self.bridge else ["--bridge=none", "--iptables=false"]),
+                       "--storage-driver=vfs", "--live-restore", f"--data-root={self.path}/root", f"--exec-root={self.path}/run",
                        f"--pidfile={self.path}/pid", f"--containerd={self.path}/c", f"--host={self.url}"]}
         self.process = Program([*self.prefix, *words[self.kind]], self.path / "engine.log",
                                {"CONTAINERS_CONF": str(self.path / "containers.conf"),
@@ -118,6 +119,11 @@ class Engine:
         status, body = self.ask("GET", path)
         assert status == 200, (path, status, body)
         return json.loads(body)
+
+    def json_of(self, method, path, body):
+        status, answer = self.ask(method, path, json.dumps(body), {"Content-Type": "application/json"})
+        assert status in (200, 201), (path, status, answer)
+        return json.loads(answer)
 
     def load(self, archive):
         status, body = self.ask("POST", "/images/load", archive, {"Content-Type": "application/x-tar"})

@@ -13,6 +13,24 @@ CLONE_NEWNET = 0x40000000
 NOBODY = "02:00:00:00:00:01"  # a hardware address that nobody has
 
 
+@contextlib.contextmanager
+def inside(namespace):
+    """Sockets that are made meanwhile are in the network namespace of that path, and stay there."""
+    here, there = (os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in ("/proc/thread-self/ns/net", namespace))
+    try:
+        enter(there)
+        yield
+    finally:
+        enter(here)
+        os.close(here)
+        os.close(there)
+
+
+def enter(namespace):
+    if ctypes.CDLL(None, use_errno=True).setns(namespace, CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
 class Network:
     """A network namespace with one cable, to the namespace of this test."""
 
@@ -41,23 +59,9 @@ class Network:
         """Words before those of a program that is to be on the host."""
         return ["nsenter", f"--net=/run/netns/{self.name}"]
 
-    @contextlib.contextmanager
     def inside(self):
         """Sockets that are made meanwhile are on the host, and stay there."""
-        here, there = (os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                       for path in ("/proc/thread-self/ns/net", f"/run/netns/{self.name}"))
-        try:
-            self.enter(there)
-            yield
-        finally:
-            self.enter(here)
-            os.close(here)
-            os.close(there)
-
-    @staticmethod
-    def enter(namespace):
-        if ctypes.CDLL(None, use_errno=True).setns(namespace, CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), "setns")
+        return inside(f"/run/netns/{self.name}")
 
     # ---- What is sent on the cable gets lost, and nobody is told
 
