@@ -165,13 +165,13 @@ class Echo(segue_level1.Handler):
                     key.data()
 
 
-def main():
+def main(program=Echo):
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--listen", required=True)
     parser.add_argument("--version", required=True)
     parser.add_argument("--form", type=int, default=1)
     parser.add_argument("--oldest", type=int, default=1)
-    Echo(parser.parse_args()).run()
+    program(parser.parse_args()).run()
 
 
 if __name__ == "__main__":
