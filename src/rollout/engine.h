@@ -57,6 +57,8 @@ class Engine {
   [[nodiscard]] bool has_lingering_canaries() const;
   // It is left to a newer rollout, which is told what the hosts have from here on.
   Changes let_go(Now now);
+  // Of one that is over, before it is undone: what others have brought since goes back as well.
+  Changes take_along(const std::vector<HostFacts>& hosts, Now now);
 
   // When TimePassed is due; nothing is lost if it comes late. nullopt: never.
   [[nodiscard]] std::optional<base::MonotonicTime> next_wakeup() const;
@@ -161,6 +163,8 @@ class Engine {
   void end_if_idle(Index index);
   void mark_facts(const std::vector<HostFacts>& hosts);
   void set_host_flag(const std::string& host, bool InstanceRecord::* flag, bool value);
+  void take_along(const HostFacts& facts, fleet::Slot slot, const fleet::Assignment& assignment);
+  [[nodiscard]] std::uint32_t last_wave() const;
 
   // ---- engine_operator.cc
   base::Result<void> on(const Pause& event);

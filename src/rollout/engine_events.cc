@@ -166,19 +166,58 @@ Result<void> Engine::on(const HostLeft& event) {
   return {};
 }
 
+std::uint32_t Engine::last_wave() const {
+  std::uint32_t step = 0;
+  for (std::uint32_t i = 0; i < head_.steps.size(); ++i) {
+    if (head_.steps[i].kind == StepKind::wave) step = i;
+  }
+  return step;
+}
+
+Changes Engine::take_along(const std::vector<HostFacts>& hosts, Now now) {
+  begin_event(now);
+  if (head_.steps.empty()) return {};
+  for (const auto& facts : hosts) {
+    take_along(facts, fleet::Slot::stable, facts.stable);
+    if (facts.canary) take_along(facts, fleet::Slot::canary, *facts.canary);
+  }
+  return take_changes();
+}
+
+void Engine::take_along(const HostFacts& facts, fleet::Slot slot,
+                        const fleet::Assignment& assignment) {
+  if (assignment.revision == kNoRevision) return;
+  auto index = find(facts.host, slot);
+  if (index && records_[*index].assignment.revision == assignment.revision) return;
+  if (index) {
+    records_[*index].assignment = assignment;
+    records_[*index].settled = Settled::done;
+    records_[*index].ended = false;
+  } else {
+    const auto stable = find(facts.host, fleet::Slot::stable);
+    add_instance({.host = facts.host,
+                  .slot = slot,
+                  .step = stable ? records_[*stable].step : last_wave(),
+                  .to = facts.to,
+                  .back = facts.back,
+                  .assignment = assignment,
+                  .drained = facts.drained});
+    index = static_cast<Index>(records_.size() - 1);
+    live_[*index].silent = facts.silent;
+  }
+  touch(*index, false);
+  review(*index);
+}
+
 Result<void> Engine::on(const HostJoined& event) {
   const HostFacts& facts = event.facts;
   if (head_.steps.empty()) return {};
   if (!find(facts.host, fleet::Slot::stable)) {
     if (head_.phase != Phase::running && head_.phase != Phase::watching) return {};
     // It comes last, unless the last wave is over: then at once.
-    std::uint32_t step = 0;
-    for (std::uint32_t i = 0; i < head_.steps.size(); ++i) {
-      if (head_.steps[i].kind == StepKind::wave) step = i;
-    }
     add_instance({.host = facts.host,
                   .slot = fleet::Slot::stable,
-                  .step = step,
+                  .step = last_wave(),
                   .to = facts.to,
                   .back = facts.back,
                   .assignment = facts.stable,

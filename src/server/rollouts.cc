@@ -125,7 +125,9 @@ Result<void> Rollouts::command(const std::string& rollout, const rollout::Event&
                 .emplace(rollout, std::make_unique<Active>(Active{rollout::Engine(
                                       stored->second.head, stored->second.records)}))
                 .first;
-    write(rollout, found->second->engine.resume(facts_for(stored->second.head), now()));
+    const auto facts = facts_for(stored->second.head);
+    write(rollout, found->second->engine.resume(facts, now()));
+    write(rollout, found->second->engine.take_along(facts, now()));
   }
   auto& active = *found->second;
   if (is_final(active.engine.head().phase)) SEGUE_TRY(check_over(active.engine.head(), event));

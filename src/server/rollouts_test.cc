@@ -272,6 +272,38 @@ TEST_F(RolloutsTest, where_a_way_back_has_failed_what_it_led_to_is_wanted_and_pe
   EXPECT_EQ(tell(third, "undo"), 409U) << "it would go forward";
 }
 
+TEST_F(RolloutsTest, an_undo_takes_along_what_others_have_brought_since) {
+  const auto slot = [&](const std::string& host, Slot which) {
+    const auto desired = server_.control->desired(host);
+    const auto found = desired.instances.find({"hub", which});
+    return found == desired.instances.end() ? fleet::kNoRevision : found->second.revision;
+  };
+  const std::string second = server_.deploy("2");
+  ASSERT_EQ(server_.end_of(second), "done");
+  // A host that joins, and a canary whose connections keep its slot there.
+  server_.join("berlin-3");
+  ASSERT_EQ(server_.end_of(server_.deploy("2")), "done");
+  ASSERT_EQ(slot("berlin-3", Slot::stable), 2U);
+  const std::string third = server_.deploy_canary("3");
+  ASSERT_TRUE(server_.run_until([&] {
+    server_.carry_out();
+    return server_.ask("GET", "/v1/rollouts/" + third).json.at("step_phase") == "baking";
+  }));
+  ASSERT_EQ(tell(third, "undo"), 200U);
+  ASSERT_EQ(server_.end_of(third), "undone");
+  ASSERT_EQ(slot("berlin-1", Slot::canary), 2U);
+  ASSERT_EQ(tell(second, "undo"), 200U);
+  ASSERT_EQ(server_.end_of(second), "undone");
+  for (const char* host : {"berlin-1", "berlin-2", "berlin-3"}) {
+    EXPECT_EQ(slot(host, Slot::stable), 1U) << host;
+    EXPECT_EQ(slot(host, Slot::canary), 1U) << host << ", with connections";
+  }
+  server_.connections = 0;
+  server_.carry_out();
+  server_.run_for(std::chrono::seconds(1));
+  EXPECT_EQ(slot("berlin-1", Slot::canary), fleet::kNoRevision);
+}
+
 TEST_F(RolloutsTest, an_emergency_stop_holds_also_what_is_begun_during_it) {
   ASSERT_EQ(server_.ask("POST", "/v1/stop").status, 200U);
   const std::string rollout = server_.deploy("2");
