@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A way back that fails on one host: what is told, where each host is, and how people go on."""
 
+import os
 import pathlib
 import shutil
 import tempfile
@@ -38,10 +39,12 @@ class Counter:
         return self.client.info()["respkv_version"]
 
 
-@pytest.fixture(name="fleet")
-def fleet_fixture(build_dir, short_dir):
-    """Version 1, then version 2: each is a rollout and a revision."""
-    fleet = Fleet(build_dir, short_dir)
+@pytest.fixture(name="fleet", scope="module")
+def fleet_fixture(build_dir):
+    """Version 1, then version 2, by the rollouts kv-1 and kv-2; the second test begins where the first one ends."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="sg", dir="/tmp"))
+    fleet = Fleet(build_dir, path)
+    fleet.revisions = {}
     counters = {}
     try:
         fleet.start_server()
@@ -58,6 +61,7 @@ def fleet_fixture(build_dir, short_dir):
         for counter in counters.values():
             counter.client.close()
         fleet.finish()
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def publish(fleet, version, program):
@@ -66,15 +70,16 @@ def publish(fleet, version, program):
     (tree / "version").write_text(version)
     (tree / "bin/kv").write_text(START.format(marks=fleet.path))
     (tree / "bin/kv").chmod(0o755)
-    source = fleet.build_dir / f"examples/respkv/respkv-v{program}"
-    (tree / "bin/respkv").write_bytes(source.read_bytes())
-    (tree / "bin/respkv").chmod(0o755)
+    os.link(fleet.build_dir / f"examples/respkv/respkv-v{program}", tree / "bin/respkv")
     fleet.publisher.publish(tree, version)
 
 
 def deploy(fleet, version, **more):
-    return fleet.deploy(version, strategy="all-at-once", retries=1, first_retry="500ms",
-                        limits={"max_unavailable": "2"}, **more)
+    """Each time it is a revision of its own; which rollout."""
+    deployed = fleet.done("deploy", fleet.write(fleet.component(version, more.pop("component", None)), **{
+        "strategy": "all-at-once", "retries": 1, "first_retry": "500ms", "max_unavailable": "2", **more}))["rollouts"][0]
+    fleet.revisions[version] = deployed["revision"]
+    return deployed["rollout"]
 
 
 def refuse(fleet, version, refuses=True):
@@ -94,12 +99,13 @@ def observed(fleet):
     return {one["host"]: one.get("seen", {}) for one in fleet.done("ps")["instances"]}
 
 
-def expect_known(fleet, *revisions):
-    """Each host serves one of the revisions, and the server knows which."""
-    assert versions(fleet) == [str(one) for one in revisions]
+def expect_known(fleet, *serving):
+    """Each host serves its version, and the server knows which."""
+    assert versions(fleet) == list(serving)
+    revisions = [fleet.revisions[version] for version in serving]
     def known():
         seen = observed(fleet)
-        return [seen[name].get("revision") for name in HOSTS] == list(revisions)
+        return [seen[name].get("revision") for name in HOSTS] == revisions
     wait_until(known, f"revisions {revisions}: {observed(fleet)}", WITHIN_S)
     assert all(one.get("handoff", {}).get("lost", 0) == 0 for one in observed(fleet).values())
 
@@ -110,7 +116,7 @@ def go_bad(fleet):
     health = {"health": {"exec": f"test ! -e {ill}", "interval": "500ms", "timeout": "20s", "good": 1, "bad": 3}}
     rollout = deploy(fleet, "3", component=health, late_watch="1h")
     wait_until(lambda: fleet.progress(rollout)["phase"] == "watching", f"the watch of {rollout}", WITHIN_S)
-    expect_known(fleet, 3, 3)
+    expect_known(fleet, "3", "3")
     expect_refused(fleet, "kv-2", f"{rollout} of kv is watching: undo that one first")
     refuse(fleet, "2")
     ill.touch()
@@ -128,7 +134,7 @@ def expect_failed(fleet, rollout):
     assert "exited with 1 before it was ready" in why, why
     assert "Undo it again" in why and "undo the rollout before it" in why and "deploy another" in why, why
     assert LEFT in fleet.segue.plain("rollout", "show", rollout).out
-    expect_known(fleet, 2, 3)
+    expect_known(fleet, "2", "3")
 
 
 def expect_refused(fleet, rollout, text):
@@ -155,10 +161,10 @@ def test_who_could_not_go_back_is_named_serves_on_and_is_tried_again(fleet):
     progress = fleet.progress(rollout)
     assert progress["phase"] == "undoing" and progress["stopped"], progress
     assert progress["waits_for"] == "the end of the emergency stop", progress
-    expect_known(fleet, 2, 3)
+    expect_known(fleet, "2", "3")
     fleet.done("emergency-stop", "--lift")
     undone(fleet, rollout)
-    expect_known(fleet, 2, 2)
+    expect_known(fleet, "2", "2")
     expect_refused(fleet, rollout, "undone already")
 
 
@@ -166,14 +172,14 @@ def test_from_a_way_back_that_failed_people_go_further_back_or_forward(fleet):
     rollout = go_bad(fleet)
     fleet.done("rollout", "undo", "kv-2", "--why", "version 2 is of no use there")
     undone(fleet, "kv-2")
-    expect_known(fleet, 1, 1)
+    expect_known(fleet, "1", "1")
     expect_refused(fleet, rollout, "kv has come to revision 1 since")
     again = deploy(fleet, "3")
     assert fleet.ended(again)["phase"] == "done"
     assert versions(fleet) == ["3", "3"]
     fleet.done("rollout", "undo", again)
     undone(fleet, again)
-    expect_known(fleet, 1, 1)
+    expect_known(fleet, "1", "1")
 
 
 # ---- Containers: the image of the version before is gone
