@@ -225,7 +225,9 @@ def test_a_webhook_with_the_right_signature_starts_a_build(builder, repository, 
     (short_dir / "secret").write_text("open sesame\n")
     builder.config["listen"] = f"127.0.0.1:{free_port}"
     builder.watch(repository, webhook_secret="secret")
+    first = repository.commit()
     builder.start()
+    builder.wait_for(first)  # the look at its start is over
     commit = repository.commit()
     body = json.dumps({"ref": "refs/heads/main", "before": "0" * 40, "after": commit,
                        "repository": {"full_name": "dev/chat"}}).encode()
