@@ -115,9 +115,11 @@ Result<void> NetworkLab::block(std::size_t place) {
 }
 
 Result<void> NetworkLab::open(std::size_t place) {
-  // The clients forget where the address was, as they do when it is announced to them.
-  return run(clients(), fmt::format("ip link set {} master bridge && "
-                                    "ip neigh flush dev bridge && ip -6 neigh flush dev bridge",
+  // The clients forget where the address was, as they do when it is announced to them. One round
+  // forgets all; whoever talks meanwhile asks again, and `ip` would not call it complete.
+  return run(clients(), fmt::format("ip link set {} master bridge; "
+                                    "ip -loops 1 neigh flush dev bridge || true; "
+                                    "ip -6 -loops 1 neigh flush dev bridge || true",
                                     kPorts[place]));
 }
 

@@ -246,6 +246,8 @@ void InstanceRun::on_connection() {
 
 // Of a program that does not link libsegue it is all that can be said for it that it runs.
 void InstanceRun::begin_to_serve() {
+  // An engine learns a little later than we that a container has ended.
+  (void)loop_.call_at(clock_.monotonic_now() + kLookAgain, [this] { clear_leftovers(); });
   if (links_libsegue_) return forget_what_wants_it();
   describe();
   const char* address = ::getenv("NOTIFY_SOCKET");
@@ -378,6 +380,7 @@ void InstanceRun::describe() const {
 }
 
 void InstanceRun::clear_leftovers() {
+  clearing_.clear();  // what an earlier look has not cleared by now is found again
   clearing_.push_back(
       engine_.list_containers({{std::string(kFolderLabel), place_.folder}},
                               [this](Result<std::vector<runtime::ContainerSummary>> found) {
@@ -409,7 +412,7 @@ void InstanceRun::clear_leftover(const runtime::ContainerSummary& found) {
   }
 }
 
-// Once: what is still there then, the next start clears.
+// Once: what is still there then, the next look clears, or the next start.
 void InstanceRun::remove_leftover(const std::string& container) {
   clearing_.push_back(engine_.remove_container(container, [](const Result<void>&) {}));
 }

@@ -27,7 +27,8 @@ class InstanceRun {
   static constexpr base::Duration kCollectLimit = std::chrono::seconds(10);
   static constexpr base::Duration kRemoveLimit = std::chrono::minutes(1);
   static constexpr base::Duration kOutputLimit = std::chrono::seconds(2);  // for its last words
-  static constexpr std::size_t kMaxLeftovers = 64;                         // cleared by one start
+  static constexpr std::size_t kMaxLeftovers = 64;                         // cleared by one look
+  static constexpr base::Duration kLookAgain = std::chrono::seconds(10);   // once it serves
   static constexpr int kNotStarted = 125;  // as other starters of containers say
 
   // All outlive it. `starter` is readable once the process that waits for this one is gone. Without
