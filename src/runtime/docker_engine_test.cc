@@ -155,12 +155,14 @@ TEST_P(EngineTest, a_volume_outlives_its_containers) {
 }
 
 TEST_P(EngineTest, limits_hold_the_container) {
-  auto spec = spec_of({"wait"});
+  auto spec = spec_of({"out", "ready", "wait"});
   spec.memory_bytes = std::uint64_t{32} << 20;
   spec.cpu_millicores = 500;
   spec.max_processes = 5;
   ASSERT_TRUE(create(spec));
   ASSERT_TRUE(start("probe-1"));
+  // Until then what counts may still be the engine's own start of it, which has several threads.
+  ASSERT_TRUE(wait_for_output("probe-1", "ready\n"));
   const auto stats =
       await<ContainerStats>([&](auto answer) { return api().stats("probe-1", answer); });
   ASSERT_TRUE(stats) << stats.error().to_string();
