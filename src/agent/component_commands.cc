@@ -261,10 +261,10 @@ Result<Status> read_status(const InstanceHome& home, int exit_code, const std::s
     return fail(ErrorCode::unavailable, "cannot tell how {} is: {}", home.name,
                 text_in(object, "text"));
   }
-  Status status{.runs = true};
+  Status status{.runs = true, .serves = number_in(*found, "pid") != 0};
   const auto program = found->find("program");
   if (program != found->end() && program->is_array() && !program->empty() &&
-      program->front().is_string() && number_in(*found, "pid") != 0) {
+      program->front().is_string() && status.serves) {
     status.revision = revision_of(home, program->front().get<std::string>());
   }
   const auto attempt = found->find("attempt");

@@ -70,6 +70,7 @@ base::Result<std::string> read_image(const std::string& last_line);
 
 struct Status {
   bool runs = false;                        // its keeper does
+  bool serves = false;                      // some program does, whoever started it
   std::optional<fleet::Revision> revision;  // that serves; nothing: none, or nobody's
   fleet::Activity activity = fleet::Activity::idle;
   std::uint64_t connections = 0;

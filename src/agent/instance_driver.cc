@@ -247,7 +247,9 @@ void InstanceDriver::carry_out(const reconcile::Act& command) {
   if (spec == nullptr) {
     return end(intent, {.result = OrderResult::refused, .text = "nobody said what it is"});
   }
-  if (intent.kind == reconcile::ActionKind::start) return start_program(intent, *spec);
+  if (intent.kind == reconcile::ActionKind::start) {
+    return start_once_rested(intent, *spec, clock_.monotonic_now() + kRestLimit);
+  }
   hand_over(intent, *spec);
 }
 
@@ -263,6 +265,47 @@ void InstanceDriver::carry_out(const reconcile::Restore& command) {
                  }
                  look();
                });
+}
+
+void InstanceDriver::start_once_rested(const reconcile::Intent& intent,
+                                       const fleet::ComponentSpec& spec,
+                                       base::MonotonicTime rests_until) {
+  ask_keeper([this, intent, spec, rests_until](const Result<Status>& status) {
+    // A stranger's program is neither handed over nor stopped: what starts another says so.
+    const bool is_strange = status && status->serves && !status->revision;
+    if (!status || !status->runs || is_strange) return start_program(intent, spec);
+    const bool rests = status->activity == fleet::Activity::idle;
+    if (rests && status->serves) return start_over(intent, spec, *status->revision);
+    const base::MonotonicTime now = clock_.monotonic_now();
+    if (now < rests_until) {
+      (void)loop_.call_at(now + kRestPause,
+                          [this, alive = std::weak_ptr<char>(alive_), intent, spec, rests_until] {
+                            if (!alive.expired()) start_once_rested(intent, spec, rests_until);
+                          });
+      return;
+    }
+    if (rests) return start_instead(intent, spec);
+    end(intent, {.result = OrderResult::refused, .text = "it is being changed by somebody else"});
+  });
+}
+
+// `serves`: by now.
+void InstanceDriver::start_over(const reconcile::Intent& intent, const fleet::ComponentSpec& spec,
+                                fleet::Revision serves) {
+  if (serves == intent.to) {
+    return end(intent, {.result = OrderResult::done, .text = "its keeper has started it again"});
+  }
+  reconcile::Intent instead = intent;
+  instead.kind = reconcile::ActionKind::hand_off;
+  instead.from = serves;
+  hand_over(instead, spec);
+}
+
+// Of what does not come to serve.
+void InstanceDriver::start_instead(const reconcile::Intent& intent,
+                                   const fleet::ComponentSpec& spec) {
+  actions_.run(stop_words(home_), kActionLimit,
+               [this, intent, spec](const ChildRun::Result&) { start_program(intent, spec); });
 }
 
 void InstanceDriver::start_program(const reconcile::Intent& intent,

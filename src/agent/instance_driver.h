@@ -30,6 +30,9 @@ class InstanceDriver {
   static constexpr base::Duration kSwitchLimit = std::chrono::minutes(10);
   static constexpr base::Duration kActionLimit = std::chrono::hours(2);
   static constexpr base::Duration kShareLimit = std::chrono::seconds(30);
+  // How long a keeper may take to start again what it has, before it is stopped and another is.
+  static constexpr base::Duration kRestLimit = std::chrono::seconds(30);
+  static constexpr base::Duration kRestPause = std::chrono::milliseconds(250);
 
   // Of the component's revision; null: it is not known here.
   using FindSpec = std::function<const fleet::ComponentSpec*(fleet::Revision revision)>;
@@ -79,6 +82,13 @@ class InstanceDriver {
   void prepare(const fleet::ComponentSpec& spec, fleet::Revision revision, Words switch_tree,
                CommandLane::Take then);
 
+  // Something may run by now, or be about to: after a crash, and after an upgrade that failed, its
+  // keeper starts what it has.
+  void start_once_rested(const reconcile::Intent& intent, const fleet::ComponentSpec& spec,
+                         base::MonotonicTime rests_until);
+  void start_over(const reconcile::Intent& intent, const fleet::ComponentSpec& spec,
+                  fleet::Revision serves);
+  void start_instead(const reconcile::Intent& intent, const fleet::ComponentSpec& spec);
   void start_program(const reconcile::Intent& intent, const fleet::ComponentSpec& spec);
   void hand_over(const reconcile::Intent& intent, const fleet::ComponentSpec& spec);
   void upgrade(const reconcile::Intent& intent, const fleet::ComponentSpec& spec,
