@@ -82,16 +82,18 @@ void append_container(Words& words, const InstanceHome& home, const fleet::Compo
 }
 
 void append_program(Words& words, const InstanceHome& home, const fleet::ComponentSpec& spec,
-                    fleet::Revision revision, const std::string& image) {
+                    fleet::Revision revision, const std::string& digest) {
   if (spec.driver == fleet::Driver::container) {
-    return append_container(words, home, spec, revision, image);
+    return append_container(words, home, spec, revision, digest);
   }
   for (const auto& variable : spec.environment) {
     words.push_back("--env");
     words.push_back(variable);
   }
   const std::string link = revision_link(home, revision);
-  const auto confinement = control::confinement_words(confinement_of(spec));
+  auto options = confinement_of(spec);
+  options.program_digest = digest;
+  const auto confinement = control::confinement_words(options);
   if (!confinement.empty()) {
     words.insert(words.end(), confinement.begin(), confinement.end());
     words.insert(words.end(),
@@ -163,15 +165,27 @@ Words stage_words(const InstanceHome& home, const fleet::ComponentSpec& spec) {
   return words;
 }
 
-Words go_live_words(const InstanceHome& home, const fleet::ComponentSpec& spec) {
+namespace {
+
+Words switch_words(const InstanceHome& home, const fleet::ComponentSpec& spec) {
   const auto& release = spec.release;
   return {home.segue,      "go-live",     home.place,
           release.version, "--component", release.component.empty() ? spec.name : release.component,
           "--json"};
 }
 
+}  // namespace
+
+Words go_live_words(const InstanceHome& home, const fleet::ComponentSpec& spec) {
+  Words words = switch_words(home, spec);
+  if (spec.driver == fleet::Driver::process) {
+    words.insert(words.end(), {"--program", spec.command.front()});
+  }
+  return words;
+}
+
 Words hand_back_words(const InstanceHome& home, const fleet::ComponentSpec& spec) {
-  Words words = go_live_words(home, spec);
+  Words words = switch_words(home, spec);
   // However the old tree is by now, it is better than one that was found bad.
   words.insert(words.end(), {"--check", "none"});
   return words;
@@ -196,7 +210,7 @@ Words image_words(const InstanceHome& home, const fleet::ComponentSpec& spec,
 }
 
 Words run_words(const InstanceHome& home, const fleet::ComponentSpec& spec,
-                fleet::Revision revision, const std::string& image) {
+                fleet::Revision revision, const std::string& digest) {
   control::ContractOptions contract = spec.contract;
   if (spec.driver == fleet::Driver::container &&
       contract.upgrade == to_string(control::Contract::automatic)) {
@@ -207,17 +221,17 @@ Words run_words(const InstanceHome& home, const fleet::ComponentSpec& spec,
   control::append_options(request, contract);
   Words words = {home.segue, "run", "--json"};
   append_settings(words, request);
-  append_program(words, home, spec, revision, image);
+  append_program(words, home, spec, revision, digest);
   return words;
 }
 
 Words upgrade_words(const InstanceHome& home, const fleet::ComponentSpec& spec,
-                    fleet::Revision revision, const std::string& image) {
+                    fleet::Revision revision, const std::string& digest) {
   control::Request request;
   control::append_options(request, spec.attempt);
   Words words = {home.segue, "upgrade", "--json"};
   append_settings(words, request);
-  append_program(words, home, spec, revision, image);
+  append_program(words, home, spec, revision, digest);
   return words;
 }
 
@@ -244,6 +258,10 @@ Answer read_answer(int exit_code, const std::string& last_line, const std::strin
     answer.handoff = figures_of(*attempt);
   }
   return answer;
+}
+
+std::string read_program(const std::string& last_line) {
+  return text_in(object_of(last_line), "program");
 }
 
 Result<std::string> read_image(const std::string& last_line) {

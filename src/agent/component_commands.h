@@ -29,7 +29,7 @@ InstanceHome home_of(const std::string& segue, const std::string& directory,
 // DIR/revisions/N leads to the live tree: which revision runs can be told from its program's path.
 // Of a container it is a directory, with a link to what starts it, and its image.
 std::string revision_link(const InstanceHome& home, fleet::Revision revision);
-// DIR/confined/N, where the link to what starts a process within limits is.
+// DIR/confined/N, where the link to what starts a process is, and which program it starts.
 std::string confined_folder(const InstanceHome& home, fleet::Revision revision);
 // Of a program's path; nothing where it is not one of the home's.
 std::optional<fleet::Revision> revision_of(const InstanceHome& home, const std::string& program);
@@ -37,9 +37,10 @@ std::optional<fleet::Revision> revision_of(const InstanceHome& home, const std::
 using Words = std::vector<std::string>;
 Words stage_words(const InstanceHome& home, const fleet::ComponentSpec& spec);
 // Makes sure that the revision's tree is live.
+// Of a process its answer says what read_program() reads.
 Words go_live_words(const InstanceHome& home, const fleet::ComponentSpec& spec);
-// Likewise of one that served before. By its name: what was live before this one may be a tree that
-// was tried in vain since.
+// Likewise of one that served before, whatever is in it by now. By its name: what was live before
+// this one may be a tree that was tried in vain since.
 Words hand_back_words(const InstanceHome& home, const fleet::ComponentSpec& spec);
 // Makes sure that the tree of `version` is not live, but what was before it.
 Words go_back_words(const InstanceHome& home, const std::string& version);
@@ -47,11 +48,12 @@ Words go_back_words(const InstanceHome& home, const std::string& version);
 // specification names now.
 Words image_words(const InstanceHome& home, const fleet::ComponentSpec& spec,
                   const std::string& image);
-// `image`: of a container; empty otherwise.
+// `digest`, "sha256:…": of a container's image; of a process's program, which is started only while
+// it has it. Empty: it is not known.
 Words run_words(const InstanceHome& home, const fleet::ComponentSpec& spec,
-                fleet::Revision revision, const std::string& image);
+                fleet::Revision revision, const std::string& digest);
 Words upgrade_words(const InstanceHome& home, const fleet::ComponentSpec& spec,
-                    fleet::Revision revision, const std::string& image);
+                    fleet::Revision revision, const std::string& digest);
 Words stop_words(const InstanceHome& home);
 Words history_words(const InstanceHome& home);
 
@@ -67,6 +69,8 @@ Answer read_answer(int exit_code, const std::string& last_line, const std::strin
 
 // Of image_words(): "sha256:…". data_loss: it says none.
 base::Result<std::string> read_image(const std::string& last_line);
+// Of go_live_words(): "sha256:…"; empty: the program is no file of the release.
+std::string read_program(const std::string& last_line);
 
 struct Status {
   bool runs = false;                        // its keeper does

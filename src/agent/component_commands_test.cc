@@ -73,6 +73,24 @@ TEST(ComponentCommands, what_served_before_is_made_live_by_its_name_however_it_i
                           "--check", "none"));
 }
 
+TEST(ComponentCommands, a_process_is_started_only_as_the_program_that_its_release_has) {
+  fleet::ComponentSpec spec = container();
+  spec.driver = fleet::Driver::process;
+  spec.release = {.library = "/lib", .component = "kv", .version = "2"};
+  spec.command = {"bin/kv"};
+  EXPECT_THAT(go_live_words(kHome, spec),
+              ElementsAre(kHome.segue, "go-live", kHome.place, "2", "--component", "kv", "--json",
+                          "--program", "bin/kv"));
+  EXPECT_EQ(read_program(R"({"exit":0,"program":")" + kImage + R"("})"), kImage);
+  EXPECT_EQ(read_program(R"({"exit":0})"), "") << "of a link that leads out of the release";
+  for (const Words& words :
+       {run_words(kHome, spec, 7, kImage), upgrade_words(kHome, spec, 7, kImage)}) {
+    EXPECT_THAT(words, Contains("--program-digest=" + kImage));
+    EXPECT_EQ(revision_of(kHome, words_behind(words, "--start-link").front()), 7U);
+    EXPECT_THAT(words_behind(words, "--"), ElementsAre(revision_link(kHome, 7) + "/bin/kv"));
+  }
+}
+
 TEST(ComponentCommands, which_revision_a_container_is_can_be_told_from_its_program) {
   const Words words = run_words(kHome, container(), 7, kImage);
   const Words behind = words_behind(words, "--start-link");

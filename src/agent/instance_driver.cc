@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "agent/share_words.h"
+#include "control/exit_code.h"
 #include "control/name.h"
 #include "os/files.h"
 
@@ -19,6 +20,7 @@ namespace {
 
 constexpr std::size_t kMaxStagedLinks = 64;
 constexpr std::string_view kImage = "/image";
+constexpr std::string_view kProgram = "/program";
 constexpr std::size_t kMaxImageBytes = 200;
 constexpr std::size_t kMaxDescriptionBytes = std::size_t{64} << 10;
 
@@ -183,6 +185,28 @@ Result<void> InstanceDriver::keep_image(fleet::Revision revision,
   return os::write_file_atomically(revision_link(home_, revision) + std::string(kImage), image);
 }
 
+std::string InstanceDriver::program_of(fleet::Revision revision) const {
+  return os::read_file(confined_folder(home_, revision) + std::string(kProgram), kMaxImageBytes)
+      .value_or("");
+}
+
+Result<void> InstanceDriver::keep_program(fleet::Revision revision,
+                                          const std::string& digest) const {
+  const std::string folder = confined_folder(home_, revision);
+  if (digest.empty()) {
+    std::error_code error;
+    std::filesystem::remove(folder + std::string(kProgram), error);
+    return error ? fail(base::errno_error("remove " + folder, error.value())) : Result<void>();
+  }
+  SEGUE_TRY(os::ensure_private_directory(folder));
+  return os::write_file_atomically(folder + std::string(kProgram), digest);
+}
+
+std::string InstanceDriver::digest_of(const fleet::ComponentSpec& spec,
+                                      fleet::Revision revision) const {
+  return is_container(spec) ? image_of(revision) : program_of(revision);
+}
+
 std::string InstanceDriver::serving_container() const {
   if (!status_ || !status_->revision) return "";
   const auto description = os::read_file(fmt::format("{}/{}/{}/{}.json", home_.runtime, home_.name,
@@ -228,7 +252,10 @@ void InstanceDriver::staged(fleet::Revision revision, const ChildRun::Result& re
 void InstanceDriver::prepare(const fleet::ComponentSpec& spec, fleet::Revision revision,
                              Words switch_tree, CommandLane::Take then) {
   if (!is_container(spec)) {
-    return actions_.run(std::move(switch_tree), kSwitchLimit, std::move(then));
+    return actions_.run(std::move(switch_tree), kSwitchLimit,
+                        [this, revision, then = std::move(then)](const ChildRun::Result& result) {
+                          then(know_program(revision, result));
+                        });
   }
   const Words have_image = image_words(home_, spec, image_of(revision));
   if (!has_tree(spec)) return actions_.run(have_image, kActionLimit, std::move(then));
@@ -237,6 +264,18 @@ void InstanceDriver::prepare(const fleet::ComponentSpec& spec, fleet::Revision r
                  if (result.exit_code != 0) return then(result);
                  actions_.run_next(have_image, kActionLimit, then);
                });
+}
+
+ChildRun::Result InstanceDriver::know_program(fleet::Revision revision,
+                                              const ChildRun::Result& switched) const {
+  if (switched.exit_code != 0) return switched;
+  const auto kept = keep_program(revision, read_program(switched.last_line));
+  if (kept) return switched;
+  ChildRun::Result refused = switched;
+  refused.exit_code = static_cast<int>(control::ExitCode::refused);
+  refused.last_line.clear();
+  refused.text = "which program is verified cannot be kept: " + kept.error().to_string();
+  return refused;
 }
 
 void InstanceDriver::carry_out(const reconcile::Act& command) {
@@ -257,8 +296,8 @@ void InstanceDriver::carry_out(const reconcile::Restore& command) {
   const fleet::ComponentSpec* spec = find_spec_(command.revision);
   if (spec == nullptr) return;
   changes();
-  actions_.run(run_words(home_, *spec, command.revision, image_of(command.revision)), kActionLimit,
-               [this](const ChildRun::Result& result) {
+  actions_.run(run_words(home_, *spec, command.revision, digest_of(*spec, command.revision)),
+               kActionLimit, [this](const ChildRun::Result& result) {
                  if (result.exit_code != 0) {
                    log_.warning("instance.not-restored",
                                 {{"instance", home_.name}, {"why", result.text}});
@@ -318,8 +357,8 @@ void InstanceDriver::start_program(const reconcile::Intent& intent,
               unlink(intent.to);
               return end(intent, std::move(answer));
             }
-            actions_.run_next(run_words(home_, spec, intent.to, image_of(intent.to)), kActionLimit,
-                              [this, intent](const ChildRun::Result& ran) {
+            actions_.run_next(run_words(home_, spec, intent.to, digest_of(spec, intent.to)),
+                              kActionLimit, [this, intent](const ChildRun::Result& ran) {
                                 end(intent, read_answer(ran.exit_code, ran.last_line, ran.text));
                               });
           });
@@ -344,7 +383,7 @@ void InstanceDriver::upgrade(const reconcile::Intent& intent, const fleet::Compo
   if (const auto linked = link(intent.to); !linked) {
     return end(intent, {.result = OrderResult::refused, .text = linked.error().to_string()});
   }
-  actions_.run_next(upgrade_words(home_, spec, intent.to, image_of(intent.to)), kActionLimit,
+  actions_.run_next(upgrade_words(home_, spec, intent.to, digest_of(spec, intent.to)), kActionLimit,
                     [this, intent, spec, old_version](const ChildRun::Result& result) {
                       const Answer answer =
                           read_answer(result.exit_code, result.last_line, result.text);

@@ -71,6 +71,12 @@ class InstanceDriver {
   // Of a container's revision: a file that says which image it is.
   [[nodiscard]] std::string image_of(fleet::Revision revision) const;
   base::Result<void> keep_image(fleet::Revision revision, const ChildRun::Result& result) const;
+  // What the revision's program was when its tree went live; empty: it is not known.
+  [[nodiscard]] std::string program_of(fleet::Revision revision) const;
+  base::Result<void> keep_program(fleet::Revision revision, const std::string& digest) const;
+  // The one or the other.
+  [[nodiscard]] std::string digest_of(const fleet::ComponentSpec& spec,
+                                      fleet::Revision revision) const;
 
   // That serves now; empty: it is not known.
   [[nodiscard]] std::string serving_container() const;
@@ -81,6 +87,8 @@ class InstanceDriver {
   // What is there before the program is started: the tree is live, the image is in the engine.
   void prepare(const fleet::ComponentSpec& spec, fleet::Revision revision, Words switch_tree,
                CommandLane::Take then);
+  // `switched`: how the tree went live; refused where which program it has cannot be kept.
+  ChildRun::Result know_program(fleet::Revision revision, const ChildRun::Result& switched) const;
 
   // Something may run by now, or be about to: after a crash, and after an upgrade that failed, its
   // keeper starts what it has.

@@ -113,8 +113,9 @@ struct Arguments {
   control::RunOptions run;
   control::ContractOptions contract;
   control::ContainerOptions container;  // image empty: none
-  std::string start_link;  // the name by which its helper is started; empty: the helper's own
-  std::string file;        // segue.yaml; empty: none
+  std::string start_link;      // the name by which its helper is started; empty: the helper's own
+  std::string program_digest;  // of a process; empty: whichever file is there
+  std::string file;            // segue.yaml; empty: none
   bool json = false;
   bool dry_run = false;
   bool foreground = false;

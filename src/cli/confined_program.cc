@@ -15,7 +15,9 @@ using base::fail;
 using base::Result;
 
 Result<void> expand_confinement(Arguments& arguments) {
-  const auto words = control::confinement_words(control::confinement_of(arguments.container));
+  auto options = control::confinement_of(arguments.container);
+  options.program_digest = arguments.program_digest;
+  const auto words = control::confinement_words(options);
   if (words.empty() || !arguments.container.image.empty() || arguments.program.empty()) return {};
   SEGUE_ASSIGN(const std::string helper, find_confine_program());
   std::vector<std::string> checks = {helper, "--check"};

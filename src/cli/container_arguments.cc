@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "control/confinement_options.h"
+
 namespace segue::cli {
 namespace {
 
@@ -60,6 +62,14 @@ void add_container_options(CLI::App& app, Arguments& arguments) {
       "A file of the host, mode 0400, that is at $SEGUE_SECRETS/NAME, in a container at "
       "/run/secrets/NAME; may be repeated",
       "NAME=/PATH");
+  app.add_option("--program-digest", arguments.program_digest,
+                 "Of a process: start PROGRAM, also after a crash, only while its file is this one")
+      ->excludes("--container")
+      ->check([](const std::string& digest) {
+        const auto checked = control::check_program_digest(digest);
+        return checked ? std::string() : checked.error().message();
+      })
+      ->type_name("sha256:…");
   app.add_option("--start-link", arguments.start_link,
                  "Make FILE a link to what starts it, and start it by that name: by it this "
                  "program is told from others")

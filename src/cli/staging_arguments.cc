@@ -68,6 +68,10 @@ void add_go_live(Arguments& arguments, const AddCommand& add) {
          "--check", options.check,
          "What to read again before: changed (default; files that were touched), all, none")
       ->check(CLI::IsMember({"changed", "all", "none"}));
+  app->add_option("--program", options.program,
+                  "With --json: say which digest the release has for this file of it, for "
+                  "`segue run --program-digest`")
+      ->type_name("PATH");
   add_wait(*app, options);
   add_dry_run(*app, arguments);
 }

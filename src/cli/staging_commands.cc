@@ -95,6 +95,13 @@ std::string text_of(const staging::StageReport& report, bool dry_run) {
   return name;
 }
 
+std::string text_of(const staging::SwitchReport& report, bool dry_run) {
+  const std::string name = report.to.name();
+  if (report.was_live) return name + " is live already";
+  return fmt::format("{} {}, {} was", name, dry_run ? "would be live" : "is live",
+                     report.from ? report.from->name() : "nothing");
+}
+
 // What is not a host's plain name is not told.
 std::string own_host_name() {
   std::array<char, HOST_NAME_MAX + 1> name{};
@@ -242,12 +249,14 @@ ExitCode go_live(const Context& context) {
   output.print_json({{"from", report->from ? json_of(*report->from) : Json(nullptr)},
                      {"to", json_of(report->to)},
                      {"was_live", report->was_live}});
-  const std::string name = report->to.name();
-  if (report->was_live) return output.finish(ExitCode::done, name + " is live already");
-  const std::string before = report->from ? report->from->name() : "nothing";
-  return output.finish(
-      ExitCode::done,
-      fmt::format("{} {}, {} was", name, how.dry_run ? "would be live" : "is live", before));
+  Json reply{{"done", true},
+             {"exit", static_cast<int>(ExitCode::done)},
+             {"text", text_of(*report, how.dry_run)}};
+  if (!options.program.empty()) {
+    const auto digest = staging::signed_digest(*place, report->to, options.program);
+    if (digest && *digest) reply["program"] = **digest;
+  }
+  return output.finish(reply);
 }
 
 ExitCode verify_place(const Context& context) {

@@ -18,6 +18,7 @@ struct StagingOptions {
   std::string go_live_at;             // a time expression
   std::string share = "hardlink";     // or reflink, copy
   std::string if_live;                // --undo: only if this version is
+  std::string program;                // whose digest is asked for; empty: none
   std::string check = "changed";      // or all, none
   std::uint64_t max_bytes_per_s = 0;  // 0: as fast as it goes
   std::uint32_t wait_s = 30;

@@ -47,6 +47,7 @@ std::string usage_text() {
          "  --memory=512m, --cpus=0.5, --pids=N  by control groups\n"
          "  --nofile=N             descriptors\n"
          "  --secret=NAME=/PATH    at $SEGUE_SECRETS/NAME; may be repeated\n"
+         "  --program-digest=sha256:HEX  PROGRAM's file, which is started only if it has it\n"
          "  --check                say whether this host can, and start nothing\n";
 }
 

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,6 +15,7 @@
 #include "confine/command_line.h"
 #include "confine/control_group.h"
 #include "confine/secrets.h"
+#include "confine/verified_program.h"
 #include "control/exit_code.h"
 #include "control/name.h"
 #include "os/paths.h"
@@ -77,13 +79,20 @@ Result<void> confine(const control::ConfinementOptions& options) {
   return enter_group(group_limits_of(options), name);
 }
 
-base::Error become(const std::vector<std::string>& program) {
-  std::vector<char*> words;
-  // execve(2) changes none of them.
-  for (const auto& word : program) words.push_back(const_cast<char*>(word.c_str()));
-  words.push_back(nullptr);
-  ::execv(words.front(), words.data());
-  return base::errno_error("start " + program.front(), errno);
+// This process confined, it becomes the program; returns only why not.
+base::Error start(const CommandLine& line) {
+  const std::string& path = line.program.front();
+  if (line.options.program_digest.empty()) {
+    const auto confined = confine(line.options);
+    return confined ? become(path, line.program) : confined.error();
+  }
+  const auto program = open_verified(path, line.options.program_digest);
+  if (!program) return program.error();
+  const auto confined = confine(line.options);
+  if (!confined) return confined.error();
+  struct utsname kernel{};
+  static_cast<void>(::uname(&kernel));  // fails on bad addresses only
+  return become(*program, start_by(kernel.release), line.program);
 }
 
 }  // namespace
@@ -103,9 +112,7 @@ int run_program(int argc, char** argv) {
     if (!checked) fmt::print("{}\n", checked.error().message());
     return static_cast<int>(checked ? ExitCode::done : ExitCode::refused);
   }
-  const auto confined = confine(line->options);
-  const base::Error why = confined ? become(line->program) : confined.error();
-  fmt::print(stderr, "segue-confine: {}\n", why.to_string());
+  fmt::print(stderr, "segue-confine: {}\n", start(*line).to_string());
   return static_cast<int>(ExitCode::failed);
 }
 

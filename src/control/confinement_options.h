@@ -18,9 +18,14 @@ struct ConfinementOptions {
   std::uint32_t max_processes = 0;    // 0: no limit
   std::uint32_t max_descriptors = 0;  // 0: the keeper's own
   std::vector<ContainerSecret> secrets;
+  // Of the program's file, sha256:HEX: another one is not started. Empty: whichever is there.
+  std::string program_digest;
 
   bool operator==(const ConfinementOptions&) const = default;
 };
+
+// invalid_argument unless it is sha256: and 64 hexadecimal digits.
+base::Result<void> check_program_digest(std::string_view digest);
 
 // What container options say of them.
 ConfinementOptions confinement_of(const ContainerOptions& options);

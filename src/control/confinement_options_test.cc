@@ -15,10 +15,12 @@ TEST(ConfinementOptions, are_words_that_are_read_again) {
                              .cpu_millicores = 1'500,
                              .max_processes = 200,
                              .max_descriptors = 1'024,
-                             .secrets = {{"token", "/etc/chat/token"}}};
+                             .secrets = {{"token", "/etc/chat/token"}},
+                             .program_digest = "sha256:" + std::string(64, 'a')};
   const auto words = confinement_words(options);
   EXPECT_THAT(words, ElementsAre("--memory=536870912", "--cpus=1.500", "--nofile=1024",
-                                 "--pids=200", "--secret=token=/etc/chat/token"));
+                                 "--pids=200", "--secret=token=/etc/chat/token",
+                                 "--program-digest=sha256:" + std::string(64, 'a')));
   ConfinementOptions again;
   for (const auto& word : words) {
     const auto equals = word.find('=');
@@ -27,6 +29,17 @@ TEST(ConfinementOptions, are_words_that_are_read_again) {
     ASSERT_TRUE(known && *known) << word;
   }
   EXPECT_EQ(again, options);
+}
+
+TEST(ConfinementOptions, take_no_digest_that_no_file_can_have) {
+  ConfinementOptions options;
+  for (const std::string& wrong :
+       {std::string(), std::string("sha256:"), std::string(64, 'a'),
+        "sha256:" + std::string(63, 'a'), "sha256:" + std::string(64, 'A'),
+        "sha512:" + std::string(64, 'a')}) {
+    EXPECT_FALSE(assign_confinement_option("program-digest", wrong, options)) << wrong;
+  }
+  EXPECT_EQ(options, ConfinementOptions{});
 }
 
 TEST(ConfinementOptions, know_nothing_that_only_a_container_has) {

@@ -152,6 +152,19 @@ void settle_links(std::vector<Entry>& entries, std::vector<std::uint32_t>& linke
   }
 }
 
+constexpr int kMaxLinks = 40;  // as Linux
+
+// In front of those that are there. False: the path leads out of the tree.
+bool add_names(std::string_view path, std::vector<std::string>& names) {
+  if (path.starts_with('/')) return false;
+  while (!path.empty()) {
+    const auto slash = path.rfind('/');
+    names.emplace_back(path.substr(slash == std::string_view::npos ? 0 : slash + 1));
+    path = path.substr(0, slash == std::string_view::npos ? 0 : slash);
+  }
+  return true;
+}
+
 }  // namespace
 
 int compare_paths(std::string_view left, std::string_view right) {
@@ -230,6 +243,40 @@ std::optional<std::size_t> find_entry(const Manifest& manifest, std::string_view
                                       });
   if (found == manifest.entries.end() || found->path != path) return std::nullopt;
   return static_cast<std::size_t>(found - manifest.entries.begin());
+}
+
+const Entry* file_at(const Manifest& manifest, std::string_view path) {
+  std::vector<std::string> names;  // still to be gone along, the next one last
+  std::string at;                  // where that has led so far: a directory
+  if (!add_names(path, names)) return nullptr;
+  for (int links = 0; !names.empty();) {
+    const std::string name = std::move(names.back());
+    names.pop_back();
+    if (name.empty() || name == ".") continue;
+    if (name == "..") {
+      if (at.empty()) return nullptr;
+      const auto slash = at.rfind('/');
+      at.resize(slash == std::string::npos ? 0 : slash);
+      continue;
+    }
+    const std::string next = at.empty() ? name : at + "/" + name;
+    const auto found = find_entry(manifest, next);
+    if (!found) return nullptr;
+    const Entry& entry = manifest.entries[*found];
+    switch (entry.type) {
+      case EntryType::directory:
+        at = next;
+        break;
+      case EntryType::symlink:
+        if (++links > kMaxLinks || !add_names(entry.link_target, names)) return nullptr;
+        break;
+      case EntryType::regular:
+        return names.empty() ? &entry : nullptr;
+      case EntryType::hard_link:
+        return names.empty() ? &manifest.entries[entry.linked_entry] : nullptr;
+    }
+  }
+  return nullptr;
 }
 
 }  // namespace segue::delta

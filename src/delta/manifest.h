@@ -86,4 +86,8 @@ Digest root_of(const Manifest& manifest);
 // By its path in canonical order.
 std::optional<std::size_t> find_entry(const Manifest& manifest, std::string_view path);
 
+// The regular file that opening `path` in the tree leads to, by hard links and by at most 40
+// symbolic links (path_resolution(7)); null: none, or it leads out of the tree.
+const Entry* file_at(const Manifest& manifest, std::string_view path);
+
 }  // namespace segue::delta

@@ -152,5 +152,28 @@ TEST(Manifest, a_hundred_thousand_entries) {
   EXPECT_EQ(find_entry(*decoded, "d7/file77").has_value(), true);
 }
 
+TEST(FileAt, is_what_opening_its_path_leads_to) {
+  const Entry hard{.path = "bin/hard", .type = EntryType::hard_link, .linked_entry = 4};
+  const Manifest manifest = made(
+      {directory("bin"), directory("lib"), directory("lib/v1"), file("bin/chat-1"),
+       file("lib/v1/hub"), symlink("bin/chat", "chat-1"), symlink("bin/hub", "../lib/now/./hub"),
+       symlink("lib/now", "v1"), symlink("bin/sh", "/bin/sh"), symlink("bin/out", "../../chat"),
+       symlink("bin/loop", "loop"), symlink("bin/folder", "../lib"), hard});
+  const auto path_at = [&](std::string_view path) {
+    const Entry* found = file_at(manifest, path);
+    return found == nullptr ? "" : found->path;
+  };
+  EXPECT_EQ(path_at("bin/chat-1"), "bin/chat-1");
+  EXPECT_EQ(path_at("./bin//chat-1"), "bin/chat-1");
+  EXPECT_EQ(path_at("bin/chat"), "bin/chat-1");
+  EXPECT_EQ(path_at("bin/hub"), "lib/v1/hub");
+  EXPECT_EQ(path_at("bin/folder/v1/hub"), "lib/v1/hub");
+  EXPECT_EQ(path_at("bin/hard"), "bin/chat-1");
+  for (const char* none : {"", "/bin/chat", "bin", "bin/none", "bin/chat/more", "bin/sh", "bin/out",
+                           "bin/loop", "bin/folder", "..", "bin/../../bin/chat"}) {
+    EXPECT_EQ(path_at(none), "") << none;
+  }
+}
+
 }  // namespace
 }  // namespace segue::delta

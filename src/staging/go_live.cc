@@ -95,6 +95,14 @@ Result<void> check_tree(const Place& place, const PlacedTree& tree, Check check,
   return {};
 }
 
+Result<std::optional<std::string>> signed_digest(const Place& place, const TreeRecord& tree,
+                                                 const std::string& path) {
+  SEGUE_ASSIGN(const delta::Manifest manifest, place.manifest_of(tree));
+  const delta::Entry* file = delta::file_at(manifest, path);
+  if (file == nullptr) return std::nullopt;
+  return "sha256:" + file->content.hex();
+}
+
 Result<SwitchReport> switch_to(Place& place, const std::string& component,
                                const std::string& version, const SwitchOptions& options) {
   const PlacedTree* live = place.live();

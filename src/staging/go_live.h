@@ -40,6 +40,11 @@ base::Result<SwitchReport> switch_to(Place& place, const std::string& component,
 // Makes the previous tree live again, and the live one the previous one.
 base::Result<SwitchReport> undo(Place& place, const SwitchOptions& options = {});
 
+// sha256:HEX of what the tree has to have at `path`, symbolic links of the tree followed; nothing
+// where that is no file of it. An error: what the tree has to be is not known.
+base::Result<std::optional<std::string>> signed_digest(const Place& place, const TreeRecord& tree,
+                                                       const std::string& path);
+
 struct TreeCheck {
   PlacedTree tree;
   std::optional<base::Error>

@@ -224,7 +224,7 @@ def expect_no_order_twice(fleet, rollout):
         of, _, count = one["order"].rsplit(".", 2)
         orders = int(count) if of == rollout else 0
         history = fleet.hosts[name].segue("history", "kv").last.get("history", [])
-        attempts = [attempt for attempt in history if f"/revisions/{revision}/" in attempt["program"]]
+        attempts = [attempt for attempt in history if f"/confined/{revision}/" in attempt["program"]]
         assert len(attempts) <= orders, (name, one["order"], attempts)
 
 
