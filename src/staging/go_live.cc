@@ -106,7 +106,12 @@ Result<std::optional<std::string>> signed_digest(const Place& place, const TreeR
 Result<SwitchReport> switch_to(Place& place, const std::string& component,
                                const std::string& version, const SwitchOptions& options) {
   const PlacedTree* live = place.live();
-  if (live != nullptr && !version.empty() && is_named(*live, component, version)) {
+  const bool is_live = live != nullptr && !version.empty() && is_named(*live, component, version);
+  // One that waits was staged since: the live one was found not to be what it has to be.
+  const bool waits_too = std::ranges::any_of(place.trees(), [&](const PlacedTree& tree) {
+    return tree.role == Role::staged && is_named(tree, component, version);
+  });
+  if (is_live && !waits_too) {
     return SwitchReport{.from = live->record, .to = live->record, .was_live = true};
   }
   SEGUE_ASSIGN(const PlacedTree* tree, choose(place, component, version));

@@ -30,7 +30,8 @@ struct SwitchReport {
 };
 
 // Makes a tree that waits the live one, and the live one the previous one: one rename, so that at
-// no time there is none. `version` empty: the only one that waits; `component` empty: whichever. No
+// no time there is none. A live one of that name goes on, unless it was staged anew since because
+// it is damaged. `version` empty: the only one that waits; `component` empty: whichever. No
 // network, no library and no metadata is needed. not_found: no such tree waits.
 // failed_precondition: more than one does. data_loss names files that are not what they should be.
 // With these nothing was changed; unknown_outcome: the tree is live, but perhaps not after a power

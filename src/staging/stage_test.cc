@@ -159,6 +159,32 @@ TEST_F(Stage, writer_in_place_is_found_before_the_switch_and_repaired) {
   expect_live("1.1");
 }
 
+TEST_F(Stage, damaged_live_tree_is_replaced_by_the_same_version_once_that_is_staged_anew) {
+  make_live("1.0");
+  flip(live("bin/app"), 100);
+  EXPECT_TRUE(go("1.0")->was_live) << "nothing else is there to go live";
+  EXPECT_NE(staged("1.0").way, Way::present);
+  const auto mended = go("1.0");
+  ASSERT_TRUE(mended) << mended.error().to_string();
+  EXPECT_FALSE(mended->was_live);
+  expect_live("1.0");
+  EXPECT_TRUE(go("1.0")->was_live);
+}
+
+TEST_F(Stage, what_a_program_has_to_be_is_said_by_what_was_signed) {
+  make_live("1.0");
+  const auto bytes = os::read_file(live("bin/app"), 1 << 20);
+  ASSERT_TRUE(bytes);
+  flip(live("bin/app"), 100);
+  const Place place = open();
+  const auto of = [&](const std::string& path) {
+    return signed_digest(place, place.live()->record, path).value();
+  };
+  EXPECT_EQ(of("current"), "sha256:" + delta::digest_of(delta::view_of(*bytes)).hex());
+  EXPECT_EQ(of("bin/alias"), of("bin/app"));
+  EXPECT_EQ(of("bin"), std::nullopt);
+}
+
 TEST_F(Stage, tree_that_was_edited_by_hand_falls_back_to_the_chunks_it_lacks) {
   make_live("1.0");
   const TestTree edited(directory_.path("unused"));

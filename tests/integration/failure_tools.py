@@ -25,6 +25,7 @@ class Installation:
     def __init__(self, build_dir, path):
         self.built = build_dir / "src/cli/segue"
         self.keeper = build_dir / "src/keeper/segue-keeper"
+        self.confine = build_dir / "src/confine/segue-confine"
         path.mkdir()
         self.program = path / "segue"
         self.upgrades = 0
@@ -42,6 +43,7 @@ class Installation:
     def use_for(self, segue):
         segue.program = self.program
         segue.environment["SEGUE_KEEPER"] = str(self.keeper)
+        segue.environment["SEGUE_CONFINE"] = str(self.confine)
 
     def is_run_by(self, pid):
         """The file as it is now, and no earlier one."""

@@ -66,16 +66,18 @@ def test_what_runs_is_the_file_that_was_verified_and_goes_by_its_own_name(fleet)
     assert seen["revision"] == 2 and seen["handoff"]["lost"] == 0, seen
 
 
-def test_a_program_that_was_replaced_is_not_started_after_a_crash_until_it_is_as_signed(fleet):
+def test_a_program_that_was_replaced_is_not_started_after_a_crash_until_it_is_staged_anew(fleet):
     deploy(fleet, "1")
-    host, program = fleet.hosts[HOST], live(fleet) / "bin/respkv"
-    kept = program.with_name("kept")
-    shutil.copy2(program, kept)
-    scratch(program)
+    host, place = fleet.hosts[HOST], live(fleet).parent
+    scratch(live(fleet) / "bin/respkv")
     os.kill(host.segue.status("kv")["pid"], signal.SIGKILL)
     wait_until(lambda: any("is not what was verified" in line for line in printed(fleet)), "the refusal", WITHIN_S)
     assert not host.segue.status("kv").get("pid"), "nothing runs in its place"
-    kept.rename(program)
+    release = fleet.release("1")
+    for words in (("stage", release["component"], "1", "--library", release["library"], "--place", place),
+                  ("go-live", place, "1")):
+        mended = host.segue.plain(*map(str, words))
+        assert mended.exit == 0, mended
     wait_until(lambda: host.segue.status("kv").get("pid"), "its return", WITHIN_S)
     assert host.version() == "1"
 
