@@ -87,8 +87,9 @@ Result<VerifiedProgram> open_verified(const std::string& path, const std::string
 StartBy start_by(std::string_view kernel_release) {
   int major = 0;
   int minor = 0;
-  const char* end = kernel_release.data() + kernel_release.size();
-  const auto [dot, error] = std::from_chars(kernel_release.data(), end, major);
+  const char* const begin = kernel_release.data();
+  const char* const end = begin + kernel_release.size();
+  const auto [dot, error] = std::from_chars(begin, end, major);
   if (error != std::errc() || dot == end || *dot != '.') return StartBy::name;
   if (std::from_chars(dot + 1, end, minor).ec != std::errc()) return StartBy::name;
   return std::pair(major, minor) >= kNamesByFile ? StartBy::descriptor : StartBy::name;
