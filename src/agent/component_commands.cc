@@ -26,7 +26,7 @@ constexpr int kRefused = 4;
 
 void append_settings(Words& words, const control::Request& request) {
   for (const auto& option : request.options) {
-    words.push_back("--set");
+    words.emplace_back("--set");
     words.push_back(option.key + "=" + option.value);
   }
 }
@@ -87,7 +87,7 @@ void append_program(Words& words, const InstanceHome& home, const fleet::Compone
     return append_container(words, home, spec, revision, digest);
   }
   for (const auto& variable : spec.environment) {
-    words.push_back("--env");
+    words.emplace_back("--env");
     words.push_back(variable);
   }
   const std::string link = revision_link(home, revision);
@@ -105,7 +105,7 @@ void append_program(Words& words, const InstanceHome& home, const fleet::Compone
 
 // Nothing where the line is not what a command says last.
 json object_of(const std::string& line) {
-  json object = json::parse(line, nullptr, false);
+  const json object = json::parse(line, nullptr, false);
   return object.is_object() ? object : json();
 }
 

@@ -259,7 +259,9 @@ const Entry* file_at(const Manifest& manifest, std::string_view path) {
       at.resize(slash == std::string::npos ? 0 : slash);
       continue;
     }
-    const std::string next = at.empty() ? name : at + "/" + name;
+    std::string next = at;
+    if (!next.empty()) next += '/';
+    next += name;
     const auto found = find_entry(manifest, next);
     if (!found) return nullptr;
     const Entry& entry = manifest.entries[*found];
