@@ -21,6 +21,28 @@ void add_rollout(CLI::App& app, FleetOptions& options) {
   add_profile(app, options);
 }
 
+void add_signing(CLI::App& deploy, FleetOptions& options) {
+  CLI::Option* sign = deploy.add_option("--sign-with", options.signers,
+                                        "Sign what is deployed with this private key; may be "
+                                        "repeated")
+                          ->allow_extra_args(false)
+                          ->type_name("FILE");
+  deploy
+      .add_option("--passphrase-file", options.passphrase_file,
+                  "The first line of this file is the passphrase of the private keys")
+      ->type_name("FILE")
+      ->needs(sign);
+  deploy
+      .add_option("--signatures", options.signatures,
+                  "Deploy with the signatures that --write-signatures wrote")
+      ->type_name("FILE");
+  deploy
+      .add_option("--write-signatures", options.write_signatures,
+                  "Write the signatures there for who deploys, and deploy nothing")
+      ->type_name("FILE")
+      ->needs(sign);
+}
+
 void add_rollout_commands(CLI::App& program, Arguments& arguments, const AddCommand& add) {
   FleetOptions& options = arguments.fleet;
   CLI::App* rollout = program.add_subcommand("rollout", "How changes reach the hosts of a fleet");
@@ -59,6 +81,7 @@ void add_fleet_commands(CLI::App& program, Arguments& arguments, const AddComman
   deploy->add_option("FILE", options.file, "The file (segue.yaml)");
   deploy->add_option("--component", options.component, "Only this one of it")->type_name("NAME");
   deploy->add_option("--title", options.title, "What it is about, for people")->type_name("TEXT");
+  add_signing(*deploy, options);
   deploy->add_flag("--dry-run", arguments.dry_run,
                    "Say what would be rolled out to which hosts, and change nothing");
   add_profile(*deploy, options);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// deploy, rollout …, hosts, ps, drain, token: asks the server of the fleet.
+// rollout …, hosts, ps, drain, token: asks the server of the fleet.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -9,9 +9,6 @@
 
 #include "cli/commands.h"
 #include "cli/server_client.h"
-#include "fleet/component_document.h"
-#include "os/files.h"
-#include "service/service_file.h"
 #include "traffic/share.h"
 
 namespace segue::cli {
@@ -173,77 +170,7 @@ ExitCode show_answer(Output& output, const Result<Json>& answer,
   return show(output, *answer, lines(*answer));
 }
 
-// "    step 2 of 3, rest: berlin-2, oslo-1"
-std::string planned_step(const Json& plan, std::size_t step) {
-  const Json& known = plan["steps"][step];
-  std::vector<std::string> hosts;
-  for (const auto& instance : plan["instances"]) {
-    if (instance.value("step", std::size_t{0}) == step) hosts.push_back(text_of(instance, "host"));
-  }
-  const std::size_t all = known.value("instances", std::size_t{0});
-  std::string text = fmt::format("\n    step {} of {}, {}", step + 1, plan["steps"].size(),
-                                 text_of(known, "name"));
-  if (!hosts.empty()) text += fmt::format(": {}", fmt::join(hosts, ", "));
-  if (all > hosts.size()) text += fmt::format(" and {} more", all - hosts.size());
-  return text;
-}
-
-std::string deployed_text(const fleet::ComponentSpec& spec, const Json& answer) {
-  const Json plan = answer.value("plan", Json());
-  const std::string rollout = text_of(answer, "rollout");
-  std::string text = fmt::format("{}: {}{}", spec.name, rollout.empty() ? "" : rollout + " ",
-                                 text_of(answer, "text"));
-  if (!plan.is_object()) return text;
-  text += fmt::format("; {} would become revision {}", spec.release.version,
-                      answer.value("revision", 0));
-  for (std::size_t step = 0; step < plan["steps"].size(); ++step) text += planned_step(plan, step);
-  return text;
-}
-
 }  // namespace
-
-ExitCode deploy(const Context& context) {
-  Output& output = context.output;
-  const FleetOptions& options = context.arguments.fleet;
-  const auto text = os::read_file(options.file, service::kMaxServiceFileBytes);
-  if (!text) return output.fail(text.error().with("cannot read " + options.file));
-  const auto reading = service::read_service(options.file, *text);
-  if (!reading.service) {
-    for (const auto& problem : reading.problems) output.note(problem);
-    return output.finish(ExitCode::usage,
-                         fmt::format("{} cannot be used: see above", options.file));
-  }
-  std::vector<const service::ServiceComponent*> chosen;
-  for (const auto& component : reading.service->components) {
-    const bool is_chosen = options.component.empty() || component.spec.name == options.component;
-    if (is_chosen) chosen.push_back(&component);
-  }
-  if (chosen.empty()) {
-    return output.finish(ExitCode::usage,
-                         fmt::format("{} has no component '{}'", options.file, options.component));
-  }
-  const auto server = ServerClient::open(options);
-  if (!server) return output.fail(server.error());
-  Json rollouts = Json::array();
-  std::string said;
-  for (const auto* component : chosen) {
-    const auto answer =
-        server->ask("POST", "/v1/deployments",
-                    {{"component", Json::parse(fleet::write_component(component->spec))},
-                     {"strategy", Json::parse(fleet::write_strategy(component->strategy))},
-                     {"title", options.title},
-                     {"dry_run", context.arguments.dry_run}});
-    if (!answer) {
-      return output.fail(
-          answer.error().with(fmt::format("{} is not rolled out", component->spec.name)));
-    }
-    rollouts.push_back(*answer);
-    rollouts.back()["component"] = component->spec.name;
-    said += (said.empty() ? "" : "\n") + deployed_text(component->spec, *answer);
-  }
-  if (!output.json()) return output.finish(ExitCode::done, said);
-  return output.finish(Json{{"done", true}, {"exit", 0}, {"rollouts", rollouts}, {"text", said}});
-}
 
 ExitCode ask_fleet(const Context& context) {
   Output& output = context.output;

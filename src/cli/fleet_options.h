@@ -13,6 +13,11 @@ struct FleetOptions {
   std::string file = "segue.yaml";
   std::string component;  // of the file; empty: all
   std::string title;
+  // deploy: who signs what it deploys
+  std::vector<std::string> signers;  // files of private keys
+  std::string passphrase_file;
+  std::string signatures;        // a file that others have signed
+  std::string write_signatures;  // … that is made, and nothing is deployed
   std::string rollout;
   std::string why;
   bool all = false;
@@ -38,6 +43,7 @@ struct FleetOptions {
   std::string person;
   std::vector<std::string> rights;
   std::vector<std::string> components;  // that they are limited to
+  std::vector<std::string> keys;        // files of public keys that they sign with
   std::string write;                    // where the profile goes; empty: the token is printed
   std::string webhook;
   std::string url;

@@ -25,13 +25,18 @@ void add_persons(CLI::App& program, Arguments& arguments, const AddCommand& add)
                       "Give PERSON these rights, and a new token, which is printed once", person);
   set->add_option("PERSON", options.person, "A name; of a program, too")->required();
   set->add_option("--right", options.rights, "May be repeated; everybody may view")
-      ->check(CLI::IsMember({"view", "deploy", "approve", "administer"}))
+      ->check(CLI::IsMember({"view", "deploy", "approve", "sign", "administer"}))
       ->allow_extra_args(false)
       ->type_name("RIGHT");
   set->add_option("--component", options.components,
                   "Only of this component; may be repeated (all of them)")
       ->allow_extra_args(false)
       ->type_name("COMPONENT");
+  set->add_option("--key", options.keys,
+                  "With --right sign: a public key that they sign with, FILE.pub of `segue key "
+                  "make`; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("FILE");
   set->add_option("--write", options.write, "Write a profile for them instead of the token")
       ->type_name("FILE");
   add_profile(*set, options);

@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "cli/commands.h"
 #include "cli/server_client.h"
+#include "crypto/keys.h"
 #include "os/files.h"
 
 namespace segue::cli {
@@ -12,6 +15,8 @@ namespace {
 
 using base::Result;
 using control::ExitCode;
+
+constexpr std::size_t kShortDigits = 12;  // of a key's id, for people
 
 std::vector<std::string> texts_of(const Json& json, const char* name) {
   std::vector<std::string> texts;
@@ -28,17 +33,40 @@ ExitCode list_people(Output& output, const ServerClient& server) {
   for (const auto& person : answer->value("people", Json::array())) {
     const auto components = texts_of(person, "components");
     const auto rights = texts_of(person, "rights");
+    auto keys = texts_of(person, "keys");
+    for (auto& key : keys) key.resize(std::min(key.size(), kShortDigits));
     lines.push_back(
-        fmt::format("{:<20} {}{}", text_of(person, "name"),
+        fmt::format("{:<20} {}{}{}", text_of(person, "name"),
                     rights.empty() ? "view" : fmt::format("{}", fmt::join(rights, ", ")),
-                    components.empty() ? "" : fmt::format(" of {}", fmt::join(components, ", "))));
+                    components.empty() ? "" : fmt::format(" of {}", fmt::join(components, ", ")),
+                    keys.empty() ? "" : fmt::format(" with key {}", fmt::join(keys, ", "))));
   }
   return show(output, *answer, lines);
 }
 
-ExitCode set_person(Output& output, const ServerClient& server, const FleetOptions& options) {
-  const auto answer = server.ask("PUT", "/v1/people/" + url_escaped(options.person),
-                                 {{"rights", options.rights}, {"components", options.components}});
+// Public keys as PEM. A private one is not even sent.
+Result<std::vector<std::string>> read_public_keys(const std::vector<std::string>& paths) {
+  std::vector<std::string> keys;
+  for (const auto& path : paths) {
+    SEGUE_ASSIGN(const std::string text, os::read_file(path, crypto::kMaxPemBytes));
+    if (text.find("PRIVATE KEY-----") != std::string::npos) {
+      return base::fail(base::ErrorCode::invalid_argument,
+                        "{} is a private key, which stays with who has it: give its public half, "
+                        "{}.pub",
+                        path, path);
+    }
+    auto key = crypto::PublicKey::from_pem(text);
+    if (!key) return base::fail(std::move(key).error().with(path));
+    keys.push_back(key->pem());
+  }
+  return keys;
+}
+
+ExitCode set_person(Output& output, const ServerClient& server, const FleetOptions& options,
+                    const std::vector<std::string>& keys) {
+  Json body{{"rights", options.rights}, {"components", options.components}};
+  if (!keys.empty()) body["keys"] = keys;
+  const auto answer = server.ask("PUT", "/v1/people/" + url_escaped(options.person), body);
   if (!answer) return output.fail(answer.error());
   const std::string token = text_of(*answer, "token");
   if (options.write.empty()) return show(output, *answer, {token});
@@ -144,12 +172,14 @@ ExitCode manage_people(const Context& context) {
   const FleetOptions& options = context.arguments.fleet;
   const auto server = ServerClient::open(options);
   if (!server) return output.fail(server.error());
+  const auto keys = read_public_keys(options.keys);
+  if (!keys) return output.fail(keys.error());
   if (context.arguments.dry_run) return say_only(output, *server, context.arguments);
   switch (context.arguments.command) {
     case Command::person_list:
       return list_people(output, *server);
     case Command::person_set:
-      return set_person(output, *server, options);
+      return set_person(output, *server, options, *keys);
     case Command::person_remove:
       return remove(output, *server, "/v1/people/", options.person);
     case Command::webhook_list:

@@ -192,10 +192,21 @@ class Tree {
                     {phase, tone_of(text_of(progress_, "phase"))}};
     if (!left.empty()) line.push_back({"  " + left, Tone::faint});
     add(std::move(line));
+    sentence("signed by", signers(), Tone::plain);
     sentence("why", shown(progress_, "why"), Tone::strong);
     sentence("waits for", shown(progress_, "waits_for"), Tone::plain);
     sentence("next", shown(progress_, "next"), Tone::plain);
     if (progress_.contains("traffic")) traffic(progress_["traffic"]);
+  }
+
+  [[nodiscard]] std::string signers() const {
+    std::string names;
+    for (const auto& signer : progress_.value("signed_by", Json::array())) {
+      const std::string name = shown(signer, "person");
+      if (!names.empty()) names += ", ";
+      names += name;
+    }
+    return names;
   }
 
   void traffic(const Json& traffic) {

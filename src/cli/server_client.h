@@ -30,6 +30,8 @@ class ServerClient {
   [[nodiscard]] base::Result<void> follow(
       const std::string& path, const std::function<bool(std::string_view bytes)>& sink) const;
 
+  // As PEM: the certificate of the fleet's authority.
+  [[nodiscard]] const std::string& authority() const { return authority_; }
   // The profile of somebody else at the same servers.
   [[nodiscard]] std::string profile_of(const std::string& token) const;
 

@@ -43,6 +43,7 @@ inline Json test_progress() {
                 {"component", "chat"},
                 {"title", "chat 1.4"},
                 {"author", "ada"},
+                {"signed_by", Json::array()},
                 {"phase", "running"},
                 {"step", 1},
                 {"step_phase", "baking"},

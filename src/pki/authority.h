@@ -38,6 +38,7 @@ class Authority {
 
   // As PEM.
   [[nodiscard]] const std::string& certificate() const { return certificate_; }
+  [[nodiscard]] const crypto::PublicKey& public_key() const { return key_.public_key(); }
   // A certificate for `key`, as PEM.
   [[nodiscard]] base::Result<std::string> issue(const crypto::PublicKey& key, const Wanted& wanted,
                                                 base::RealTime now) const;

@@ -85,6 +85,12 @@ std::string write_progress(const Progress& progress) {
       .field("component", progress.component)
       .field("title", progress.title)
       .field("author", progress.author)
+      .key("signed_by")
+      .begin_array();
+  for (const auto& signer : progress.signed_by) {
+    json.begin_object().field("person", signer.person).field("key", signer.key).end();
+  }
+  json.end()
       .field("phase", to_string(progress.phase))
       .field("step", progress.step)
       .field("step_phase", to_string(progress.step_phase))

@@ -63,11 +63,18 @@ struct ShareProgress {
   fleet::SeenShare seen;
 };
 
+// Of those whose signatures let the target be deployed.
+struct SignerProgress {
+  std::string person;
+  std::string key;  // its id
+};
+
 struct Progress {
   std::string id;
   std::string component;
   std::string title;
   std::string author;
+  std::vector<SignerProgress> signed_by;  // of the server's; not known here
   Phase phase = Phase::preparing;
   std::uint32_t step = 0;
   StepPhase step_phase = StepPhase::approving;

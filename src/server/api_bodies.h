@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "fleet/component.h"
+#include "fleet/deployment_statement.h"
 #include "fleet/strategy.h"
 #include "server/people.h"
 
@@ -23,6 +24,7 @@ struct DeploymentBody {
   fleet::ComponentSpec spec;
   fleet::Strategy strategy;
   std::string title;  // never empty
+  std::vector<fleet::DeploymentSignature> signatures;
   bool dry_run = false;
 };
 base::Result<DeploymentBody> read_deployment_body(std::string_view body);
@@ -31,6 +33,7 @@ base::Result<DeploymentBody> read_deployment_body(std::string_view body);
 struct VersionBody {
   std::string version;
   std::string title;  // empty: none
+  std::vector<fleet::DeploymentSignature> signatures;  // of what becomes of it
   bool dry_run = false;
 };
 base::Result<VersionBody> read_version_body(std::string_view body);
@@ -53,6 +56,7 @@ base::Result<TokenBody> read_token_body(std::string_view body);
 struct PersonBody {
   std::vector<Right> rights;
   std::vector<std::string> components;  // that they are limited to; empty: all
+  std::vector<SigningKey> keys;         // each once; of who may sign, and of nobody else
 };
 base::Result<PersonBody> read_person_body(std::string_view body);
 

@@ -56,6 +56,7 @@ void Api::deploy(const Call& call) {
                      .strategy = std::move(body->strategy),
                      .author = call.person.name,
                      .title = std::move(body->title),
+                     .signatures = std::move(body->signatures),
                      .dry_run = body->dry_run});
 }
 
@@ -80,6 +81,7 @@ void Api::deploy_version(const Call& call) {
   Deployment deployment{.spec = last->spec,
                         .author = call.person.name,
                         .title = body->title,
+                        .signatures = body->signatures,
                         .dry_run = body->dry_run};
   deployment.spec.release.version = body->version;
   deployment.strategy = last_strategy(control_.books(), component)

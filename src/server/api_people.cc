@@ -70,9 +70,12 @@ void Api::people(const Call& call) {
   for (const auto& [name, person] : control_.people().all()) {
     Json rights = Json::array();
     for (const Right right : person.rights) rights.push_back(to_string(right));
+    Json keys = Json::array();
+    for (const auto& key : person.keys) keys.push_back(key.id);
     list.push_back(Json{{"name", name},
                         {"rights", rights},
                         {"components", person.components},
+                        {"keys", keys},
                         {"created_ms", person.created_ms}});
   }
   call.give(json_answer(Json{{"people", list}}));
@@ -81,7 +84,7 @@ void Api::people(const Call& call) {
 void Api::set_person(const Call& call) {
   auto body = read_person_body(call.request.body);
   if (!body) return call.give(answer_of(body.error()));
-  control_.people().set(call.rest[0], {std::move(body->rights), std::move(body->components)},
+  control_.people().set(call.rest[0], {std::move(body->rights), std::move(body->components), std::move(body->keys)},
                         call.person.name, [give = call.give](const Result<std::string>& token) {
                           give(secret_answer(token, "token"));
                         });

@@ -34,6 +34,15 @@ Result<void> add_spec(Books& books, std::string_view rest, const std::string& va
   return {};
 }
 
+// Specifications are read before their signatures.
+Result<void> add_signatures(Books& books, std::string_view rest, const std::string& value) {
+  SEGUE_ASSIGN(const auto key, spec_of(rest));
+  const auto found = books.specs.find(key);
+  if (found == books.specs.end()) return fail(ErrorCode::data_loss, "there is no such revision");
+  SEGUE_ASSIGN(found->second.signatures, read_signatures(value));
+  return {};
+}
+
 Result<void> add_rollout(Books& books, std::string_view rest, const std::string& value) {
   SEGUE_ASSIGN(books.rollouts[std::string(rest)].head, rollout::read_rollout(value));
   return {};
@@ -99,7 +108,7 @@ struct Shelf {
   std::string_view prefix;
   Result<void> (*add)(Books& books, std::string_view rest, const std::string& value);
 };
-constexpr std::array<Shelf, 14> kShelves = {{
+constexpr std::array<Shelf, 15> kShelves = {{
     {kFleetKey, &set_record<FleetRecord, &Books::fleet>},
     {kAuditHead, &set_record<AuditHead, &Books::audit>},
     {kHosts, &add_record<HostRecord, &Books::hosts>},
@@ -107,6 +116,7 @@ constexpr std::array<Shelf, 14> kShelves = {{
     {kPeople, &add_person},
     {kComponents, &add_record<ComponentRecord, &Books::components>},
     {kSpecs, &add_spec},
+    {kSignatures, &add_signatures},
     {kRollouts, &add_rollout},
     {kRecords, &add_rollout_record},
     {kAssignments, &add_assignment},

@@ -16,6 +16,7 @@
 #include "server/documents.h"
 #include "server/people.h"
 #include "server/requests.h"
+#include "server/signing.h"
 #include "server/webhook_record.h"
 #include "store/store.h"
 
@@ -24,6 +25,7 @@ namespace segue::server {
 struct Spec {
   fleet::ComponentSpec spec;
   std::string document;  // as agents get it
+  std::vector<RevisionSignature> signatures = {};
 };
 
 struct StoredRollout {

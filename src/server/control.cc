@@ -7,6 +7,7 @@
 
 #include "fleet/servers.h"
 #include "os/random.h"
+#include "pki/certificate.h"
 
 namespace segue::server {
 namespace {
@@ -69,6 +70,12 @@ Control::Control(Parts parts, Settings settings, Books books)
              return attachment != nullptr && attachment->observed ? &*attachment->observed
                                                                   : nullptr;
            },
+           .signing =
+               [this](const Deployment& deployment) {
+                 return check_signatures(people_.all(),
+                                         pki::fingerprint_of(authority_.public_key()),
+                                         deployment.spec, deployment.signatures);
+               },
            .on_head =
                [this](store::Transaction& transaction, const rollout::Rollout* before,
                       const rollout::Rollout& head) { tell_of_head(transaction, before, head); }}),

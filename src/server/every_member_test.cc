@@ -57,24 +57,50 @@ Json whole_component() {
   return Json::parse(fleet::write_component(spec));
 }
 
+constexpr const char* kDeployment = "POST /v1/deployments";
+constexpr const char* kVersion = "POST /v1/components/{component}/deployments";
+
+// Of the specification that becomes of the body, by ada; as it was, where there is none.
+Json signed_as_it_is(const TestServer& server, const std::string& route, Json body) {
+  if (!body.contains("signatures")) return body;
+  fleet::ComponentSpec spec = fleet::process_component();
+  if (route == kDeployment) {
+    const auto given = fleet::read_component(body.value("component", Json()).dump());
+    if (!given) return body;
+    spec = *given;
+  } else {
+    spec.release.version = body.value("version", "");
+  }
+  body["signatures"] = Json::array({server.signature_of('a', spec)});
+  return body;
+}
+
 // A whole request of every route that changes something, by "METHOD PATTERN".
 struct Example {
   std::string path;
   Json body;  // null: it has none
 };
-std::map<std::string, Example> examples(const std::string& rollout, const std::string& token) {
+std::map<std::string, Example> examples(const TestServer& server, const std::string& rollout,
+                                        const std::string& token) {
   const Json on{{"on", true}};
+  const auto signed_anew = [&](const char* route, Json body) {
+    return signed_as_it_is(server, route, std::move(body));
+  };
   return {
       {"POST /v1/hosts/{host}/drain", {"/v1/hosts/berlin-1/drain", on}},
       {"DELETE /v1/hosts/{host}", {"/v1/hosts/berlin-1?force=true", {}}},
-      {"POST /v1/deployments",
-       {"/v1/deployments",
-        {{"component", whole_component()},
-         {"strategy", whole_strategy()},
-         {"title", "t"},
-         {"dry_run", false}}}},
-      {"POST /v1/components/{component}/deployments",
-       {"/v1/components/hub/deployments", {{"version", "3"}, {"title", "t"}, {"dry_run", false}}}},
+      {kDeployment,
+       {"/v1/deployments", signed_anew(kDeployment, {{"component", whole_component()},
+                                                     {"strategy", whole_strategy()},
+                                                     {"title", "t"},
+                                                     {"dry_run", false},
+                                                     {"signatures", Json::array()}})}},
+      {kVersion,
+       {"/v1/components/hub/deployments",
+        signed_anew(kVersion, {{"version", "3"},
+                               {"title", "t"},
+                               {"dry_run", false},
+                               {"signatures", Json::array()}})}},
       {"POST /v1/rollouts/{rollout}/{action}",
        {"/v1/rollouts/" + rollout + "/pause", {{"why", "w"}, {"all", true}}}},
       {"POST /v1/stop", {"/v1/stop", on}},
@@ -82,7 +108,10 @@ std::map<std::string, Example> examples(const std::string& rollout, const std::s
        {"/v1/tokens", {{"site", "berlin"}, {"relay", true}, {"uses", 2}, {"lifetime_s", 60}}}},
       {"DELETE /v1/tokens/{token}", {"/v1/tokens/" + token, {}}},
       {"PUT /v1/people/{person}",
-       {"/v1/people/eve", {{"rights", {"deploy"}}, {"components", {"hub"}}}}},
+       {"/v1/people/eve",
+        {{"rights", {"deploy", "sign"}},
+         {"components", {"hub"}},
+         {"keys", {TestServer::public_key_of('e').pem}}}}},
       {"DELETE /v1/people/{person}", {"/v1/people/ada", {}}},
       {"PUT /v1/webhooks/{webhook}",
        {"/v1/webhooks/ci", {{"url", "https://ci.example/hook"}, {"kinds", {"rollout"}}}}},
@@ -99,15 +128,15 @@ class EveryMember : public testing::Test {
   void begin() {
     server_ = std::make_unique<TestServer>();
     server_->join("berlin-1");
-    server_->set_person("ada", {Right::view});
     EXPECT_EQ(server_->end_of(server_->deploy("1")), "done");
     rollout_ = server_->deploy("2", 1);
+    server_->set_signer("ada", 'a');
     (void)server_->ask("PUT", "/v1/webhooks/chat", R"({"url": "https://chat.example/"})");
     (void)server_->ask("POST", "/v1/tokens");
     const Json tokens = server_->ask("GET", "/v1/tokens").json.at("tokens");
     settle();
     before_ = stored();
-    examples_ = examples(rollout_, tokens.at(0).at("id").get<std::string>());
+    examples_ = examples(*server_, rollout_, tokens.at(0).at("id").get<std::string>());
   }
 
   // Until nothing more is stored of itself.
@@ -294,7 +323,8 @@ TEST_F(EveryMember, that_has_to_be_there_is_missed_by_its_name) {
 
 TEST_F(EveryMember, as_it_is_described_is_taken) {
   for (const auto& [route, example] : std::map(examples_)) {
-    const std::string body = examples_.at(route).body.is_null() ? "" : example.body.dump();
+    const Json& whole = examples_.at(route).body;  // of this fleet
+    const std::string body = whole.is_null() ? "" : whole.dump();
     if (route == "POST /v1/webhooks/{webhook}/test") continue;  // answered by who is told
     const auto answer = server_->ask(method_of(route), examples_.at(route).path, body);
     EXPECT_LT(answer.status, 300U) << route << ": " << answer.body;
@@ -366,6 +396,10 @@ TEST_F(EveryMember, that_nobody_knows_is_refused_by_its_name) {
   }
 }
 
+bool is_signature(const Pointer& place) {
+  return place.to_string().starts_with("/signatures");
+}
+
 TEST_F(EveryMember, of_its_kind_is_taken_or_refused_and_breaks_nothing) {
   const std::vector<Json> texts = {"", "nonsense", std::string(5'000, 'a'), std::string("a\0b", 3)};
   const std::vector<Json> numbers = {0, 4'294'967'296U, 18'446'744'073'709'551'615U};
@@ -389,12 +423,14 @@ TEST_F(EveryMember, of_its_kind_is_taken_or_refused_and_breaks_nothing) {
       for (const Json& other : others) {
         Json body = examples_.at(route).body;
         body[place] = other;
+        if (!is_signature(place)) body = signed_as_it_is(*server_, route, std::move(body));
         expect_answered(route, examples_.at(route).path, body.dump());
       }
       Json body = examples_.at(route).body;
       body.at(place.parent_pointer()).is_object()
           ? static_cast<void>(body.at(place.parent_pointer()).erase(place.back()))
           : body.at(place.parent_pointer()).clear();
+      if (!is_signature(place)) body = signed_as_it_is(*server_, route, std::move(body));
       expect_answered(route, examples_.at(route).path, body.dump());
     }
   }

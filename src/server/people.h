@@ -20,20 +20,33 @@ enum class Right {
   view,
   deploy,      // begin rollouts, pause, promote, undo
   approve,     // let steps begin that ask for it
+  sign,        // what is deployed, with a key of theirs (signing.h)
   administer,  // hosts, tokens, people, the emergency stop's end
 };
 std::string_view to_string(Right right);
 std::optional<Right> right_of(std::string_view word);
 
+// Who has its private half signs.
+struct SigningKey {
+  std::string id;   // as `segue key make` says it
+  std::string pem;  // the public half
+
+  bool operator==(const SigningKey&) const = default;
+};
+// invalid_argument: it is no public key, or a private one.
+base::Result<SigningKey> signing_key_of(std::string_view pem);
+
 struct Person {
   static constexpr std::size_t kMaxRights = 10;
   static constexpr std::size_t kMaxComponents = 100;
+  static constexpr std::size_t kMaxKeys = 8;
 
   std::string name;
   std::vector<Right> rights;
   std::vector<std::string> components;  // that the rights are limited to; empty: all
   std::string token_digest;             // SHA-256 of the token, in hexadecimal digits
   std::uint64_t created_ms = 0;
+  std::vector<SigningKey> keys;  // of who may sign; of nobody else
 
   // Everybody may view. With somebody who is limited to components: of one of them.
   [[nodiscard]] bool may(Right right) const;
@@ -54,10 +67,11 @@ class People {
   People(std::map<std::string, Person> known, Ledger& ledger, const os::Clock& clock);
 
   // Adds a person, or gives one new rights and a new token. `take` gets the token once it is
-  // written down; nobody can be told it again.
+  // written down; nobody can be told it again. already_exists: somebody else has one of the keys.
   struct Wanted {
     std::vector<Right> rights;
     std::vector<std::string> components;
+    std::vector<SigningKey> keys;
   };
   void set(const std::string& name, Wanted wanted, const std::string& by,
            std::function<void(base::Result<std::string>)> take);
@@ -68,6 +82,8 @@ class People {
 
  private:
   [[nodiscard]] bool is_last(const std::string& name) const;
+  [[nodiscard]] base::Result<void> check_keys(const std::string& name,
+                                              const std::vector<SigningKey>& keys) const;
 
   std::map<std::string, Person> people_;
   std::map<std::string, std::string> names_;  // by token_digest

@@ -491,15 +491,24 @@ const rollout::Engine* Rollouts::engine(const std::string& rollout) const {
   return found == active_.end() ? nullptr : &found->second->engine;
 }
 
+void Rollouts::add_signers(rollout::Progress& progress, const rollout::Rollout& head) const {
+  const Spec* target = books_.spec(head.component, head.target);
+  if (target != nullptr) progress.signed_by = signers_in(target->signatures);
+}
+
 std::optional<rollout::Progress> Rollouts::progress(const std::string& rollout,
                                                     std::size_t instances) const {
   std::optional<rollout::Progress> progress;
   if (const rollout::Engine* running = engine(rollout)) {
     progress = running->progress(now(), instances);
     progress->shares = proxies_.progress(progress->component, observer_.observed);
+    add_signers(*progress, running->head());
     return progress;
   }
-  if (const auto over = look_back(rollout)) progress = over->progress(now(), instances);
+  if (const auto over = look_back(rollout)) {
+    progress = over->progress(now(), instances);
+    add_signers(*progress, over->head());
+  }
   return progress;
 }
 

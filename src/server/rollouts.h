@@ -18,6 +18,7 @@
 #include "server/books.h"
 #include "server/ledger.h"
 #include "server/proxy_shares.h"
+#include "server/signing.h"
 #include "store/scheduler.h"
 
 namespace segue::server {
@@ -35,6 +36,7 @@ struct Deployment {
   fleet::Strategy strategy;
   std::string author;
   std::string title;
+  std::vector<fleet::DeploymentSignature> signatures = {};
   bool dry_run = false;                            // nothing is changed; `also` is not called
   static constexpr std::size_t kMaxPlanned = 200;  // instances that a dry run tells of
   // What is to be stored together with it, at most kMaxAlso operations; not called if it is
@@ -54,6 +56,8 @@ class Rollouts {
     // What the host is not silent of.
     std::function<bool(const std::string& host)> is_silent;
     std::function<const fleet::ObservedHost*(const std::string& host)> observed;
+    // By whom it is signed, of those who may. permission_denied: a signature does not count.
+    std::function<base::Result<Signing>(const Deployment& deployment)> signing;
     // A head is about to be stored in this transaction, to which at most kMaxHeadOperations may be
     // added. `before`: as it was; nullptr: it is new.
     std::function<void(store::Transaction& transaction, const rollout::Rollout* before,
@@ -122,18 +126,21 @@ class Rollouts {
   base::Result<rollout::Changes> plan(rollout::Engine& engine) const;
   [[nodiscard]] base::Result<void> check(const Deployment& deployment) const;
   [[nodiscard]] Wanted compare(const Deployment& deployment) const;
+  [[nodiscard]] base::Result<Signing> check_signed(const Deployment& deployment,
+                                                   const Wanted& wanted) const;
   [[nodiscard]] std::vector<rollout::HostFacts> meant(const Deployment& deployment) const;
   void say_same(const Deployment& deployment, const Wanted& wanted, OnDeployed on_done);
   base::Result<Deployed> try_out(rollout::Engine engine, const Deployment& deployment,
-                                 Deployed deployed);
+                                 const Signing& signing, Deployed deployed);
   void set_out(rollout::Engine engine, const Deployment& deployment,
                const ComponentRecord& component, const rollout::Admission& admission,
-               const Deployed& deployed, OnDeployed on_done);
+               const Deployed& deployed, const Signing& signing, OnDeployed on_done);
   [[nodiscard]] base::Result<void> check_over(const rollout::Rollout& head,
                                               const rollout::Event& event) const;
   void start(Active& active);
   void resume_lingering();
   [[nodiscard]] std::optional<rollout::Engine> look_back(const std::string& rollout) const;
+  void add_signers(rollout::Progress& progress, const rollout::Rollout& head) const;
   void let_go(const std::string& component);
   void take_over(const std::string& rollout, const std::string& by, const std::string& newer);
   void give(Active& active, const rollout::Event& event);

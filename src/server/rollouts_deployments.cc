@@ -88,6 +88,8 @@ void Rollouts::deploy(const Deployment& deployment, OnDeployed on_done) {
   if (const auto fine = check(deployment); !fine) return on_done(fail(fine.error()));
   const Wanted wanted = compare(deployment);
   if (wanted.is_same && !wanted.catches_up) return say_same(deployment, wanted, std::move(on_done));
+  const auto signing = check_signed(deployment, wanted);
+  if (!signing) return on_done(fail(signing.error()));
   const auto admission = rollout::admit(deployment.strategy.meanwhile, wanted.pending);
   if (!admission) return on_done(fail(admission.error()));
 
@@ -107,12 +109,22 @@ void Rollouts::deploy(const Deployment& deployment, OnDeployed on_done) {
   if (!engine) return on_done(fail(engine.error()));
   Deployed deployed{"", component.newest, admission->text, std::nullopt};
   if (wanted.catches_up) deployed.text = "it goes to the hosts that lack it";
+  if (const std::string said = signing_text(*signing); !said.empty()) deployed.text += "; " + said;
   for (const auto& sentence : rollout::waves_left_out(deployment.strategy, meant(deployment))) {
     deployed.text += "; " + sentence;
   }
-  if (deployment.dry_run) return on_done(try_out(*std::move(engine), deployment, deployed));
+  if (deployment.dry_run) return on_done(try_out(*std::move(engine), deployment, *signing, deployed));
   deployed.rollout = engine->head().id;
-  set_out(*std::move(engine), deployment, component, *admission, deployed, std::move(on_done));
+  set_out(*std::move(engine), deployment, component, *admission, deployed, *signing,
+          std::move(on_done));
+}
+
+// A revision that was let in already needs nobody's word again.
+Result<Signing> Rollouts::check_signed(const Deployment& deployment, const Wanted& wanted) const {
+  if (wanted.catches_up) return Signing{};
+  SEGUE_ASSIGN(auto signing, observer_.signing(deployment));
+  if (!signing.is_missing() || deployment.dry_run) return signing;
+  return fail(missing_signature(deployment.spec.name, signing));
 }
 
 void Rollouts::say_same(const Deployment& deployment, const Wanted& wanted, OnDeployed on_done) {
@@ -129,7 +141,7 @@ void Rollouts::say_same(const Deployment& deployment, const Wanted& wanted, OnDe
 
 // A dry run. What waits for another rollout is planned when that has ended.
 Result<Deployed> Rollouts::try_out(rollout::Engine engine, const Deployment& deployment,
-                                   Deployed deployed) {
+                                   const Signing& signing, Deployed deployed) {
   if (!engine.head().behind.empty()) return deployed;
   const std::pair key(engine.head().component, deployed.revision);
   const bool is_new =
@@ -139,16 +151,17 @@ Result<Deployed> Rollouts::try_out(rollout::Engine engine, const Deployment& dep
   if (is_new) books_.specs.erase(key);
   if (!planned) return fail(planned.error());
   deployed.plan = engine.progress(now(), Deployment::kMaxPlanned);
+  deployed.plan->signed_by = signers_in(signing.signatures);
   return deployed;
 }
 
 void Rollouts::set_out(rollout::Engine engine, const Deployment& deployment,
                        const ComponentRecord& component, const rollout::Admission& admission,
-                       const Deployed& deployed, OnDeployed on_done) {
+                       const Deployed& deployed, const Signing& signing, OnDeployed on_done) {
   const std::pair key(component.name, component.newest);
   const std::string document = fleet::write_component(deployment.spec);
-  const bool is_new = !books_.specs.contains(key);
-  books_.specs[key] = {deployment.spec, document};
+  const bool is_new =
+      books_.specs.try_emplace(key, Spec{deployment.spec, document, signing.signatures}).second;
   auto changes =
       admission.behind.empty() ? begin(engine) : Result<rollout::Changes>(engine.announce());
   if (!changes) {
@@ -160,6 +173,10 @@ void Rollouts::set_out(rollout::Engine engine, const Deployment& deployment,
   store::Transaction transaction;
   transaction.put(spec_key(component.name, component.newest), document)
       .put(component_key(component.name), write_record(component));
+  if (!signing.signatures.empty()) {
+    transaction.put(signatures_key(component.name, component.newest),
+                    write_record(signing.signatures));
+  }
   if (deployment.also) deployment.also(transaction, deployed);
   const std::string& id = deployed.rollout;
   ledger_.write(
@@ -170,6 +187,11 @@ void Rollouts::set_out(rollout::Engine engine, const Deployment& deployment,
   if (!admission.supersedes.empty()) take_over(admission.supersedes, deployment.author, id);
   auto& active =
       *active_.emplace(id, std::make_unique<Active>(Active{std::move(engine)})).first->second;
+  if (!signing.signatures.empty()) {
+    observer_.on_notice(id, {.severity = rollout::Severity::info,
+                             .by = deployment.author,
+                             .text = signing_text(signing)});
+  }
   write(id, *std::move(changes));
   ledger_.write({}, {},
                 [on_done = std::move(on_done), deployed](store::Revision) { on_done(deployed); });

@@ -16,6 +16,7 @@
 #include "crypto/keys.h"
 #include "fleet/component_document.h"
 #include "fleet/test_components.h"
+#include "pki/certificate.h"
 #include "pki/request.h"
 #include "server/api.h"
 #include "server/control.h"
@@ -66,9 +67,10 @@ class TestServer {
   }
 
   std::string set_person(const std::string& name, std::vector<Right> rights,
-                         std::vector<std::string> components = {}) {
+                         std::vector<std::string> components = {},
+                         std::vector<SigningKey> keys = {}) {
     std::optional<std::string> token;
-    control->people().set(name, {std::move(rights), std::move(components)}, "test",
+    control->people().set(name, {std::move(rights), std::move(components), std::move(keys)}, "test",
                           [&](const base::Result<std::string>& made) { token = made.value(); });
     EXPECT_TRUE(run_until([&] { return token.has_value(); }));
     return token.value_or("");
@@ -173,6 +175,31 @@ class TestServer {
         ask("POST", "/v1/deployments", deployment(version, approvals).dump(), token);
     EXPECT_EQ(answer.status, 201U) << answer.body;
     return answer.json.value("rollout", "");
+  }
+
+  // ---- Signatures
+  static crypto::PrivateKey key_of(char seed) {
+    return crypto::PrivateKey::ed25519_from_seed(std::string(32, seed)).value();
+  }
+  static SigningKey public_key_of(char seed) {
+    return signing_key_of(key_of(seed).public_key().pem()).value();
+  }
+  // Who may sign with the key of this seed, and do nothing else.
+  std::string set_signer(const std::string& name, char seed,
+                         std::vector<std::string> components = {}) {
+    return set_person(name, {Right::sign}, std::move(components), {public_key_of(seed)});
+  }
+  // A deployment's body, with a signature of the component in it.
+  [[nodiscard]] Json signed_with(char seed, Json body) const {
+    const auto spec = fleet::read_component(body.at("component").dump()).value();
+    body["signatures"] = Json::array({signature_of(seed, spec)});
+    return body;
+  }
+  [[nodiscard]] Json signature_of(char seed, const fleet::ComponentSpec& spec) const {
+    const std::string fleet = pki::fingerprint_of(authority_.public_key());
+    const auto signature =
+        fleet::sign_deployment(key_of(seed), fleet::deployment_statement(fleet, spec)).value();
+    return {{"key", signature.key}, {"signature", signature.signature}};
   }
 
   // Half of new connections, by the kernel, until somebody says otherwise.
