@@ -106,6 +106,22 @@ TEST(Arguments, of_every_command) {
   EXPECT_TRUE(parsed({"stop", "--dry-run", "kv"}).dry_run);
 }
 
+TEST(Arguments, of_those_who_sign) {
+  const auto person =
+      parsed({"person", "set", "ada", "--right", "sign", "--key", "a.pub", "--key", "b.pub"});
+  EXPECT_EQ(person.fleet.keys, (std::vector<std::string>{"a.pub", "b.pub"}));
+  const auto deploy = parsed({"deploy", "--sign-with", "a", "--sign-with", "b", "segue.yaml",
+                              "--passphrase-file", "p", "--signatures", "in"});
+  EXPECT_EQ(deploy.fleet.signers, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(deploy.fleet.file, "segue.yaml");
+  EXPECT_EQ(deploy.fleet.passphrase_file, "p");
+  EXPECT_EQ(deploy.fleet.signatures, "in");
+  EXPECT_EQ(
+      parsed({"deploy", "--sign-with", "a", "--write-signatures", "out"}).fleet.write_signatures,
+      "out");
+  EXPECT_THAT(refused({"deploy", "--write-signatures", "out"}), HasSubstr("--sign-with"));
+}
+
 TEST(Arguments, of_people_and_of_what_happened) {
   EXPECT_TRUE(parsed({"history"}).name.empty());
   EXPECT_TRUE(parsed({"history", "--fleet", "kv"}).fleet.fleet);

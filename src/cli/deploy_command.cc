@@ -81,8 +81,8 @@ struct Signer {
     if (!given) return signatures;
     SEGUE_ASSIGN(const auto theirs, signatures_for(*given, fleet, spec));
     for (const auto& one : theirs) {
-      const bool is_there = std::ranges::find(signatures, one.key, &DeploymentSignature::key) !=
-                            signatures.end();
+      const bool is_there =
+          std::ranges::find(signatures, one.key, &DeploymentSignature::key) != signatures.end();
       if (!is_there) signatures.push_back(one);
     }
     return signatures;

@@ -64,10 +64,11 @@ Result<std::vector<fleet::DeploymentSignature>> signatures_for(const SignatureFi
   if (found->second.specification == fleet::specification_digest(spec)) {
     return found->second.signatures;
   }
-  return fail(ErrorCode::failed_precondition,
-              "another specification of '{}' was signed than what is to be deployed: was it changed "
-              "since? Sign it as it is now, with the same version of segue",
-              spec.name);
+  return fail(
+      ErrorCode::failed_precondition,
+      "another specification of '{}' was signed than what is to be deployed: was it changed "
+      "since? Sign it as it is now, with the same version of segue",
+      spec.name);
 }
 
 Result<std::vector<fleet::DeploymentSignature>> sign_with(

@@ -58,9 +58,10 @@ TEST(DeploymentSignatures, that_are_none_are_refused) {
         R"({"segue_signatures": 1, "fleet": "a", "components": {}, "more": 1})"}) {
     EXPECT_FALSE(read_signature_file(wrong)) << wrong;
   }
-  EXPECT_EQ(
-      read_signature_file(R"({"segue_signatures": 2, "fleet": "a", "components": {}})").error().code(),
-      ErrorCode::failed_precondition);
+  EXPECT_EQ(read_signature_file(R"({"segue_signatures": 2, "fleet": "a", "components": {}})")
+                .error()
+                .code(),
+            ErrorCode::failed_precondition);
 }
 
 }  // namespace

@@ -22,9 +22,10 @@ void add_rollout(CLI::App& app, FleetOptions& options) {
 }
 
 void add_signing(CLI::App& deploy, FleetOptions& options) {
-  CLI::Option* sign = deploy.add_option("--sign-with", options.signers,
-                                        "Sign what is deployed with this private key; may be "
-                                        "repeated")
+  CLI::Option* sign = deploy
+                          .add_option("--sign-with", options.signers,
+                                      "Sign what is deployed with this private key; may be "
+                                      "repeated")
                           ->allow_extra_args(false)
                           ->type_name("FILE");
   deploy

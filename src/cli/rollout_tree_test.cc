@@ -104,6 +104,12 @@ TEST(RolloutTree, shows_the_present_step_first_and_counts_what_finds_no_room) {
   EXPECT_THAT(many, Contains(HasSubstr("steps more)")));
 }
 
+TEST(RolloutTree, says_who_has_signed_what_is_rolled_out) {
+  Json progress = test_progress();
+  progress["signed_by"] = {{{"person", "ada"}, {"key", "00"}}, {{"person", "bob"}, {"key", "01"}}};
+  EXPECT_THAT(drawn(progress), Contains("|  signed by  ada, bob"));
+}
+
 TEST(RolloutTree, obeys_nobody_who_names_a_host) {
   Json progress = test_progress();
   progress["title"] = "\x1b]0;owned\x07";

@@ -160,8 +160,8 @@ Result<bool> read_switch_body(std::string_view body) {
 }
 
 Result<DeploymentBody> read_deployment_body(std::string_view body) {
-  SEGUE_ASSIGN(const Json json, object_of(body, {"component", "strategy", "title", "dry_run",
-                                                "signatures"}));
+  SEGUE_ASSIGN(const Json json,
+               object_of(body, {"component", "strategy", "title", "dry_run", "signatures"}));
   const auto component = json.find("component");
   if (component == json.end()) {
     return fail(ErrorCode::invalid_argument, "'component' is missing");

@@ -32,7 +32,7 @@ base::Result<DeploymentBody> read_deployment_body(std::string_view body);
 // Another version of what is deployed already.
 struct VersionBody {
   std::string version;
-  std::string title;  // empty: none
+  std::string title;                                   // empty: none
   std::vector<fleet::DeploymentSignature> signatures;  // of what becomes of it
   bool dry_run = false;
 };

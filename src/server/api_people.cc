@@ -84,10 +84,11 @@ void Api::people(const Call& call) {
 void Api::set_person(const Call& call) {
   auto body = read_person_body(call.request.body);
   if (!body) return call.give(answer_of(body.error()));
-  control_.people().set(call.rest[0], {std::move(body->rights), std::move(body->components), std::move(body->keys)},
-                        call.person.name, [give = call.give](const Result<std::string>& token) {
-                          give(secret_answer(token, "token"));
-                        });
+  control_.people().set(
+      call.rest[0], {std::move(body->rights), std::move(body->components), std::move(body->keys)},
+      call.person.name, [give = call.give](const Result<std::string>& token) {
+        give(secret_answer(token, "token"));
+      });
 }
 
 void Api::remove_person(const Call& call) {

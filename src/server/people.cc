@@ -22,7 +22,7 @@ using base::Result;
 constexpr std::size_t kTokenDigits = 40;
 constexpr std::string_view kTokenFormat = "segue-person-1.";
 constexpr std::size_t kMaxPersonBytes = 65'536;
-constexpr std::uint64_t kPersonFormat = 3;     // with keys
+constexpr std::uint64_t kPersonFormat = 3;   // with keys
 constexpr std::uint64_t kKeylessFormat = 2;  // without, as programs before this one write it
 
 constexpr fleet::Words<Right, 5> kRights = {{{Right::view, "view"},
@@ -105,8 +105,8 @@ std::string write_record(const Person& person) {
                                person);
 }
 Result<Person> read_person(std::string_view bytes) {
-  auto person =
-      fleet::read_document<Person>("segue_person", kPersonFormat, bytes, kMaxPersonBytes, "a person");
+  auto person = fleet::read_document<Person>("segue_person", kPersonFormat, bytes, kMaxPersonBytes,
+                                             "a person");
   if (person || person.error().code() != ErrorCode::failed_precondition) return person;
   auto keyless = fleet::read_document<Person>("segue_person", kKeylessFormat, bytes,
                                               kMaxPersonBytes, "a person");

@@ -86,8 +86,8 @@ TEST(People, sign_with_keys_that_are_theirs_alone) {
   server.restart();
   const auto people = server.ask("GET", "/v1/people").json.at("people");
   ASSERT_EQ(people.at(0).at("name"), "ada");
-  EXPECT_EQ(people.at(0).at("keys"), (std::vector{TestServer::public_key_of('b').id,
-                                                  TestServer::public_key_of('a').id}));
+  EXPECT_EQ(people.at(0).at("keys"),
+            (std::vector{TestServer::public_key_of('b').id, TestServer::public_key_of('a').id}));
   EXPECT_EQ(people.at(1).at("keys"), nlohmann::json::array());
   EXPECT_EQ(server.ask("PUT", "/v1/people/ada", R"({"rights": ["view"]})").status, 201U);
   EXPECT_EQ(server.ask("PUT", "/v1/people/bob", body_with({ada})).status, 201U)

@@ -113,7 +113,8 @@ void Rollouts::deploy(const Deployment& deployment, OnDeployed on_done) {
   for (const auto& sentence : rollout::waves_left_out(deployment.strategy, meant(deployment))) {
     deployed.text += "; " + sentence;
   }
-  if (deployment.dry_run) return on_done(try_out(*std::move(engine), deployment, *signing, deployed));
+  if (deployment.dry_run)
+    return on_done(try_out(*std::move(engine), deployment, *signing, deployed));
   deployed.rollout = engine->head().id;
   set_out(*std::move(engine), deployment, component, *admission, deployed, *signing,
           std::move(on_done));

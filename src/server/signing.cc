@@ -51,9 +51,8 @@ Result<RevisionSignature> count(const Owner& owner, const Signing& signing,
                                 const fleet::DeploymentSignature& given) {
   if (owner.person == nullptr) {
     const std::string others =
-        signing.signers.empty()
-            ? "nobody may, and it needs no signature"
-            : fmt::format("those who may: {}", names_of(signing.signers, ", "));
+        signing.signers.empty() ? "nobody may, and it needs no signature"
+                                : fmt::format("those who may: {}", names_of(signing.signers, ", "));
     return fail(ErrorCode::permission_denied,
                 "signed by a key that nobody has who may sign '{}': {}; {}", component, given.key,
                 others);

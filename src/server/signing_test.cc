@@ -121,7 +121,8 @@ TEST_F(SigningTest, what_was_let_in_already_takes_none) {
   EXPECT_EQ(deploy(TestServer::deployment("2")).status, 403U) << "a new revision";
 }
 
-TEST_F(SigningTest, hosts_that_lack_a_revision_get_it_without_another_signature_and_it_stays_signed) {
+TEST_F(SigningTest,
+       hosts_that_lack_a_revision_get_it_without_another_signature_and_it_stays_signed) {
   const auto first = deploy(server_.signed_with('a', TestServer::deployment("2")));
   ASSERT_EQ(server_.end_of(first.json.at("rollout")), "done");
   server_.join("oslo-1");
@@ -148,7 +149,8 @@ TEST_F(SigningTest, a_dry_run_says_what_is_missing_and_refuses_what_is_wrong) {
   EXPECT_EQ(there.status, 200U);
   EXPECT_THAT(there.body, HasSubstr("signed by ada"));
   EXPECT_EQ(there.json.at("plan").at("signed_by").at(0).at("person"), "ada");
-  expect_refused(deploy(dry(server_.signed_with('b', TestServer::deployment("2")))), "those who may");
+  expect_refused(deploy(dry(server_.signed_with('b', TestServer::deployment("2")))),
+                 "those who may");
 }
 
 TEST_F(SigningTest, who_has_signed_is_shown_and_written_down_and_survives_a_restart) {

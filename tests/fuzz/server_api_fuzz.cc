@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/assert.h"
 #include "control/name.h"
@@ -12,11 +13,17 @@
 #include "server/api.h"
 #include "server/api_bodies.h"
 #include "server/requests.h"
+#include "server/signing.h"
 #include "server/webhook_record.h"
 
 namespace {
 
 using namespace segue::server;  // NOLINT(google-build-using-namespace)
+
+void check_signatures(const std::vector<segue::fleet::DeploymentSignature>& signatures) {
+  SEGUE_ASSERT(signatures.size() <= segue::fleet::kMaxDeploymentSignatures);
+  for (const auto& one : signatures) SEGUE_ASSERT(one.key.size() == 64);
+}
 
 void parse_bodies(std::string_view body) {
   (void)read_switch_body(body);
@@ -24,13 +31,17 @@ void parse_bodies(std::string_view body) {
   (void)read_token_body(body);
   if (const auto deployment = read_deployment_body(body)) {
     SEGUE_ASSERT(!deployment->title.empty());
+    check_signatures(deployment->signatures);
   }
   if (const auto wanted = read_version_body(body)) {
     SEGUE_ASSERT(segue::control::check_version(wanted->version).has_value());
+    check_signatures(wanted->signatures);
   }
   if (const auto person = read_person_body(body)) {
     SEGUE_ASSERT(person->rights.size() <= Person::kMaxRights);
     SEGUE_ASSERT(person->components.size() <= Person::kMaxComponents);
+    SEGUE_ASSERT(person->keys.size() <= Person::kMaxKeys);
+    for (const auto& key : person->keys) SEGUE_ASSERT(signing_key_of(key.pem) == key);
   }
   if (const auto webhook = read_webhook_body(body)) {
     // It becomes a line of a header's neighbour: nothing in it ends a line.
@@ -43,6 +54,9 @@ void parse_bodies(std::string_view body) {
 void read_records(std::string_view bytes) {
   if (const auto person = read_person(bytes)) {
     SEGUE_ASSERT(read_person(write_record(*person)) == *person);
+  }
+  if (const auto signatures = read_signatures(bytes)) {
+    SEGUE_ASSERT(read_signatures(write_record(*signatures)) == *signatures);
   }
   if (const auto webhook = read_webhook(bytes)) {
     SEGUE_ASSERT(read_webhook(write_record(*webhook)) == *webhook);

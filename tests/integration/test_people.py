@@ -52,7 +52,8 @@ def test_answers_are_what_the_description_says(serving):
     served = json.loads(api.raw("GET", "/v1/openapi.json")[2])
     assert served == api.document
     assert api("POST", "/v1/tokens", {"uses": 2})[0] == 201
-    assert api("PUT", "/v1/people/ada", {"rights": ["deploy"], "components": ["kv"]})[0] == 201
+    key = key_pair(serving, "ada")[0].with_suffix(".key.pub").read_text()
+    assert api("PUT", "/v1/people/ada", {"rights": ["sign"], "components": ["web"], "keys": [key]})[0] == 201
     assert api("PUT", "/v1/webhooks/nobody", {"url": f"http://127.0.0.1:{free_port()}/"})[0] == 201
     assert api("POST", "/v1/webhooks/nobody/test")[1]["taken"] is False
     assert api("POST", "/v1/hosts/berlin-1/drain")[0] == 200
@@ -125,6 +126,67 @@ def test_a_second_person_approves(serving):
     assert serving.hosts["berlin-1"].version() == "2"
     serving.done("person", "remove", "bob", "--profile", serving.path / "server/admin.json")
     assert serving.command("hosts", "--profile", bob).exit == 4
+
+
+def key_pair(fleet, name, *words):
+    """The file of the private half; the public one is beside it."""
+    path = fleet.path / f"{name}.key"
+    return path, fleet.done("key", "make", path, *words)["keyid"]
+
+
+def test_nothing_new_is_deployed_that_nobody_signs_who_may(serving):
+    passphrase = serving.path / "passphrase"
+    passphrase.write_text("correct horse\n")
+    ada_key, ada_id = key_pair(serving, "ada", "--passphrase-file", passphrase)
+    eve_key, _ = key_pair(serving, "eve")
+    secret = serving.command("person", "set", "ada", "--right", "sign", "--key", ada_key)
+    assert secret.exit == 2 and "is a private key" in secret.text, secret
+    ada = person(serving, "ada", "--right", "sign", "--component", "kv", "--key", f"{ada_key}.pub")
+    ci = person(serving, "ci", "--right", "deploy")
+    assert f"sign of kv with key {ada_id[:12]}" in serving.segue.plain("person", "list").out
+    serving.publish("2", 2)
+    file = serving.write(serving.component("2"))
+    signatures = serving.path / "signatures.json"
+    serving.segue.environment["SEGUE_PROFILE"] = str(ci)
+
+    dry = serving.done("deploy", file, "--dry-run")
+    assert "a signature is missing, by ada" in dry["text"], dry
+    unsigned = serving.command("deploy", file)
+    assert unsigned.exit == 4 and "has to be signed by somebody who may sign it (ada)" in unsigned.text
+    by_eve = serving.command("deploy", file, "--sign-with", eve_key)
+    assert by_eve.exit == 4 and "nobody has who may sign 'kv'" in by_eve.text, by_eve
+    # Ada signs where there is no line to the server.
+    away = serving.path / "away.json"
+    away.write_text(json.dumps({**json.loads(ada.read_text()), "urls": [f"https://127.0.0.1:{free_port()}"]}))
+    serving.done("deploy", file, "--sign-with", ada_key, "--passphrase-file", passphrase,
+                 "--write-signatures", signatures, "--profile", away)
+    signed = json.loads(signatures.read_text())["components"]["kv"]["signatures"]
+    assert [one["key"] for one in signed] == [ada_id]
+
+    changed = serving.component("2", {"environment": {"MORE": "1"}})
+    elsewise = serving.command("deploy", serving.write(changed), "--signatures", signatures)
+    assert elsewise.exit == 4 and "another specification of 'kv'" in elsewise.text, elsewise
+    api = api_of(serving, ci)
+    call = ("POST", "/v1/components/kv/deployments")
+    status, answer = api(*call, {"version": "3", "signatures": signed})
+    assert status == 403 and "the signature by ada" in answer["error"]
+    assert serving.command("rollout", "show", "kv-2").exit == 4, "nothing has begun"
+
+    begun = serving.done("deploy", serving.write(serving.component("2")), "--signatures", signatures)
+    assert "signed by ada" in begun["text"], begun
+    assert serving.ended("kv-2")["phase"] == "done"
+    serving.kill_server()
+    serving.start_server()
+    assert api("GET", "/v1/rollouts/kv-2")[1]["signed_by"] == [{"person": "ada", "key": ada_id}]
+    assert "signed by  ada" in serving.segue.plain("rollout", "show", "kv-2").out
+    assert any("signed by ada" in line["text"] for line in serving.command("audit", "list").lines)
+
+    serving.done("rollout", "undo", "kv-2")
+    assert serving.ended("kv-2")["phase"] == "undone", "what was let in before needs nobody's word"
+    assert api(*call, {"version": "2"})[0] == 403
+    assert api(*call, {"version": "2", "signatures": signed})[0] == 201
+    assert serving.ended("kv-3")["phase"] == "done"
+    assert serving.hosts["berlin-1"].version() == "2"
 
 
 def test_a_program_that_calls_again_and_again_starts_one_rollout(serving):
