@@ -115,8 +115,9 @@ ExitCode write_signatures(const Context& context, const Signer& signer, const Ch
                   context.arguments.dry_run ? "would be written to" : "are in", path));
 }
 
-Result<Json> deploy_component(const Context& context, const ServerClient& server,
-                              const Signer& signer, const service::ServiceComponent& component) {
+// What the server is asked; of all components before the first of them is deployed.
+Result<Json> request_for(const Context& context, const Signer& signer,
+                         const service::ServiceComponent& component) {
   Json body{{"component", Json::parse(fleet::write_component(component.spec))},
             {"strategy", Json::parse(fleet::write_strategy(component.strategy))},
             {"title", context.arguments.fleet.title},
@@ -125,23 +126,29 @@ Result<Json> deploy_component(const Context& context, const ServerClient& server
   for (const auto& one : signatures) {
     body["signatures"].push_back({{"key", one.key}, {"signature", one.signature}});
   }
-  return server.ask("POST", "/v1/deployments", body);
+  return body;
 }
 
 ExitCode deploy_each(const Context& context, const ServerClient& server, const Signer& signer,
                      const Chosen& chosen) {
   Output& output = context.output;
+  std::vector<Json> requests;
+  for (const auto* component : chosen) {
+    auto request = request_for(context, signer, *component);
+    if (!request) return output.fail(request.error());
+    requests.push_back(*std::move(request));
+  }
   Json rollouts = Json::array();
   std::string said;
-  for (const auto* component : chosen) {
-    const auto answer = deploy_component(context, server, signer, *component);
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    const fleet::ComponentSpec& spec = chosen[i]->spec;
+    const auto answer = server.ask("POST", "/v1/deployments", requests[i]);
     if (!answer) {
-      return output.fail(
-          answer.error().with(fmt::format("{} is not rolled out", component->spec.name)));
+      return output.fail(answer.error().with(fmt::format("{} is not rolled out", spec.name)));
     }
     rollouts.push_back(*answer);
-    rollouts.back()["component"] = component->spec.name;
-    said += (said.empty() ? "" : "\n") + deployed_text(component->spec, *answer);
+    rollouts.back()["component"] = spec.name;
+    said += (said.empty() ? "" : "\n") + deployed_text(spec, *answer);
   }
   if (!output.json()) return output.finish(ExitCode::done, said);
   return output.finish(Json{{"done", true}, {"exit", 0}, {"rollouts", rollouts}, {"text", said}});
