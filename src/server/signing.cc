@@ -143,6 +143,7 @@ std::string signing_text(const Signing& signing) {
 
 std::vector<rollout::SignerProgress> signers_in(const std::vector<RevisionSignature>& signatures) {
   std::vector<rollout::SignerProgress> signers;
+  signers.reserve(signatures.size());
   for (const auto& signature : signatures) signers.push_back({signature.by, signature.key});
   return signers;
 }
