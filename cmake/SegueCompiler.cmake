@@ -33,7 +33,11 @@ add_compile_options(
 if(SEGUE_SANITIZERS)
   # vptr looks whether it may read an object with pipes, which is wrong in a process without a descriptor to spare.
   set(sanitizers -fsanitize=${SEGUE_SANITIZERS} -fno-sanitize=vptr)
-  add_compile_options(${sanitizers} -fno-sanitize-recover=all)
+  # Undefined behaviour ends a program with SIGILL, and AddressSanitizer says where. A text for each check would be
+  # 145 MB of data in `segue`, which AddressSanitizer guards piece by piece: at each start, and in each compilation.
+  add_compile_options(
+    ${sanitizers}
+    $<IF:$<CXX_COMPILER_ID:GNU>,-fsanitize-undefined-trap-on-error,-fno-sanitize-recover=all>)
   add_link_options(${sanitizers})
 endif()
 # Each check brings data with addresses in it: where those are fixed, a program starts in two thirds of the time.

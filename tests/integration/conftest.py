@@ -17,7 +17,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 def no_findings(tmp_path_factory, monkeypatch):
     """What a sanitizer finds in any process of a test fails the test, also where the process is started again."""
     path = tmp_path_factory.mktemp("findings")
-    monkeypatch.setenv("ASAN_OPTIONS", ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), f"log_path={path}/of"])))
+    options = [os.environ.get("ASAN_OPTIONS"), f"log_path={path}/of", "handle_sigill=1"]  # undefined behaviour traps
+    monkeypatch.setenv("ASAN_OPTIONS", ":".join(filter(None, options)))
     yield
     found = [file.read_text(errors="replace") for file in sorted(path.iterdir())]
     assert not found, "a sanitizer found:\n" + "\n".join(found)
