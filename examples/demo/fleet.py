@@ -130,7 +130,7 @@ class Demo:
                         "root": str(self.home / "keys/1.root.json")},
             "upgrade": "libsegue", "handoff": {"probation": "500ms"},
             "environment": {"KV_HOME": str(self.home / "shared")},
-            "health": {"exec": HEALTH, "interval": "1s", "good": 1, "bad": 2},
+            "health": {"exec": HEALTH.format(home=self.home / "shared"), "interval": "1s", "good": 1, "bad": 2},
             "gates": {"well": {"kind": "health", "every": "1s", "bad": 2, "good": 2}},
             "rollout": rollout}
         if name == "kv":

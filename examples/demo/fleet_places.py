@@ -22,7 +22,7 @@ echo $(($(date +%s) + {well_for_s})) > "$KV_HOME/well-until.$SEGUE_NAME"
 case "$SEGUE_NAME" in kv*) port={kernel};; *.canary) port={canary};; *) port={stable};; esac
 exec {program} --listen tcp:0.0.0.0:$port
 """
-HEALTH = 'test $(date +%s) -lt $(cat "$KV_HOME/well-until.$SEGUE_NAME")'
+HEALTH = 'test $(date +%s) -lt $(cat "{home}/well-until.$SEGUE_NAME")'
 
 HAPROXY = """
 global
