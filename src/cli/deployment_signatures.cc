@@ -39,7 +39,7 @@ using base::Result;
 
 namespace {
 
-constexpr const char* kFormatName = "segue_signatures";
+constexpr const char* kFormatName = "segue_deployment_signatures";
 
 }  // namespace
 

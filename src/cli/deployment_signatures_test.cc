@@ -52,16 +52,18 @@ TEST(DeploymentSignatures, of_another_specification_or_fleet_are_refused) {
 }
 
 TEST(DeploymentSignatures, that_are_none_are_refused) {
-  for (const char* wrong :
-       {"", "{", "[]", "{}", R"({"segue_signatures": 1})",
-        R"({"segue_signatures": 1, "fleet": "a", "components": {"chat": {"signatures": []}}})",
-        R"({"segue_signatures": 1, "fleet": "a", "components": {}, "more": 1})"}) {
+  for (
+      const char* wrong :
+      {"", "{", "[]", "{}", R"({"segue_deployment_signatures": 1})",
+       R"({"segue_deployment_signatures": 1, "fleet": "a", "components": {"chat": {"signatures": []}}})",
+       R"({"segue_deployment_signatures": 1, "fleet": "a", "components": {}, "more": 1})"}) {
     EXPECT_FALSE(read_signature_file(wrong)) << wrong;
   }
-  EXPECT_EQ(read_signature_file(R"({"segue_signatures": 2, "fleet": "a", "components": {}})")
-                .error()
-                .code(),
-            ErrorCode::failed_precondition);
+  EXPECT_EQ(
+      read_signature_file(R"({"segue_deployment_signatures": 2, "fleet": "a", "components": {}})")
+          .error()
+          .code(),
+      ErrorCode::failed_precondition);
 }
 
 }  // namespace
