@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Signatures of what is to be deployed, in a file for whoever deploys it:
-//   {"segue_deployment_signatures": 1, "fleet": DIGITS, "components": {COMPONENT: {"specification":
-//   DIGITS,
-//    "signatures": [{"key": ID, "signature": BASE64}]}}}
+//   {"segue_deployment_signatures": 1, "fleet": DIGITS,
+//    "components": {COMPONENT: {"specification": DIGITS,
+//                               "signatures": [{"key": ID, "signature": BASE64}]}}}
 // The list of a component is what the server takes as 'signatures'.
 #pragma once
 
